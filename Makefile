@@ -1,0 +1,42 @@
+# Everything a newcomer needs; `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench test-sfn-local build clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the project's packages into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP) ## Make .venv with everything in it
+
+run: $(STAMP) ## Run the main job on the embedded engine: two schedules, end to end
+	@$(BIN)/python -m universal_scheduler.cli.demo
+
+test: $(STAMP) ## Run all tests that need nothing but this machine
+	@$(BIN)/python -m pytest -q
+
+lint: $(STAMP) ## Format check, lint, strict types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## Measure W1-W4 beside the reference design's loop and the plain-Python floor
+	@$(BIN)/python -m benchmarks
+
+test-sfn-local: $(STAMP) ## Run the end-to-end paths on Step Functions Local (needs SFN_ENDPOINT_URL or Docker)
+	@$(BIN)/python -m pytest -q -m sfn_local tests/e2e
+
+build: $(STAMP) ## Build the Lambda zip (build/lambda.zip)
+	@$(BIN)/python -m universal_scheduler.local.package
+
+clean: ## Remove what the other targets made
+	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

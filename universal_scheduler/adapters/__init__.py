@@ -1,0 +1,1 @@
+"""The ports of `ports.py`, over AWS services and over memory."""
