@@ -1,0 +1,20 @@
+"""`GET /executions/{name}`: a run and its jobs, by the name it was started under."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lambdas.rest import answer, refusal
+from universal_scheduler.usecases.views import find_execution
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    del context
+    name = event["pathParameters"]["name"]
+    view = find_execution(wiring.store, name) or wiring.workflow.describe(name)
+    if view is None:
+        return refusal(404, "ExecutionNotFound", f"No execution is named '{name}'.")
+    return answer(200, view)

@@ -1,0 +1,21 @@
+"""`GET /schedules/{scheduleId}`: a schedule, what is wrong with it, and its newest runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lambdas.rest import answer, refusal
+from universal_scheduler.usecases.views import schedule_view
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+RUNS_SHOWN = 20
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    del context
+    schedule_id = event["pathParameters"]["scheduleId"]
+    row = wiring.store.get_schedule(schedule_id)
+    if row is None:
+        return refusal(404, "ScheduleNotFound", f"There is no schedule '{schedule_id}'.")
+    return answer(200, schedule_view(row, wiring.store.list_runs(schedule_id, RUNS_SHOWN)))

@@ -1,0 +1,31 @@
+"""Stream of BatchScheduleHistory: a run has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from universal_scheduler.adapters.items import from_item, run_from_values
+from universal_scheduler.usecases.triggers import run_ended
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
+
+
+def on_record(record: Any) -> None:
+    images = record.raw_event["dynamodb"]
+    before, after = images.get("OldImage"), images.get("NewImage")
+    if before is None or after is None:
+        return  # a run that was just made, or a row that was removed
+    was, now = run_from_values(from_item(before)), run_from_values(from_item(after))
+    if now.status.ended and not was.status.ended:
+        run_ended(wiring.store, wiring.workflow, now.key, now.status)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Answers `batchItemFailures`: a record that failed does not stop the others."""
+    return process_partial_response(event, on_record, processor, context)

@@ -1,0 +1,19 @@
+"""State *Get Job Status*: look at the jobs that run, and record what changed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lambdas.payload import run_ref
+from universal_scheduler.usecases.drive import poll_jobs
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Takes and answers the payload, with what is `next`."""
+    del context
+    then = poll_jobs(wiring.store, wiring.platform, run_ref(event), time.time())
+    return event | {"next": str(then)}

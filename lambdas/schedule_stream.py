@@ -1,0 +1,32 @@
+"""Stream of BatchSchedules: a row was inserted or changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from universal_scheduler.adapters.items import from_item
+from universal_scheduler.usecases.triggers import schedule_written
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
+
+
+def on_record(record: Any) -> None:
+    raw = record.raw_event
+    new = raw["dynamodb"].get("NewImage")
+    if new is None:
+        return
+    old = raw["dynamodb"].get("OldImage")
+    schedule_written(
+        wiring.store, wiring.workflow, raw["eventID"], None if old is None else from_item(old), from_item(new)
+    )
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Answers `batchItemFailures`: a record that failed does not stop the others."""
+    return process_partial_response(event, on_record, processor, context)

@@ -1,0 +1,21 @@
+"""State *Start Run*: from the execution's input to a run in the tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lambdas.payload import payload
+from universal_scheduler.domain.model import Execution
+from universal_scheduler.usecases.drive import Next
+from universal_scheduler.usecases.start import start_run
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Takes `{input, executionArn, executionName, startTime}`; answers the payload that names the run."""
+    del context
+    execution = Execution(event["executionArn"], event["executionName"])
+    run = start_run(wiring.store, event["input"], execution, event["startTime"])
+    return payload(run.key, run.generation, run.wait_seconds, Next.SUBMIT)

@@ -1,0 +1,24 @@
+"""State *Submit Jobs*: submit what is ready."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.payload import run_ref
+from universal_scheduler.usecases.drive import submit_jobs
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Takes and answers the payload; `next` says SUBMIT where time ran out before everything was submitted."""
+
+    def time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    then = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left)
+    return event | {"next": str(then)}

@@ -1,0 +1,116 @@
+"""The job platform over AWS Batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused
+from universal_scheduler.domain.model import Job, JobStatus, Observation
+
+if TYPE_CHECKING:
+    from types_boto3_batch import BatchClient
+
+REFUSALS = frozenset({"ClientException", "ValidationException", "AccessDeniedException", "ParamValidation"})
+"""SubmitJob answers these for a request that it will never take; all else may pass.
+https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html#API_SubmitJob_Errors"""
+
+
+class BatchPlatform:
+    """`ports.JobPlatform` over a boto3 Batch client. Short names of queues and definitions are resolved to ARNs."""
+
+    def __init__(self, client: BatchClient, *, queues: Mapping[str, str], definitions: Mapping[str, str]) -> None:
+        self._client = client
+        self._queues, self._definitions = queues, definitions
+
+    def submit(
+        self, job: Job, name: str, depends_on: Sequence[str], environment: Mapping[str, str], tags: Mapping[str, str]
+    ) -> str:
+        request: dict[str, Any] = {
+            "jobName": name,
+            "jobQueue": self._queues.get(job.queue, job.queue),
+            "jobDefinition": self._definitions.get(job.definition, job.definition),
+            "dependsOn": [{"jobId": job_id} for job_id in depends_on],
+            "tags": {key: _tag_value(value) for key, value in tags.items()},
+        }
+        if job.parameters:
+            request["parameters"] = dict(job.parameters)
+        if job.container_overrides is not None:
+            request["containerOverrides"] = _with_environment(job.container_overrides, environment)
+        if job.retry_strategy is not None:
+            request["retryStrategy"] = job.retry_strategy
+        if job.timeout_seconds is not None:
+            request["timeout"] = {"attemptDurationSeconds": job.timeout_seconds}
+        try:
+            return self._client.submit_job(**request)["jobId"]
+        except ClientError as error:
+            raise _translated(error, job) from error
+        except BotoCoreError as error:
+            raise PlatformUnavailable(f"SubmitJob for {job.name}: {error}") from error
+
+    def find(self, queue: str, name: str) -> str | None:
+        try:
+            answer = self._client.list_jobs(
+                jobQueue=self._queues.get(queue, queue), filters=[{"name": "JOB_NAME", "values": [name]}]
+            )
+        except ClientError as error:
+            if _code(error) in REFUSALS:
+                return None  # no such queue: it holds no job either
+            raise PlatformUnavailable(f"ListJobs: {error}") from error
+        return next((job["jobId"] for job in answer["jobSummaryList"] if job["jobName"] == name), None)
+
+    def describe(self, job_ids: Sequence[str]) -> list[Observation]:
+        try:
+            jobs = self._client.describe_jobs(jobs=list(job_ids))["jobs"]
+        except (ClientError, BotoCoreError) as error:
+            raise PlatformUnavailable(f"DescribeJobs: {error}") from error
+        return [observation(job) for job in jobs]
+
+    def terminate(self, job_id: str, reason: str) -> None:
+        try:
+            self._client.terminate_job(jobId=job_id, reason=reason)
+        except (ClientError, BotoCoreError) as error:
+            raise PlatformUnavailable(f"TerminateJob: {error}") from error
+
+
+def observation(detail: Mapping[str, Any]) -> Observation:
+    """A JobDetail of DescribeJobs, or the detail of a job state change event. Batch's times are milliseconds."""
+    attempts = detail.get("attempts") or []
+    last = attempts[-1].get("container", {}) if attempts else {}
+    container = {**last, **{key: value for key, value in (detail.get("container") or {}).items() if value is not None}}
+    reasons = [detail.get("statusReason"), container.get("reason")]
+    return Observation(
+        job_id=detail["jobId"],
+        status=JobStatus(detail["status"]),
+        reason="; ".join(dict.fromkeys(reason for reason in reasons if reason)),
+        exit_code=container.get("exitCode"),
+        log_stream=container.get("logStreamName", ""),
+        started_at=detail.get("startedAt", 0) / 1000,
+        stopped_at=detail.get("stoppedAt", 0) / 1000,
+    )
+
+
+def _with_environment(overrides: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    given = overrides.get("environment", [])
+    named = {entry["name"] for entry in given}
+    added = [{"name": name, "value": value} for name, value in environment.items() if name not in named]
+    return {**overrides, "environment": [*given, *added]}
+
+
+def _translated(error: ClientError, job: Job) -> SubmissionRefused | PlatformUnavailable:
+    message = error.response.get("Error", {}).get("Message", str(error))
+    if _code(error) in REFUSALS:
+        where = f"jobQueue '{job.queue}', jobDefinition '{job.definition}'"
+        return SubmissionRefused(f"Batch refused the job: {message} ({where})")
+    return PlatformUnavailable(f"SubmitJob for {job.name}: {_code(error)}: {message}")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _tag_value(value: str) -> str:
+    """https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html: 256 characters, few of them special."""
+    return "".join(char if char.isalnum() or char in " +-=._:/@" else "_" for char in value)[:256]

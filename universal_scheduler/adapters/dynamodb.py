@@ -1,0 +1,287 @@
+"""The store over DynamoDB: three tables, one conditional write for each legal change of state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from universal_scheduler.adapters.items import (
+    ITEM_LIMIT_BYTES,
+    from_item,
+    item_size,
+    job_from_values,
+    job_to_values,
+    run_from_values,
+    run_to_values,
+    to_attribute,
+    to_item,
+)
+from universal_scheduler.domain.errors import ItemTooLarge, PlatformUnavailable
+from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+WRITE_CHUNK = 25
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
+JOB_LIST_LIMIT_BYTES = 350 * 1024
+EXECUTION_INDEX = "executionName-index"
+
+
+class DynamoStore:
+    """`ports.Store` over a boto3 DynamoDB client."""
+
+    def __init__(self, client: DynamoDBClient, *, schedules: str, history: str, jobs: str) -> None:
+        self._client = client
+        self._schedules, self._history, self._jobs = schedules, history, jobs
+
+    # Schedules
+
+    def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
+        return self._get(self._schedules, {"scheduleId": schedule_id})
+
+    def put_schedule(self, row: Mapping[str, Any]) -> bool:
+        item = to_item(row)
+        size = item_size(item)
+        if size > ITEM_LIMIT_BYTES:
+            raise ItemTooLarge(
+                f"The schedule takes {size:,} bytes as a DynamoDB item and the limit is {ITEM_LIMIT_BYTES:,}: "
+                "split it into several schedules, or move long commands into the job's image."
+            )
+        answer = self._client.put_item(TableName=self._schedules, Item=item, ReturnValues="ALL_OLD")
+        return not answer.get("Attributes")
+
+    def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
+        change = ("SET scheduleErrors = :e", {":e": list(errors)}) if errors else ("REMOVE scheduleErrors", {})
+        self._update(self._schedules, {"scheduleId": schedule_id}, *change, "attribute_exists(scheduleId)")
+
+    def list_schedules(self) -> list[dict[str, Any]]:
+        return sorted(self._scan(TableName=self._schedules), key=lambda row: str(row["scheduleId"]))
+
+    def schedules_after(self, schedule_id: str) -> list[str]:
+        rows = self._scan(
+            TableName=self._schedules,
+            FilterExpression="contains(#trigger.#after, :id)",
+            ProjectionExpression="scheduleId",
+            ExpressionAttributeNames={"#trigger": "trigger", "#after": "after"},
+            ExpressionAttributeValues={":id": {"S": schedule_id}},
+        )
+        return sorted(row["scheduleId"] for row in rows)
+
+    # Runs
+
+    def create_run(self, run: Run) -> bool:
+        return self._conditional(
+            "put_item",
+            TableName=self._history,
+            Item=to_item(run_to_values(run)),
+            ConditionExpression="attribute_not_exists(scheduleId) OR executionArn = :arn",
+            ExpressionAttributeValues={":arn": {"S": run.execution.arn}},
+        )
+
+    def restart_run(self, run: Run, of_generation: int) -> bool:
+        known = "generation = :of" if of_generation else "attribute_not_exists(generation)"
+        values: dict[str, Any] = {
+            ":running": str(run.status),
+            ":arn": run.execution.arn,
+            ":name": run.execution.name,
+            ":generation": run.generation,
+            ":cause": dict(run.cause),
+            ":run": run.key.run_id,
+        }
+        return self._update(
+            self._history,
+            _run_key(run.key),
+            "SET scheduleStatus = :running, executionArn = :arn, executionName = :name, generation = :generation,"
+            " cause = :cause, runId = :run REMOVE lastDateTime, statusReason",
+            values | ({":of": of_generation} if of_generation else {}),
+            f"{known} AND scheduleStatus <> :running AND attribute_exists(scheduleId)",
+        )
+
+    def finish_run(
+        self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        shown: Sequence[Mapping[str, Any]] = job_list
+        if item_size({"jobList": to_attribute(list(job_list))}) > JOB_LIST_LIMIT_BYTES:
+            shown = []  # too many for one item: the jobs table has them all
+        return self._update(
+            self._history,
+            _run_key(run.key),
+            "SET scheduleStatus = :status, statusReason = :reason, lastDateTime = :ended, jobList = :jobs",
+            {
+                ":status": str(status),
+                ":reason": reason[:4096],
+                ":ended": ended_at,
+                ":jobs": list(shown),
+                ":generation": run.generation,
+                ":running": str(RunStatus.RUNNING),
+            },
+            "generation = :generation AND scheduleStatus = :running",
+        )
+
+    def get_run(self, key: RunKey) -> Run | None:
+        row = self._get(self._history, {"scheduleId": key.schedule_id, "startDateTime": key.start})
+        return None if row is None else run_from_values(row)
+
+    def find_run(self, execution_name: str) -> Run | None:
+        rows = self._query(
+            TableName=self._history,
+            IndexName=EXECUTION_INDEX,
+            KeyConditionExpression="executionName = :name",
+            ExpressionAttributeValues={":name": {"S": execution_name}},
+        )
+        keys = [RunKey(row["scheduleId"], row["startDateTime"]) for row in rows]
+        return self.get_run(keys[0]) if keys else None
+
+    def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
+        if schedule_id is None:
+            rows = list(self._scan(TableName=self._history))
+        else:
+            answer = self._client.query(
+                TableName=self._history,
+                KeyConditionExpression="scheduleId = :id",
+                ExpressionAttributeValues={":id": {"S": schedule_id}},
+                ScanIndexForward=False,
+                Limit=limit,
+            )
+            rows = [from_item(item) for item in answer["Items"]]
+        runs = [run_from_values(row) for row in rows]
+        return sorted(runs, key=lambda run: run.key.start, reverse=True)[:limit]
+
+    def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:
+        row = self._get(self._history, {"scheduleId": key.schedule_id, "startDateTime": key.start})
+        jobs = (row or {}).get("jobList", [])
+        return [job for job in jobs if isinstance(job, dict)]
+
+    # Job runs
+
+    def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
+        requests = [{"PutRequest": {"Item": to_item(job_to_values(run_id, job))}} for job in jobs]
+        for start in range(0, len(requests), WRITE_CHUNK):
+            pending: Any = {self._jobs: requests[start : start + WRITE_CHUNK]}
+            for _ in range(8):
+                pending = self._client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
+                if not pending:
+                    break
+            else:
+                raise PlatformUnavailable("DynamoDB left job rows unwritten, eight times: it is throttling")
+
+    def list_jobs(self, run_id: str) -> list[JobRun]:
+        rows = self._query(
+            TableName=self._jobs,
+            KeyConditionExpression="runId = :run",
+            ExpressionAttributeValues={":run": {"S": run_id}},
+            ConsistentRead=True,
+        )
+        return sorted((job_from_values(row) for row in rows), key=lambda job: job.position)
+
+    def claim_job(self, run_id: str, job: JobRun, now: float) -> bool:
+        return self._update_job(
+            run_id,
+            job,
+            JobStatus.SUBMITTING,
+            {"intentAt": now},
+            # Only what was seen may be claimed: a second claimer finds another intent than the one it saw.
+            condition="attempt = :attempt AND jobStatus = :seen"
+            " AND (attribute_not_exists(intentAt) OR intentAt = :old)",
+            values={":seen": str(job.status), ":old": job.intent_at},
+        )
+
+    def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
+        return self._update_job(
+            run_id,
+            job,
+            JobStatus.SUBMITTED,
+            {"jobId": job_id, "submittedAt": now},
+            condition="attempt = :attempt AND jobStatus = :submitting",
+            values={":submitting": str(JobStatus.SUBMITTING)},
+        )
+
+    def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:
+        return self._update_job(
+            run_id,
+            job,
+            status,
+            {"statusReason": reason, "stoppedAt": now},
+            condition="attempt = :attempt AND statusRank < :rank",
+            values={":rank": status.rank},
+        )
+
+    def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
+        return self._update_job(
+            run_id,
+            job,
+            seen.status,
+            {
+                "statusReason": seen.reason or None,
+                "exitCode": seen.exit_code,
+                "logStreamName": seen.log_stream or None,
+                "startedAt": seen.started_at or None,
+                "stoppedAt": seen.stopped_at or None,
+            },
+            condition="attempt = :attempt AND jobId = :job AND statusRank < :rank",
+            values={":job": seen.job_id, ":rank": seen.status.rank},
+        )
+
+    def _update_job(
+        self,
+        run_id: str,
+        job: JobRun,
+        status: JobStatus,
+        changes: Mapping[str, Any],
+        *,
+        condition: str,
+        values: Mapping[str, Any],
+    ) -> bool:
+        written = {"jobStatus": str(status), "statusRank": status.rank, **changes}
+        written = {key: value for key, value in written.items() if value is not None}
+        assignments = ", ".join(f"{key} = :new_{key}" for key in written)
+        return self._update(
+            self._jobs,
+            {"runId": run_id, "jobName": job.name},
+            f"SET {assignments}",
+            {f":new_{key}": value for key, value in written.items()} | {":attempt": job.attempt} | dict(values),
+            condition,
+        )
+
+    # DynamoDB
+
+    def _get(self, table: str, key: Mapping[str, str]) -> dict[str, Any] | None:
+        answer = self._client.get_item(TableName=table, Key=to_item(key), ConsistentRead=True)
+        return from_item(answer["Item"]) if "Item" in answer else None
+
+    def _update(
+        self, table: str, key: Mapping[str, str], expression: str, values: Mapping[str, Any], condition: str
+    ) -> bool:
+        given = {"ExpressionAttributeValues": to_item(values)} if values else {}
+        return self._conditional(
+            "update_item",
+            TableName=table,
+            Key=to_item(key),
+            UpdateExpression=expression,
+            ConditionExpression=condition,
+            **given,
+        )
+
+    def _conditional(self, operation: str, **request: Any) -> bool:
+        try:
+            getattr(self._client, operation)(**request)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
+        for page in self._client.get_paginator("query").paginate(**request):
+            yield from map(from_item, page["Items"])
+
+    def _scan(self, **request: Any) -> Iterator[dict[str, Any]]:
+        for page in self._client.get_paginator("scan").paginate(**request):
+            yield from map(from_item, page["Items"])
+
+
+def _run_key(key: RunKey) -> dict[str, str]:
+    return {"scheduleId": key.schedule_id, "startDateTime": key.start}

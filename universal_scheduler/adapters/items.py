@@ -1,0 +1,177 @@
+"""DynamoDB items: what the scheduler's data looks like in the tables, and how large an item is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
+
+ITEM_LIMIT_BYTES = 400 * 1024
+"""https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+
+Item = dict[str, Any]
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def to_item(values: Mapping[str, Any]) -> Item:
+    """Plain values as DynamoDB attribute values, without those that are None."""
+    return {key: _serialize(_exact(value)) for key, value in values.items() if value is not None}
+
+
+def to_attribute(value: Any) -> dict[str, Any]:
+    """One plain value as a DynamoDB attribute value."""
+    return dict(_serialize(_exact(value)))
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A DynamoDB item (of a table or of a stream record) as plain values: whole numbers as int, others as float."""
+    return {key: _plain(_deserialize(value)) for key, value in item.items()}
+
+
+def item_size(item: Mapping[str, Any]) -> int:
+    """Bytes of an item as DynamoDB counts them.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    """
+    return sum(len(key.encode()) + _size(value) for key, value in item.items())
+
+
+def run_to_values(run: Run) -> dict[str, Any]:
+    """A history row in the shape that users of the reference design read, and what this scheduler adds to it."""
+    shown = {key: value for key, value in run.document.items() if key not in ("jobList", "trigger")}
+    return shown | {
+        "scheduleId": run.key.schedule_id,
+        "startDateTime": run.key.start,
+        "scheduleStatus": str(run.status),
+        "wait_time": run.wait_seconds,
+        "runId": run.key.run_id,
+        "executionArn": run.execution.arn,
+        "executionName": run.execution.name,
+        "generation": run.generation,
+        "cause": dict(run.cause),
+    }
+
+
+RUN_KEYS = frozenset(
+    {"scheduleStatus", "runId", "executionArn", "executionName", "generation", "cause", "lastDateTime", "statusReason"}
+)
+
+
+def run_from_values(row: Mapping[str, Any]) -> Run:
+    """Read a history row; one that the reference design wrote has no execution, and generation 0."""
+    status = str(row.get("scheduleStatus", "")).strip()
+    return Run(
+        key=RunKey(row["scheduleId"], row["startDateTime"]),
+        status=RunStatus(status) if status in RunStatus.__members__ else RunStatus.FAILED,
+        execution=Execution(row.get("executionArn", ""), row.get("executionName", "")),
+        generation=int(row.get("generation", 0)),
+        wait_seconds=int(row.get("wait_time", 60)),
+        cause=row.get("cause", {}),
+        reason=row.get("statusReason", ""),
+        ended_at=row.get("lastDateTime", ""),
+        document={key: value for key, value in row.items() if key not in RUN_KEYS and key != "startDateTime"},
+    )
+
+
+def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
+    """A row of the jobs table."""
+    spec = job.job
+    return {
+        "runId": run_id,
+        "jobName": spec.name,
+        "position": job.position,
+        "jobQueue": spec.queue,
+        "jobDefinition": spec.definition,
+        "jobDependencies": list(spec.depends_on),
+        "parameters": dict(spec.parameters) or None,
+        "containerOverrides": spec.container_overrides,
+        "retryStrategy": spec.retry_strategy,
+        "timeoutSeconds": spec.timeout_seconds,
+        "jobStatus": str(job.status),
+        "statusRank": job.status.rank,
+        "attempt": job.attempt,
+        "jobId": job.job_id or None,  # the key of an index: an empty string is not allowed there
+        "statusReason": job.reason or None,
+        "exitCode": job.exit_code,
+        "logStreamName": job.log_stream or None,
+        "intentAt": job.intent_at or None,
+        "submittedAt": job.submitted_at or None,
+        "startedAt": job.started_at or None,
+        "stoppedAt": job.stopped_at or None,
+    }
+
+
+def job_from_values(row: Mapping[str, Any]) -> JobRun:
+    return JobRun(
+        job=Job(
+            name=row["jobName"],
+            queue=row["jobQueue"],
+            definition=row["jobDefinition"],
+            depends_on=tuple(row.get("jobDependencies", ())),
+            parameters=row.get("parameters", {}),
+            container_overrides=row.get("containerOverrides"),
+            retry_strategy=row.get("retryStrategy"),
+            timeout_seconds=row.get("timeoutSeconds"),
+        ),
+        position=int(row["position"]),
+        status=JobStatus(row["jobStatus"]),
+        attempt=int(row["attempt"]),
+        job_id=row.get("jobId", ""),
+        reason=row.get("statusReason", ""),
+        exit_code=row.get("exitCode"),
+        log_stream=row.get("logStreamName", ""),
+        intent_at=float(row.get("intentAt", 0)),
+        submitted_at=float(row.get("submittedAt", 0)),
+        started_at=float(row.get("startedAt", 0)),
+        stopped_at=float(row.get("stoppedAt", 0)),
+    )
+
+
+def _exact(value: Any) -> Any:
+    match value:
+        case float():
+            return Decimal(str(value))
+        case Mapping():
+            return {key: _exact(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_exact(entry) for entry in value]
+        case _:
+            return value
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dict():
+            return {key: _plain(entry) for key, entry in value.items()}
+        case list():
+            return [_plain(entry) for entry in value]
+        case set() | frozenset():
+            return sorted(_plain(entry) for entry in value)
+        case _:
+            return value
+
+
+def _size(attribute: Mapping[str, Any]) -> int:
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "S":
+            return len(value.encode())
+        case "N":
+            return len(value) // 2 + 2
+        case "B":
+            return len(value)
+        case "M":
+            return 3 + sum(len(key.encode()) + 1 + _size(entry) for key, entry in value.items())
+        case "L":
+            return 3 + sum(1 + _size(entry) for entry in value)
+        case "SS" | "NS" | "BS":
+            return sum(len(entry) for entry in value)
+        case _:
+            return 1

@@ -1,0 +1,213 @@
+"""The ports over memory: for tests, and for running schedules without any AWS API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from universal_scheduler.adapters.items import ITEM_LIMIT_BYTES, item_size, run_from_values, run_to_values, to_item
+from universal_scheduler.domain.errors import ItemTooLarge, SubmissionRefused
+from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+
+
+class MemoryStore:
+    """`ports.Store` in dictionaries; `history` holds rows as the table has them."""
+
+    def __init__(self) -> None:
+        self.schedules: dict[str, dict[str, Any]] = {}
+        self.history: dict[RunKey, dict[str, Any]] = {}
+        self.jobs: dict[str, dict[str, JobRun]] = {}
+
+    def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
+        return deepcopy(self.schedules.get(schedule_id))
+
+    def put_schedule(self, row: Mapping[str, Any]) -> bool:
+        size = item_size(to_item(row))
+        if size > ITEM_LIMIT_BYTES:
+            raise ItemTooLarge(f"The schedule takes {size:,} bytes as an item and the limit is {ITEM_LIMIT_BYTES:,}")
+        new = row["scheduleId"] not in self.schedules
+        self.schedules[row["scheduleId"]] = deepcopy(dict(row))
+        return new
+
+    def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
+        row = self.schedules.get(schedule_id)
+        if row is None:
+            return
+        row.pop("scheduleErrors", None)
+        if errors:
+            row["scheduleErrors"] = [dict(error) for error in errors]
+
+    def list_schedules(self) -> list[dict[str, Any]]:
+        return [deepcopy(self.schedules[key]) for key in sorted(self.schedules)]
+
+    def schedules_after(self, schedule_id: str) -> list[str]:
+        rows = self.list_schedules()
+        return [row["scheduleId"] for row in rows if schedule_id in _after(row)]
+
+    def create_run(self, run: Run) -> bool:
+        known = self.history.get(run.key)
+        if known is not None and known.get("executionArn") != run.execution.arn:
+            return False
+        self.history[run.key] = deepcopy(run_to_values(run))
+        return True
+
+    def restart_run(self, run: Run, of_generation: int) -> bool:
+        row = self.history.get(run.key)
+        if row is None or row.get("generation", 0) != of_generation or row.get("scheduleStatus") == run.status:
+            return False
+        row.update({key: value for key, value in run_to_values(run).items() if key in RESTARTED})
+        row.pop("lastDateTime", None)
+        row.pop("statusReason", None)
+        return True
+
+    def finish_run(
+        self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        row = self.history.get(run.key)
+        if row is None or row["generation"] != run.generation or row["scheduleStatus"] != RunStatus.RUNNING:
+            return False
+        row.update(scheduleStatus=str(status), statusReason=reason, lastDateTime=ended_at)
+        row["jobList"] = [dict(job) for job in job_list]
+        return True
+
+    def get_run(self, key: RunKey) -> Run | None:
+        row = self.history.get(key)
+        return None if row is None else run_from_values(deepcopy(row))
+
+    def find_run(self, execution_name: str) -> Run | None:
+        for key, row in self.history.items():
+            if row.get("executionName") == execution_name:
+                return self.get_run(key)
+        return None
+
+    def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
+        keys = [key for key in self.history if schedule_id in (None, key.schedule_id)]
+        keys.sort(key=lambda key: key.start, reverse=True)
+        return [run_from_values(deepcopy(self.history[key])) for key in keys[:limit]]
+
+    def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:
+        return deepcopy(self.history.get(key, {}).get("jobList", []))
+
+    def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
+        self.jobs.setdefault(run_id, {}).update({job.name: job for job in jobs})
+
+    def list_jobs(self, run_id: str) -> list[JobRun]:
+        return sorted(self.jobs.get(run_id, {}).values(), key=lambda job: job.position)
+
+    def claim_job(self, run_id: str, job: JobRun, now: float) -> bool:
+        known = self._attempt(run_id, job)
+        if known is None or known.status is not job.status or known.intent_at != job.intent_at:
+            return False
+        self.put_jobs(run_id, [replace(known, status=JobStatus.SUBMITTING, intent_at=now)])
+        return True
+
+    def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
+        known = self._attempt(run_id, job)
+        if known is None or known.status is not JobStatus.SUBMITTING:
+            return False
+        self.put_jobs(run_id, [replace(known, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)])
+        return True
+
+    def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:
+        known = self._attempt(run_id, job)
+        if known is None or known.status.rank >= status.rank:
+            return False
+        self.put_jobs(run_id, [replace(known, status=status, reason=reason, stopped_at=now)])
+        return True
+
+    def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
+        known = self._attempt(run_id, job)
+        if known is None or known.job_id != seen.job_id or known.status.rank >= seen.status.rank:
+            return False
+        changed = replace(
+            known,
+            status=seen.status,
+            reason=seen.reason or known.reason,
+            exit_code=known.exit_code if seen.exit_code is None else seen.exit_code,
+            log_stream=seen.log_stream or known.log_stream,
+            started_at=seen.started_at or known.started_at,
+            stopped_at=seen.stopped_at or known.stopped_at,
+        )
+        self.put_jobs(run_id, [changed])
+        return True
+
+    def _attempt(self, run_id: str, job: JobRun) -> JobRun | None:
+        known = self.jobs.get(run_id, {}).get(job.name)
+        return known if known is not None and known.attempt == job.attempt else None
+
+
+RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId"})
+
+
+def _after(row: Mapping[str, Any]) -> Sequence[str]:
+    trigger = row.get("trigger")
+    after = trigger.get("after") if isinstance(trigger, Mapping) else None
+    return after if isinstance(after, list) else []
+
+
+@dataclass(slots=True)
+class PlatformJob:
+    """A job as the memory platform has it."""
+
+    name: str
+    job: Job
+    depends_on: tuple[str, ...]
+    environment: Mapping[str, str]
+    seen: Observation
+
+
+@dataclass(slots=True)
+class MemoryPlatform:
+    """`ports.JobPlatform` in a dictionary; whoever holds it decides how jobs end, with `end`."""
+
+    jobs: dict[str, PlatformJob] = field(default_factory=dict)
+    queues: frozenset[str] | None = None
+    """The queues there are; None takes any."""
+
+    def submit(
+        self, job: Job, name: str, depends_on: Sequence[str], environment: Mapping[str, str], tags: Mapping[str, str]
+    ) -> str:
+        del tags
+        if self.queues is not None and job.queue not in self.queues:
+            raise SubmissionRefused(f"there is no job queue '{job.queue}'")
+        job_id = f"job-{len(self.jobs) + 1}"
+        status = JobStatus.PENDING if depends_on else JobStatus.SUBMITTED
+        self.jobs[job_id] = PlatformJob(name, job, tuple(depends_on), environment, Observation(job_id, status))
+        return job_id
+
+    def find(self, queue: str, name: str) -> str | None:
+        return next((i for i, entry in self.jobs.items() if entry.name == name and entry.job.queue == queue), None)
+
+    def describe(self, job_ids: Sequence[str]) -> list[Observation]:
+        return [self.jobs[job_id].seen for job_id in job_ids if job_id in self.jobs]
+
+    def terminate(self, job_id: str, reason: str) -> None:
+        if job_id in self.jobs and not self.jobs[job_id].seen.status.ended:
+            self.end(job_id, JobStatus.FAILED, reason=reason, exit_code=137)
+
+    def end(self, job_id: str, status: JobStatus, *, reason: str = "", exit_code: int | None = None) -> None:
+        """The job ran and ended like this; where it failed, jobs that depend on it fail unstarted, as in Batch."""
+        entry = self.jobs[job_id]
+        entry.seen = Observation(job_id, status, reason, exit_code, started_at=1.0, stopped_at=2.0)
+        if status is JobStatus.FAILED:
+            self._fail_dependents(job_id)
+
+    def _fail_dependents(self, job_id: str) -> None:
+        for other, entry in self.jobs.items():
+            if job_id in entry.depends_on and not entry.seen.status.ended:
+                entry.seen = Observation(other, JobStatus.FAILED, "Dependent Job failed")
+                self._fail_dependents(other)
+
+
+@dataclass(slots=True)
+class MemoryWorkflow:
+    """`ports.Workflow` that remembers what it was asked to start."""
+
+    started: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
+        new = name not in self.started
+        self.started.setdefault(name, message)
+        return Execution(f"arn:aws:states:us-east-1:123456789012:execution:schedule_runner:{name}", name), new

@@ -1,0 +1,48 @@
+"""The workflow service over AWS Step Functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from universal_scheduler.domain.model import Execution
+
+if TYPE_CHECKING:
+    from types_boto3_stepfunctions import SFNClient
+
+
+class StepFunctionsWorkflow:
+    """`ports.Workflow` over a boto3 Step Functions client."""
+
+    def __init__(self, client: SFNClient, *, state_machine_arn: str) -> None:
+        self._client = client
+        self._machine = state_machine_arn
+
+    def execution(self, name: str) -> Execution:
+        return Execution(f"{self._machine.replace(':stateMachine:', ':execution:')}:{name}", name)
+
+    def describe(self, name: str) -> dict[str, Any] | None:
+        """What Step Functions itself knows of an execution; for one that has no run (yet)."""
+        try:
+            seen = self._client.describe_execution(executionArn=self.execution(name).arn)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in ("ExecutionDoesNotExist", "InvalidArn"):
+                return None
+            raise
+        view = {"name": name, "executionArn": seen["executionArn"], "status": seen["status"]}
+        reason = ": ".join(text for text in (seen.get("error"), seen.get("cause")) if text)
+        return view | ({"reason": reason} if reason else {})
+
+    def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
+        try:
+            answer = self._client.start_execution(stateMachineArn=self._machine, name=name, input=json.dumps(message))
+        except ClientError as error:
+            # The name says what caused the execution: whoever finds it taken was delivered the cause twice.
+            # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+            if error.response.get("Error", {}).get("Code") == "ExecutionAlreadyExists":
+                return self.execution(name), False
+            raise
+        return Execution(answer["executionArn"], name), True

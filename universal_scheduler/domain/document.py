@@ -1,0 +1,187 @@
+"""Reads schedule documents: every form that users have, checked, into a `Schedule`; or says exactly what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from graphlib import CycleError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
+from universal_scheduler.domain.model import Job, Schedule
+from universal_scheduler.domain.planner import upstream_first
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+SCHEMA_PATH = Path(__file__).parents[2] / "dynamo" / "schema.json"
+SINGLE_JOB_KEYS = frozenset({"jobName", "jobDefinition", "jobQueue"})
+RECORDED_KEYS = frozenset({"scheduleErrors", "scheduleStatus", "startDateTime", "lastDateTime"})
+"""Keys that say something of a run, or that the scheduler itself writes: no part of what a schedule is."""
+MAX_ERRORS = 50
+
+
+def parse(document: Mapping[str, Any]) -> Schedule:
+    """Check a schedule document and read it.
+
+    Takes a row of BatchSchedules, what a run of the reference design put out (`{"name", "output": {…}}`), and the
+    single-job form `{"jobName", "jobDefinition", "jobQueue", "wait_time"}`.
+
+    Raises:
+        InvalidSchedule: with every error found, each with its JSON path.
+    """
+    row = as_row(document)
+    errors = find_errors(row)
+    if errors:
+        raise InvalidSchedule(errors)
+    trigger = row.get("trigger", {})
+    return Schedule(
+        schedule_id=row["scheduleId"],
+        jobs=tuple(_job(job) for job in row["jobList"]),
+        document={key: value for key, value in row.items() if key not in RECORDED_KEYS},
+        wait_seconds=int(row.get("wait_time", 60)),
+        after=tuple(trigger.get("after", ())),
+        manual=bool(trigger.get("manual", False)),
+    )
+
+
+def as_row(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document in the form of a row: unwrapped, and a single job as a schedule of one."""
+    wrapped = document.get("output")
+    if isinstance(wrapped, Mapping) and "jobList" in wrapped and "jobList" not in document:
+        return dict(wrapped)
+    if "jobList" not in document and document.keys() >= SINGLE_JOB_KEYS:
+        job = {key: value for key, value in document.items() if key not in ("wait_time", "scheduleId", "trigger")}
+        row: dict[str, Any] = {"scheduleId": document.get("scheduleId", document["jobName"]), "jobList": [job]}
+        return row | {key: document[key] for key in ("wait_time", "trigger") if key in document}
+    return dict(document)
+
+
+def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
+    """Everything that is wrong with a row, in the order of the document; empty where nothing is."""
+    errors = [_describe(error) for error in sorted(_validator().iter_errors(row), key=lambda error: list(error.path))]
+    if not errors:
+        errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
+    return errors[:MAX_ERRORS]
+
+
+def blank(value: object) -> bool:
+    """Whether a value means "nothing": users write a single blank where there is no status, id or date."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _job(entry: Mapping[str, Any]) -> Job:
+    recorded_id = entry.get("jobId", "")
+    if isinstance(recorded_id, Mapping):
+        recorded_id = recorded_id.get("jobId", "")
+    timeout = entry.get("timeout", {}).get("attemptDurationSeconds")
+    return Job(
+        name=entry["jobName"],
+        queue=entry["jobQueue"],
+        definition=entry["jobDefinition"],
+        depends_on=tuple(entry.get("jobDependencies", ())),
+        parameters=dict(entry.get("parameters", {})),
+        container_overrides=entry.get("containerOverrides"),
+        retry_strategy=entry.get("retryStrategy"),
+        timeout_seconds=None if timeout is None else int(timeout),
+        recorded_status=str(entry.get("jobStatus", "")).strip(),
+        recorded_id=recorded_id.strip(),
+    )
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Validator:
+    from jsonschema import Draft202012Validator  # 60 ms to import: only where a document is read
+
+    return Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))
+
+
+def _describe(error: ValidationError) -> DocumentError:
+    path = error.json_path
+    schema: Any = error.schema
+    wanted: Any = error.validator_value
+    instance: Any = error.instance
+    match error.validator:
+        case "additionalProperties":
+            known = list(schema.get("properties", {}))
+            unknown = [key for key in instance if key not in known]
+            hints = [f"'{key}'{_did_you_mean(key, known)}" for key in unknown]
+            return DocumentError(path, f"unknown key {', '.join(hints)}", f"only {', '.join(known)}")
+        case "required":
+            missing = [key for key in wanted if key not in instance]
+            return DocumentError(
+                path, f"no {' and no '.join(missing)}", f"the key{'s'[: len(missing) > 1]} to be there"
+            )
+        case "type":
+            names = wanted if isinstance(wanted, str) else " or ".join(wanted)
+            return DocumentError(path, _shown(instance), f"type {names}")
+        case "maxLength":
+            found = f"{len(instance)} characters ({_shown(instance)})"
+            return DocumentError(path, found, f"at most {wanted} characters")
+        case "minItems" | "minLength" | "minProperties":
+            return DocumentError(path, _shown(instance), f"at least {wanted}")
+        case "maxItems" | "maxProperties":
+            return DocumentError(path, f"{len(instance)} entries", f"at most {wanted}")
+        case "minimum" | "maximum":
+            least, most = schema.get("minimum"), schema.get("maximum")
+            span = f"between {least} and {most}" if most is not None else f"at least {least}"
+            return DocumentError(path, _shown(instance), f"a number {span}")
+        case "pattern":
+            hint = schema.get("description", "")
+            return DocumentError(path, _shown(instance), f"{wanted} {hint}".rstrip())
+        case "enum":
+            return DocumentError(path, _shown(instance), f"one of {', '.join(map(str, wanted))}")
+        case "const":
+            return DocumentError(path, _shown(instance), json.dumps(wanted))
+        case "uniqueItems":
+            return DocumentError(path, "the same entry twice", "every entry once")
+        case _:
+            return DocumentError(path, _shown(instance), error.message)
+
+
+def _graph_errors(
+    schedule_id: str, jobs: Sequence[Mapping[str, Any]], trigger: Mapping[str, Any]
+) -> Iterator[DocumentError]:
+    """What no JSON Schema can say: names are unique, dependencies exist, and there is an order to run in."""
+    first_at: dict[str, int] = {}
+    for index, job in enumerate(jobs):
+        name = job["jobName"]
+        if name in first_at:
+            where = f"$.jobList[{first_at[name]}]"
+            yield DocumentError(f"$.jobList[{index}].jobName", f"'{name}' again", f"a name that {where} does not have")
+        first_at.setdefault(name, index)
+    known = list(first_at)
+    broken = False
+    for index, job in enumerate(jobs):
+        for position, upstream in enumerate(job.get("jobDependencies", ())):
+            path = f"$.jobList[{index}].jobDependencies[{position}]"
+            if upstream == job["jobName"]:
+                broken = True
+                yield DocumentError(path, f"the job '{upstream}' itself", "another job of the schedule")
+            elif upstream not in first_at:
+                broken = True
+                hint = _did_you_mean(upstream, known)
+                yield DocumentError(path, f"'{upstream}'{hint}", "the jobName of a job of this schedule")
+    if not broken and len(known) == len(jobs):
+        try:
+            upstream_first({job["jobName"]: job.get("jobDependencies", ()) for job in jobs})
+        except CycleError as error:
+            cycle = " → ".join(reversed(error.args[1]))
+            yield DocumentError("$.jobList", f"a cycle: {cycle}", "jobs that do not wait for themselves")
+    for position, upstream in enumerate(trigger.get("after", ())):
+        if upstream == schedule_id:
+            yield DocumentError(f"$.trigger.after[{position}]", "the schedule itself", "another schedule's scheduleId")
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,75 @@
+"""The errors of the scheduler, one class for each cause; a state machine catches them by class name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+class SchedulerError(Exception):
+    """Base of every error that the scheduler raises on purpose; its text is for the person who caused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentError:
+    """One thing wrong with a schedule document: where (JSON path), what was found, what was expected."""
+
+    path: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, expected {self.expected}"
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class InvalidSchedule(SchedulerError):
+    """The document does not describe a schedule that can run; `errors` says where and why."""
+
+    def __init__(self, errors: Sequence[DocumentError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("The schedule document is not valid. " + " | ".join(str(error) for error in self.errors))
+
+
+class ScheduleNotFound(SchedulerError):
+    """There is no row with this scheduleId in the schedules table."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"There is no schedule '{schedule_id}'. Insert its row first, or check the spelling.")
+
+
+class RunNotFound(SchedulerError):
+    """There is no run with this scheduleId and startDateTime."""
+
+    def __init__(self, schedule_id: str, start: str) -> None:
+        super().__init__(f"Schedule '{schedule_id}' has no run that started at '{start}'.")
+
+
+class RunStillActive(SchedulerError):
+    """A restart was asked for a run whose jobs are still being watched."""
+
+    def __init__(self, schedule_id: str, start: str) -> None:
+        super().__init__(
+            f"Run '{start}' of schedule '{schedule_id}' is still RUNNING; it can be restarted when it has ended."
+        )
+
+
+class StaleExecution(SchedulerError):
+    """A newer execution has taken over the run: this one must do nothing more."""
+
+    def __init__(self, run_id: str, generation: int) -> None:
+        super().__init__(f"Generation {generation} of run '{run_id}' is no longer the one that drives it.")
+
+
+class ItemTooLarge(SchedulerError):
+    """A document does not fit into a DynamoDB item."""
+
+
+class SubmissionRefused(SchedulerError):
+    """The job platform will never accept this job as it is (unknown queue or definition, bad parameter)."""
+
+
+class PlatformUnavailable(SchedulerError):
+    """The job platform throttled the call or failed for a reason that passes: try again later."""

@@ -1,0 +1,175 @@
+"""What the scheduler talks about: schedules, runs, job runs and their states. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class RunStatus(StrEnum):
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        return self is not RunStatus.RUNNING
+
+
+class JobStatus(StrEnum):
+    """A job's state: the scheduler's own before submission, then AWS Batch's, then how it ended.
+
+    Batch's states: https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+    """
+
+    WAITING = "WAITING"
+    HELD = "HELD"
+    SUBMITTING = "SUBMITTING"
+    SUBMITTED = "SUBMITTED"
+    PENDING = "PENDING"
+    RUNNABLE = "RUNNABLE"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    UPSTREAM_FAILED = "UPSTREAM_FAILED"
+    CANCELLED = "CANCELLED"
+    NOTFOUND = "NOTFOUND"
+
+    @property
+    def rank(self) -> int:
+        """How far along: a report with a lower or equal rank than what is known is late, and changes nothing."""
+        return _RANKS[self]
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED
+
+    @property
+    def satisfies(self) -> bool:
+        """Whether a dependent may run after a job that ended like this."""
+        return self in SATISFYING
+
+    @property
+    def live(self) -> bool:
+        """Whether the job platform has the job and it has not ended."""
+        return self in LIVE
+
+
+LIVE = frozenset(
+    {JobStatus.SUBMITTED, JobStatus.PENDING, JobStatus.RUNNABLE, JobStatus.STARTING, JobStatus.RUNNING},
+)
+SATISFYING = frozenset({JobStatus.SUCCEEDED, JobStatus.SKIPPED})
+ENDED = SATISFYING | {JobStatus.FAILED, JobStatus.UPSTREAM_FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND}
+_ORDER = ("WAITING", "HELD", "SUBMITTING", "SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
+_RANKS = {status: _ORDER.index(status) if status in _ORDER else len(_ORDER) for status in JobStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One node of a schedule's `jobList`."""
+
+    name: str
+    queue: str
+    definition: str
+    depends_on: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    container_overrides: Mapping[str, Any] | None = None
+    retry_strategy: Mapping[str, Any] | None = None
+    timeout_seconds: int | None = None
+    recorded_status: str = ""
+    """`jobStatus` as the document has it: `PASS` skips the job; a restart keeps `SUCCEEDED` and `SKIP`."""
+    recorded_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule document that passed every check."""
+
+    schedule_id: str
+    jobs: tuple[Job, ...]
+    document: Mapping[str, Any]
+    """The document as its owner wrote it (camelCase), without what the scheduler itself adds."""
+    wait_seconds: int = 60
+    after: tuple[str, ...] = ()
+    manual: bool = False
+
+    @property
+    def starts_when_inserted(self) -> bool:
+        return not self.manual and not self.after
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunKey:
+    """Names one run: the schedule and when it started (UTC, ISO 8601 with microseconds, no zone, as users have it)."""
+
+    schedule_id: str
+    start: str
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.schedule_id}#{self.start}"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The Step Functions execution that drives a run."""
+
+    arn: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    key: RunKey
+    status: RunStatus
+    execution: Execution
+    generation: int = 1
+    """Counts the executions that drove this run: only the newest may change it."""
+    wait_seconds: int = 60
+    cause: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    ended_at: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One job within one run."""
+
+    job: Job
+    position: int = 0
+    """Its place in the schedule's jobList."""
+    status: JobStatus = JobStatus.WAITING
+    attempt: int = 1
+    """Counts the runs of this job: a restart submits it as the next attempt."""
+    job_id: str = ""
+    reason: str = ""
+    exit_code: int | None = None
+    log_stream: str = ""
+    intent_at: float = 0.0
+    """When submission was begun (epoch seconds)."""
+    submitted_at: float = 0.0
+    started_at: float = 0.0
+    stopped_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.job.name
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the job platform says about one job. Times are epoch seconds, 0 where it has not happened."""
+
+    job_id: str
+    status: JobStatus
+    reason: str = ""
+    exit_code: int | None = None
+    log_stream: str = ""
+    started_at: float = 0.0
+    stopped_at: float = 0.0

@@ -1,0 +1,54 @@
+"""Deterministic names: the same cause always makes the same name, so a duplicate delivery is recognised as one."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from universal_scheduler.domain.model import RunKey
+
+EXECUTION_NAME_LIMIT = 80
+"""https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""
+BATCH_NAME_LIMIT = 128
+"""https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""
+
+
+def digest(*parts: str, length: int = 16) -> str:
+    return sha256("\x00".join(parts).encode()).hexdigest()[:length]
+
+
+def execution_name(kind: str, subject: str, *cause: str) -> str:
+    """The execution's name for a cause, e.g. `row-daily-edw-load-0f3a…`: readable, unique, within 80 characters."""
+    fingerprint = digest(kind, subject, *cause)
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", subject)
+    return f"{kind}-{readable[: EXECUTION_NAME_LIMIT - len(kind) - len(fingerprint) - 2]}-{fingerprint}"
+
+
+def batch_job_name(key: RunKey, job_name: str, attempt: int) -> str:
+    """The Batch job's name: one for each attempt of a job in a run, so that a lost answer to SubmitJob can be found."""
+    fingerprint = digest(key.run_id, job_name, str(attempt), length=12)
+    return f"{job_name[: BATCH_NAME_LIMIT - len(fingerprint) - 1]}-{fingerprint}"
+
+
+def start_date_time(execution_start: str, execution_arn: str) -> str:
+    """The run's `startDateTime` for an execution: the same for every try of its first state.
+
+    `execution_start` is `$$.Execution.StartTime` (ISO 8601, milliseconds); the last three digits come from the
+    execution's ARN, so that two executions of one millisecond make two runs.
+    """
+    started = datetime.fromisoformat(execution_start.replace("Z", "+00:00")).astimezone(UTC)
+    micros = int(digest(execution_arn, length=8), 16) % 1000
+    return started.replace(microsecond=started.microsecond // 1000 * 1000 + micros, tzinfo=None).isoformat(
+        timespec="microseconds"
+    )
+
+
+def next_start(start: str) -> str:
+    """One microsecond later: where the run's key is already another run's."""
+    return (datetime.fromisoformat(start) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
+
+
+def iso(epoch: float) -> str:
+    """Epoch seconds as the tables and the API show them (UTC, microseconds, no zone)."""
+    return datetime.fromtimestamp(epoch, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -1,0 +1,121 @@
+"""What the use cases need from the world: a store, a job platform, a workflow service. Adapters implement these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+
+
+class Store(Protocol):
+    """Schedules, runs and job runs. Every write that changes a state is conditional and answers whether it took."""
+
+    def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
+        """The schedule's row as its owner wrote it, with `scheduleErrors` where it has some."""
+        ...
+
+    def put_schedule(self, row: Mapping[str, Any]) -> bool:
+        """Store a row whole; True where there was none with its scheduleId before.
+
+        Raises:
+            ItemTooLarge: the row is over DynamoDB's 400 KB.
+        """
+        ...
+
+    def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
+        """Write (or with none, remove) what is wrong with a row beside it; a row that is gone stays gone."""
+        ...
+
+    def list_schedules(self) -> list[dict[str, Any]]: ...
+
+    def schedules_after(self, schedule_id: str) -> list[str]:
+        """The scheduleIds whose trigger names this schedule."""
+        ...
+
+    def create_run(self, run: Run) -> bool:
+        """False where the key is another execution's run already; True also where this execution made it before."""
+        ...
+
+    def restart_run(self, run: Run, of_generation: int) -> bool:
+        """Make an ended run RUNNING again as `run` says; False where it is not ended or has another generation."""
+        ...
+
+    def finish_run(
+        self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        """Record how a RUNNING run of this generation ended; False where it was not RUNNING any more."""
+        ...
+
+    def get_run(self, key: RunKey) -> Run | None: ...
+
+    def find_run(self, execution_name: str) -> Run | None:
+        """The run that the execution of this name drives; eventually consistent."""
+        ...
+
+    def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
+        """The newest runs first, of one schedule or of all."""
+        ...
+
+    def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:
+        """`jobList` as the history row has it (where operators write PASS); empty where it has none."""
+        ...
+
+    def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
+        """Write these job runs over whatever is there: only for a run that nothing else works on."""
+        ...
+
+    def list_jobs(self, run_id: str) -> list[JobRun]:
+        """In the order of the schedule's jobList."""
+        ...
+
+    def claim_job(self, run_id: str, job: JobRun, now: float) -> bool:
+        """The intent to submit: WAITING (or an older intent of this attempt) → SUBMITTING."""
+        ...
+
+    def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
+        """SUBMITTING → SUBMITTED with the platform's id."""
+        ...
+
+    def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:
+        """End a job that the platform does not have."""
+        ...
+
+    def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
+        """Record what the platform says, where it is further along than what is known."""
+        ...
+
+
+class JobPlatform(Protocol):
+    """Where jobs run."""
+
+    def submit(
+        self, job: Job, name: str, depends_on: Sequence[str], environment: Mapping[str, str], tags: Mapping[str, str]
+    ) -> str:
+        """Submit under this name after these job ids; answers the platform's id.
+
+        Raises:
+            SubmissionRefused: it will never be accepted as it is.
+            PlatformUnavailable: throttled, or the service failed: it may or may not have been accepted.
+        """
+        ...
+
+    def find(self, queue: str, name: str) -> str | None:
+        """The id of the job of exactly this name, where the platform has it."""
+        ...
+
+    def describe(self, job_ids: Sequence[str]) -> list[Observation]:
+        """What the platform knows of these jobs; one that it does not know is left out."""
+        ...
+
+    def terminate(self, job_id: str, reason: str) -> None:
+        """End a job, in whatever state it is; one that has ended stays as it is."""
+        ...
+
+
+class Workflow(Protocol):
+    """Starts executions of the state machine."""
+
+    def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
+        """The execution of this name, and whether this call started it."""
+        ...

@@ -1,0 +1,32 @@
+"""What a deployed stage is: the names of its tables, machine, queues and definitions. Reads the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    schedules_table: str = "BatchSchedules"
+    history_table: str = "BatchScheduleHistory"
+    jobs_table: str = "BatchScheduleJobs"
+    state_machine_arn: str = ""
+    job_queues: Mapping[str, str] = field(default_factory=dict)
+    """Short name → ARN; a document's other names pass as they are."""
+    job_definitions: Mapping[str, str] = field(default_factory=dict)
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that `template.yaml` gives every function; what is not set has the default."""
+    default = Settings()
+    return Settings(
+        schedules_table=environ.get("SCHEDULES_TABLE", default.schedules_table),
+        history_table=environ.get("HISTORY_TABLE", default.history_table),
+        jobs_table=environ.get("JOBS_TABLE", default.jobs_table),
+        state_machine_arn=environ.get("STATE_MACHINE_ARN", default.state_machine_arn),
+        job_queues=json.loads(environ.get("JOB_QUEUES", "{}")),
+        job_definitions=json.loads(environ.get("JOB_DEFINITIONS", "{}")),
+    )

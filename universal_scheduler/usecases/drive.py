@@ -1,0 +1,255 @@
+"""Drive a run: submit what is ready, look at what is running, record how it ended. One function a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, assert_never
+
+from universal_scheduler.domain.errors import (
+    RunNotFound,
+    StaleExecution,
+    SubmissionRefused,
+)
+from universal_scheduler.domain.model import Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.names import batch_job_name, iso
+from universal_scheduler.domain.planner import (
+    LOST_AFTER_SECONDS,
+    End,
+    Recover,
+    Submit,
+    not_run_reason,
+    plan,
+)
+from universal_scheduler.ports import JobPlatform, Store
+
+DESCRIBE_CHUNK = 100
+"""https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
+NAMED_FAILURES = 20
+
+
+class Next(StrEnum):
+    """What the state machine does next."""
+
+    SUBMIT = "SUBMIT"
+    WAIT = "WAIT"
+    RECORD = "RECORD"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """A run as the state machine's payload names it: its key, and which execution is speaking."""
+
+    key: RunKey
+    generation: int
+
+
+def submit_jobs(
+    store: Store, platform: JobPlatform, ref: RunRef, clock: Callable[[], float], time_left: Callable[[], float]
+) -> Next:
+    """Do what the plan says until it is done or time runs out (`time_left` in seconds).
+
+    Raises:
+        StaleExecution: a newer execution drives the run.
+        PlatformUnavailable: throttled; what was submitted is recorded, the rest stays to be submitted.
+    """
+    _current(store, ref)
+    run_id = ref.key.run_id
+    jobs = {job.name: job for job in store.list_jobs(run_id)}
+    for action in plan(list(jobs.values()), clock()).work:
+        if time_left() < 10:
+            return Next.SUBMIT
+        job = jobs[action.name]
+        match action:
+            case End():
+                if store.end_job(run_id, job, action.status, action.reason, clock()):
+                    jobs[job.name] = replace(job, status=action.status, reason=action.reason)
+            case Submit() | Recover():
+                jobs[job.name] = _submit(store, platform, ref.key, job, action, jobs, clock)
+            case _:
+                assert_never(action)
+    return what_next(list(jobs.values()), clock())
+
+
+def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> Next:
+    """Ask the platform about every live job of the run, a hundred at a time, and record what changed.
+
+    Raises:
+        StaleExecution: a newer execution drives the run.
+        PlatformUnavailable: throttled; what was recorded stays recorded.
+    """
+    _current(store, ref)
+    run_id = ref.key.run_id
+    jobs = {job.name: job for job in store.list_jobs(run_id)}
+    live = {job.job_id: job for job in jobs.values() if job.status.live}
+    ids = list(live)
+    for start in range(0, len(ids), DESCRIBE_CHUNK):
+        chunk = ids[start : start + DESCRIBE_CHUNK]
+        seen = {observation.job_id: observation for observation in platform.describe(chunk)}
+        for job_id in chunk:
+            job = live[job_id]
+            observation = seen.get(job_id) or _unknown(job, now)
+            if observation is not None and observation.status.rank > job.status.rank:
+                jobs[job.name] = _observed(job, observation)
+    for name, job in jobs.items():
+        before = live.get(job.job_id)
+        if before is not None and job is not before:
+            explained = _explain(job, jobs)
+            if store.observe_job(run_id, before, _as_observation(explained)):
+                jobs[name] = explained
+    return what_next(list(jobs.values()), now)
+
+
+def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
+    """Record how the run ended, in its row; the same again where it is tried again.
+
+    Raises:
+        StaleExecution: a newer execution drives the run.
+    """
+    run = _current(store, ref)
+    if run.status.ended:
+        return run.status
+    jobs = store.list_jobs(ref.key.run_id)
+    outcome = plan(jobs, now).outcome
+    status = outcome if outcome is not None else RunStatus.FAILED
+    reason = _why_failed(jobs) if status is RunStatus.FAILED else ""
+    store.finish_run(run, status, reason, iso(now), job_list(jobs))
+    return status
+
+
+def abandon_run(store: Store, platform: JobPlatform, ref: RunRef, error: str, now: float) -> None:
+    """The execution cannot go on: end the jobs that nobody will watch any more, and record why the run FAILED."""
+    run = _current(store, ref)
+    if run.status.ended:
+        return
+    jobs = store.list_jobs(ref.key.run_id)
+    for job in jobs:
+        if job.status.live:
+            platform.terminate(job.job_id, f"The run was given up: {error}"[:1024])
+        if not job.status.ended:
+            store.end_job(ref.key.run_id, job, JobStatus.CANCELLED, f"the run was given up: {error}", now)
+    ended = store.list_jobs(ref.key.run_id)
+    store.finish_run(run, RunStatus.FAILED, error, iso(now), job_list(ended))
+
+
+def what_next(jobs: Sequence[JobRun], now: float) -> Next:
+    planned = plan(jobs, now)
+    if planned.outcome is not None:
+        return Next.RECORD
+    return Next.SUBMIT if planned.work else Next.WAIT
+
+
+def job_list(jobs: Sequence[JobRun]) -> list[dict[str, Any]]:
+    """The jobs as a history row shows them, in the shape that users of the reference design read and edit."""
+    return [
+        {
+            "jobName": job.name,
+            "jobDefinition": job.job.definition,
+            "jobQueue": job.job.queue,
+            "jobDependencies": list(job.job.depends_on),
+            "jobStatus": str(job.status),
+            "jobId": {"jobId": job.job_id} if job.job_id else " ",
+        }
+        for job in jobs
+    ]
+
+
+def _current(store: Store, ref: RunRef) -> Run:
+    run = store.get_run(ref.key)
+    if run is None:
+        raise RunNotFound(ref.key.schedule_id, ref.key.start)
+    if run.generation != ref.generation:
+        raise StaleExecution(ref.key.run_id, ref.generation)
+    return run
+
+
+def _submit(
+    store: Store,
+    platform: JobPlatform,
+    key: RunKey,
+    job: JobRun,
+    action: Submit | Recover,
+    jobs: Mapping[str, JobRun],
+    clock: Callable[[], float],
+) -> JobRun:
+    """Submit one job exactly once: the intent first, then the call, then its id; an old intent is looked up first."""
+    upstream = [jobs[name] for name in action.after]
+    if not all(other.status.live for other in upstream):
+        return job  # an upstream job was refused just now: the next plan decides anew
+    name = batch_job_name(key, job.name, job.attempt)
+    found = platform.find(job.job.queue, name) if isinstance(action, Recover) else None
+    now = clock()
+    if not store.claim_job(key.run_id, job, now):
+        return job  # somebody else is submitting it
+    claimed = replace(job, status=JobStatus.SUBMITTING, intent_at=now)
+    try:
+        job_id = found or platform.submit(
+            job.job,
+            name,
+            [other.job_id for other in upstream],
+            environment=_job_environment(key, job.job),
+            tags={"usched:scheduleId": key.schedule_id, "usched:start": key.start, "usched:jobName": job.name},
+        )
+    except SubmissionRefused as refusal:
+        store.end_job(key.run_id, claimed, JobStatus.FAILED, str(refusal), clock())
+        return replace(claimed, status=JobStatus.FAILED, reason=str(refusal))
+    store.record_submission(key.run_id, claimed, job_id, clock())
+    return replace(claimed, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=clock())
+
+
+def _job_environment(key: RunKey, job: Job) -> dict[str, str]:
+    """What a job may know of its run. Only where the document overrides the container: other kinds of job have none."""
+    if job.container_overrides is None:
+        return {}
+    return {"USCHED_SCHEDULE_ID": key.schedule_id, "USCHED_START": key.start, "USCHED_JOB_NAME": job.name}
+
+
+def _unknown(job: JobRun, now: float) -> Observation | None:
+    if now - job.submitted_at < LOST_AFTER_SECONDS:
+        return None
+    reason = "Batch does not know the job any more (it forgets ended jobs after 7 days)"
+    return Observation(job.job_id, JobStatus.NOTFOUND, reason=reason)
+
+
+def _observed(job: JobRun, seen: Observation) -> JobRun:
+    return replace(
+        job,
+        status=seen.status,
+        reason=seen.reason,
+        exit_code=seen.exit_code,
+        log_stream=seen.log_stream,
+        started_at=seen.started_at,
+        stopped_at=seen.stopped_at,
+    )
+
+
+def _explain(job: JobRun, jobs: Mapping[str, JobRun]) -> JobRun:
+    """A job that Batch failed unstarted because of its dependsOn did not fail itself: its upstream did."""
+    if job.status is not JobStatus.FAILED or job.started_at or not job.job.depends_on:
+        return job
+    if all(jobs[name].status.satisfies for name in job.job.depends_on):
+        return job
+    return replace(job, status=JobStatus.UPSTREAM_FAILED, reason=not_run_reason(job, jobs))
+
+
+def _as_observation(job: JobRun) -> Observation:
+    return Observation(
+        job.job_id, job.status, job.reason, job.exit_code, job.log_stream, job.started_at, job.stopped_at
+    )
+
+
+def _why_failed(jobs: Sequence[JobRun]) -> str:
+    """The jobs that failed of themselves, with reason and exit code; how many did not run because of them."""
+    failed = [job for job in jobs if job.status.ended and not job.status.satisfies]
+    causes = [job for job in failed if job.status is not JobStatus.UPSTREAM_FAILED] or failed
+    named = [f"{job.name} {job.status}{_detail(job)}" for job in causes[:NAMED_FAILURES]]
+    if len(causes) > NAMED_FAILURES:
+        named.append(f"and {len(causes) - NAMED_FAILURES} more")
+    rest = len(failed) - len(causes)
+    return "; ".join(named) + (f"; {rest} more did not run because of that" if rest else "")
+
+
+def _detail(job: JobRun) -> str:
+    code = f" with exit code {job.exit_code}" if job.exit_code is not None else ""
+    return f"{code}: {job.reason}" if job.reason else code

@@ -1,0 +1,163 @@
+"""Start a run: from what an execution was given, to a run and its job runs in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from universal_scheduler.domain.document import SINGLE_JOB_KEYS, as_row, blank, parse
+from universal_scheduler.domain.errors import RunNotFound, RunStillActive, ScheduleNotFound
+from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.names import iso, next_start, start_date_time
+from universal_scheduler.ports import Store
+
+KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
+SKIP_WORD = "PASS"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What an execution was given: one of the four forms, and what caused it."""
+
+    schedule_id: str = ""
+    restart_of: str = ""
+    """`startDateTime` of the run to restart; empty for a new run."""
+    restart: bool = False
+    document: Mapping[str, Any] | None = None
+    cause: Mapping[str, Any] | None = None
+
+
+def read_message(event: Mapping[str, Any]) -> Message:
+    """Tell the four forms apart: `{scheduleId}`, the same with RESTART, an inline document, a single job."""
+    cause = event.get("cause")
+    body = {key: value for key, value in event.items() if key != "cause"}
+    inner = body["output"] if isinstance(body.get("output"), Mapping) else body
+    restart = str(inner.get("scheduleStatus", "")).strip() == "RESTART"
+    start = inner.get("startDateTime")
+    known = Message(
+        schedule_id=str(inner.get("scheduleId", "")).strip(),
+        restart_of="" if blank(start) or not restart else str(start).strip(),
+        restart=restart,
+        cause=cause if isinstance(cause, Mapping) else None,
+    )
+    inline = "jobList" in inner or body.keys() >= SINGLE_JOB_KEYS
+    return replace(known, document=body) if inline else known
+
+
+def start_run(store: Store, event: Mapping[str, Any], execution: Execution, started: str) -> Run:
+    """Make the run that this execution drives, or restart the one it names; the same again where it is tried again.
+
+    `started` is the execution's own start (ISO 8601), from which the run's key is made.
+
+    Raises:
+        ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule
+    """
+    message = read_message(event)
+    if message.restart and message.restart_of:
+        restarted = _restart(store, message, execution)
+        if restarted is not None:
+            return restarted
+    schedule = parse(_document(store, message))
+    keep = KEPT if message.restart else {}
+    jobs = [_fresh(index, job, keep) for index, job in enumerate(schedule.jobs)]
+    run = Run(
+        key=RunKey(schedule.schedule_id, start_date_time(started, execution.arn)),
+        status=RunStatus.RUNNING,
+        execution=execution,
+        wait_seconds=schedule.wait_seconds,
+        cause=message.cause or {"kind": "execution"},
+        document=schedule.document,
+    )
+    while not store.create_run(run):
+        run = replace(run, key=replace(run.key, start=next_start(run.key.start)))
+    store.put_jobs(run.key.run_id, jobs)
+    return run
+
+
+def _document(store: Store, message: Message) -> Mapping[str, Any]:
+    if message.document is not None:
+        return message.document
+    row = store.get_schedule(message.schedule_id) if message.schedule_id else None
+    if row is None:
+        raise ScheduleNotFound(message.schedule_id)
+    return row
+
+
+def _restart(store: Store, message: Message, execution: Execution) -> Run | None:
+    """None where there is no such run, but a document beside the message tells all that is needed to make one."""
+    key = RunKey(message.schedule_id, message.restart_of)
+    run = store.get_run(key)
+    if run is None:
+        if message.document is not None:
+            return None
+        raise RunNotFound(key.schedule_id, key.start)
+    if run.execution != execution:
+        if not run.status.ended:
+            raise RunStillActive(key.schedule_id, key.start)
+        run = replace(
+            run,
+            status=RunStatus.RUNNING,
+            execution=execution,
+            generation=run.generation + 1,
+            cause=message.cause or {"kind": "restart"},
+            reason="",
+            ended_at="",
+        )
+        if not store.restart_run(run, of_generation=run.generation - 1):
+            raise RunStillActive(key.schedule_id, key.start)
+    # Also where this very restart is tried again: nothing is submitted before this function has succeeded.
+    store.put_jobs(key.run_id, _remaining(store, run))
+    return run
+
+
+def _remaining(store: Store, run: Run) -> list[JobRun]:
+    """The run's jobs as a restart takes them: done ones stay, PASS written by an operator skips, the rest waits."""
+    recorded = {entry.get("jobName"): entry for entry in store.recorded_jobs(run.key)}
+    known = store.list_jobs(run.key.run_id)
+    if not known:  # a history row that the scheduler did not write: the document in it is all there is
+        row = {"scheduleId": run.key.schedule_id, **run.document, "jobList": list(recorded.values())}
+        return [_fresh(index, job, KEPT) for index, job in enumerate(parse(row).jobs)]
+    return [_again(job, recorded.get(job.name, {})) for job in known]
+
+
+def _again(job: JobRun, recorded: Mapping[str, Any]) -> JobRun:
+    word = str(recorded.get("jobStatus", "")).strip().upper()
+    if job.status.satisfies:
+        return job
+    if word == SKIP_WORD:
+        return replace(job, status=JobStatus.SKIPPED, reason="PASS in the history row")
+    return JobRun(job=job.job, position=job.position, attempt=job.attempt + 1)
+
+
+def _fresh(index: int, job: Job, keep: Mapping[str, JobStatus]) -> JobRun:
+    word = job.recorded_status.upper()
+    fresh = JobRun(job, index)
+    if word == SKIP_WORD:
+        return replace(fresh, status=JobStatus.SKIPPED, reason="PASS in the document")
+    if word in keep:
+        return replace(fresh, status=keep[word], job_id=job.recorded_id, reason="done before the restart")
+    return fresh
+
+
+def record_refusal(
+    store: Store, event: Mapping[str, Any], execution: Execution, started: str, error: str, now: float
+) -> None:
+    """Keep a run that could not be started as a FAILED one, so that it is seen where people look for runs.
+
+    A restart that was refused leaves the run that it meant as it is, and a message that names no schedule leaves
+    nothing: the execution itself has the error.
+    """
+    message = read_message(event)
+    document = as_row(message.document) if message.document is not None else {}
+    schedule_id = document.get("scheduleId") or message.schedule_id
+    if not isinstance(schedule_id, str) or not schedule_id or message.restart_of:
+        return
+    run = Run(
+        key=RunKey(schedule_id, start_date_time(started, execution.arn)),
+        status=RunStatus.RUNNING,
+        execution=execution,
+        cause=message.cause or {"kind": "execution"},
+    )
+    if store.create_run(run):
+        store.finish_run(run, RunStatus.FAILED, error, iso(now), [])

@@ -1,0 +1,74 @@
+"""What starts runs by itself: a row that is inserted, and a run that ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from universal_scheduler.domain.document import as_row, find_errors, parse
+from universal_scheduler.domain.errors import InvalidSchedule
+from universal_scheduler.domain.model import Execution, RunKey, RunStatus
+from universal_scheduler.domain.names import execution_name
+from universal_scheduler.ports import Store, Workflow
+
+
+def schedule_written(
+    store: Store, workflow: Workflow, event_id: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]
+) -> Execution | None:
+    """A schedule row was inserted (`old` is None) or changed: check it, and start it where it was inserted to run.
+
+    What is wrong with a row is written beside it; a row that is right again loses those errors. A changed row starts
+    nothing, so what the scheduler writes into a row never comes back as a start.
+
+    Returns: the execution of the run, where one was started.
+    """
+    schedule_id = str(new["scheduleId"])
+    try:
+        schedule = parse(_own(new))
+    except InvalidSchedule as invalid:
+        errors = [error.as_dict() for error in invalid.errors]
+        if errors != new.get("scheduleErrors"):
+            store.record_schedule_errors(schedule_id, errors)
+        return None
+    if "scheduleErrors" in new:
+        store.record_schedule_errors(schedule_id, [])
+    if old is not None or not schedule.starts_when_inserted:
+        return None
+    name = execution_name("row", schedule_id, event_id)
+    execution, _ = workflow.start(name, {"scheduleId": schedule_id, "cause": {"kind": "row", "eventId": event_id}})
+    return execution
+
+
+def run_ended(store: Store, workflow: Workflow, key: RunKey, status: RunStatus) -> list[str]:
+    """A run has ended: where it SUCCEEDED, start every schedule that waits for its schedule, once for each run.
+
+    Returns: the scheduleIds that were started by this call.
+    """
+    if status is not RunStatus.SUCCEEDED:
+        return []
+    cause = {"kind": "upstream", "scheduleId": key.schedule_id, "startDateTime": key.start}
+    started = []
+    for schedule_id in store.schedules_after(key.schedule_id):
+        name = execution_name("after", schedule_id, key.run_id)
+        _, new = workflow.start(name, {"scheduleId": schedule_id, "cause": cause})
+        if new:
+            started.append(schedule_id)
+    return started
+
+
+def _own(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "scheduleErrors"}
+
+
+def store_schedule(store: Store, document: Mapping[str, Any]) -> tuple[str, bool]:
+    """Check a schedule and store its row; answers its scheduleId, and whether it is new.
+
+    Raises:
+        InvalidSchedule: nothing was stored.
+        ItemTooLarge: nothing was stored.
+    """
+    row = _own(as_row(document))
+    errors = find_errors(row)
+    if errors:
+        raise InvalidSchedule(errors)
+    return row["scheduleId"], store.put_schedule(row)

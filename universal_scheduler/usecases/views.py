@@ -1,0 +1,87 @@
+"""What people and programs are shown of runs and schedules: the API's and the CLI's JSON, made in one place."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from universal_scheduler.domain.document import find_errors
+from universal_scheduler.domain.model import JobRun, Run
+from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.planner import Wait, plan
+from universal_scheduler.ports import Store
+
+
+def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
+    """A run with its jobs; a job that waits has the planner's own reason."""
+    planned = plan(jobs, now) if not run.status.ended else None
+    waiting = {
+        action.name: action.reason for action in (planned.actions if planned else ()) if isinstance(action, Wait)
+    }
+    return run_summary(run) | {
+        "counts": dict(Counter(str(job.status) for job in jobs)),
+        "jobs": [_job_view(job, waiting.get(job.name, "")) for job in jobs],
+    }
+
+
+def run_summary(run: Run) -> dict[str, Any]:
+    """A run in one line. Times are UTC, ISO 8601; absent keys have no value."""
+    return _present(
+        {
+            "scheduleId": run.key.schedule_id,
+            "startDateTime": run.key.start,
+            "runId": run.key.run_id,
+            "scheduleName": run.document.get("scheduleName"),
+            "status": str(run.status),
+            "reason": run.reason,
+            "endDateTime": run.ended_at,
+            "cause": dict(run.cause),
+            "generation": run.generation,
+            "name": run.execution.name,
+            "executionArn": run.execution.arn,
+        }
+    )
+
+
+def schedule_view(row: Mapping[str, Any], runs: Sequence[Run] = ()) -> dict[str, Any]:
+    """A schedule row, whether it is valid (`errors` where it is not), and its newest runs."""
+    schedule = {key: value for key, value in row.items() if key != "scheduleErrors"}
+    errors = [error.as_dict() for error in find_errors(schedule)]
+    shown: dict[str, Any] = {"scheduleId": row["scheduleId"], "valid": not errors, "schedule": schedule}
+    return shown | _present({"errors": errors, "runs": [run_summary(run) for run in runs]})
+
+
+def find_execution(store: Store, name: str, clock: Callable[[], float] = time.time) -> dict[str, Any] | None:
+    """The run that the execution of this name drives, with its jobs."""
+    run = store.find_run(name)
+    return None if run is None else run_view(run, store.list_jobs(run.key.run_id), clock())
+
+
+def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:
+    return _present(
+        {
+            "jobName": job.name,
+            "status": str(job.status),
+            "reason": job.reason or waiting,
+            "exitCode": job.exit_code,
+            "jobId": job.job_id,
+            "jobQueue": job.job.queue,
+            "jobDefinition": job.job.definition,
+            "jobDependencies": list(job.job.depends_on),
+            "attempt": job.attempt,
+            "logStreamName": job.log_stream,
+            "submittedAt": _time(job.submitted_at),
+            "startedAt": _time(job.started_at),
+            "stoppedAt": _time(job.stopped_at),
+        }
+    )
+
+
+def _time(epoch: float) -> str:
+    return iso(epoch) if epoch else ""
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value not in (None, "", [], {})}

@@ -1,0 +1,61 @@
+"""Builds the adapters from the settings: the only place where boto3 clients are made, each when first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from universal_scheduler.adapters.batch import BatchPlatform
+from universal_scheduler.adapters.dynamodb import DynamoStore
+from universal_scheduler.adapters.stepfunctions import StepFunctionsWorkflow
+from universal_scheduler.settings import Settings, from_environment
+
+if TYPE_CHECKING:
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_stepfunctions import SFNClient
+
+QUICK = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=5, read_timeout=20)
+ONCE = Config(retries={"mode": "standard", "max_attempts": 1}, connect_timeout=5, read_timeout=20)
+"""SubmitJob has no client token: a repeated call would be a second job, so the SDK must not repeat it unasked."""
+
+
+class Wiring:
+    """The adapters of one stage. `session` carries region, credentials and endpoint; the SDK's own by default."""
+
+    def __init__(self, settings: Settings, session: boto3.Session | None = None, endpoint: str | None = None) -> None:
+        self.settings = settings
+        self._session = session or boto3.Session()
+        self._endpoint = endpoint
+
+    @cached_property
+    def store(self) -> DynamoStore:
+        settings = self.settings
+        client = self._session.client("dynamodb", endpoint_url=self._endpoint, config=QUICK)
+        return DynamoStore(
+            client, schedules=settings.schedules_table, history=settings.history_table, jobs=settings.jobs_table
+        )
+
+    @cached_property
+    def platform(self) -> BatchPlatform:
+        client = self._session.client("batch", endpoint_url=self._endpoint, config=ONCE)
+        return BatchPlatform(client, queues=self.settings.job_queues, definitions=self.settings.job_definitions)
+
+    @cached_property
+    def workflow(self) -> StepFunctionsWorkflow:
+        return StepFunctionsWorkflow(self.stepfunctions, state_machine_arn=self.settings.state_machine_arn)
+
+    @cached_property
+    def stepfunctions(self) -> SFNClient:
+        return self._session.client("stepfunctions", endpoint_url=self._endpoint, config=QUICK)
+
+    @cached_property
+    def logs(self) -> CloudWatchLogsClient:
+        return self._session.client("logs", endpoint_url=self._endpoint, config=QUICK)
+
+
+def from_env() -> Wiring:
+    """The wiring of a Lambda function: everything from its environment."""
+    return Wiring(from_environment())
