@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lambdas.rest import answer, refusal
@@ -14,7 +15,7 @@ wiring = from_env()
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     del context
     name = event["pathParameters"]["name"]
-    view = find_execution(wiring.store, name) or wiring.workflow.describe(name)
+    view = find_execution(wiring.store, name, time.time()) or wiring.workflow.describe(name)
     if view is None:
         return refusal(404, "ExecutionNotFound", f"No execution is named '{name}'.")
     return answer(200, view)

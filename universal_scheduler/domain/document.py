@@ -66,7 +66,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     errors = [_describe(error) for error in sorted(_validator().iter_errors(row), key=lambda error: list(error.path))]
     if not errors:
         errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
-    return errors[:MAX_ERRORS]
+    return list(dict.fromkeys(errors))[:MAX_ERRORS]
 
 
 def blank(value: object) -> bool:
@@ -113,9 +113,7 @@ def _describe(error: ValidationError) -> DocumentError:
             return DocumentError(path, f"unknown key {', '.join(hints)}", f"only {', '.join(known)}")
         case "required":
             missing = [key for key in wanted if key not in instance]
-            return DocumentError(
-                path, f"no {' and no '.join(missing)}", f"the key{'s'[: len(missing) > 1]} to be there"
-            )
+            return DocumentError(path, f"no {' and no '.join(missing)}", " and ".join(missing))
         case "type":
             names = wanted if isinstance(wanted, str) else " or ".join(wanted)
             return DocumentError(path, _shown(instance), f"type {names}")

@@ -90,7 +90,7 @@ def plan(jobs: Sequence[JobRun], now: float) -> Plan:
             status[name] = action.status
         elif isinstance(action, Submit | Recover):
             with_platform.add(name)
-    return Plan(tuple(actions), _outcome(status))
+    return Plan(tuple(actions), _outcome({job.name: job.status for job in jobs}))
 
 
 def _decide(job: JobRun, status: Mapping[str, JobStatus], with_platform: set[str], now: float) -> Action:

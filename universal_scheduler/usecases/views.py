@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.document import find_errors
@@ -53,10 +52,10 @@ def schedule_view(row: Mapping[str, Any], runs: Sequence[Run] = ()) -> dict[str,
     return shown | _present({"errors": errors, "runs": [run_summary(run) for run in runs]})
 
 
-def find_execution(store: Store, name: str, clock: Callable[[], float] = time.time) -> dict[str, Any] | None:
+def find_execution(store: Store, name: str, now: float) -> dict[str, Any] | None:
     """The run that the execution of this name drives, with its jobs."""
     run = store.find_run(name)
-    return None if run is None else run_view(run, store.list_jobs(run.key.run_id), clock())
+    return None if run is None else run_view(run, store.list_jobs(run.key.run_id), now)
 
 
 def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:

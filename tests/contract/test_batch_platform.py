@@ -1,0 +1,124 @@
+"""What the Batch platform asks and understands, checked against botocore's model of AWS Batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+
+from universal_scheduler.adapters.batch import BatchPlatform, observation
+from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused
+from universal_scheduler.domain.model import Job, JobStatus
+
+QUEUE = "arn:aws:batch:us-east-1:123456789012:job-queue/prod-default"
+SHELL = "arn:aws:batch:us-east-1:123456789012:job-definition/prod-shell:3"
+JOB = Job("load", "default", "shell")
+
+
+@pytest.fixture
+def stub() -> Iterator[Stubber]:
+    client = boto3.client("batch", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def platform(stub: Stubber) -> BatchPlatform:
+    return BatchPlatform(stub.client, queues={"default": QUEUE}, definitions={"shell": SHELL})
+
+
+def test_short_names_are_this_stages_own_and_others_pass(stub: Stubber, platform: BatchPlatform) -> None:
+    for queue, sent in (("default", QUEUE), ("theirs", "theirs")):
+        request = {"jobName": "n", "jobQueue": sent, "jobDefinition": SHELL, "dependsOn": [], "tags": {}}
+        stub.add_response("submit_job", {"jobName": "n", "jobId": "id"}, request)
+        assert platform.submit(Job("load", queue, "shell"), "n", [], {}, {}) == "id"
+
+
+def test_everything_that_a_document_says_of_a_job_is_sent(stub: Stubber, platform: BatchPlatform) -> None:
+    job = Job(
+        "load",
+        "default",
+        "shell",
+        parameters={"day": "1"},
+        container_overrides={"command": ["load"], "environment": [{"name": "A", "value": "theirs"}]},
+        retry_strategy={"attempts": 3},
+        timeout_seconds=60,
+    )
+    stub.add_response(
+        "submit_job",
+        {"jobName": "n", "jobId": "id"},
+        {
+            "jobName": "n",
+            "jobQueue": QUEUE,
+            "jobDefinition": SHELL,
+            "dependsOn": [{"jobId": "up"}],
+            "tags": {"usched:start": "2026_odd_"},
+            "parameters": {"day": "1"},
+            "containerOverrides": {
+                "command": ["load"],
+                "environment": [{"name": "A", "value": "theirs"}, {"name": "B", "value": "ours"}],
+            },
+            "retryStrategy": {"attempts": 3},
+            "timeout": {"attemptDurationSeconds": 60},
+        },
+    )
+    platform.submit(job, "n", ["up"], {"A": "ours", "B": "ours"}, {"usched:start": "2026#odd!"})
+
+
+def test_a_refusal_names_the_queue_and_the_definition(stub: Stubber, platform: BatchPlatform) -> None:
+    stub.add_client_error("submit_job", "ClientException", "JobQueue q not found", 400)
+    with pytest.raises(SubmissionRefused, match=r"JobQueue q not found .jobQueue 'default', jobDefinition 'shell'"):
+        platform.submit(JOB, "n", [], {}, {})
+
+
+@pytest.mark.parametrize(("code", "status"), [("ServerException", 500), ("TooManyRequestsException", 429)])
+def test_what_may_pass_is_no_refusal(stub: Stubber, platform: BatchPlatform, code: str, status: int) -> None:
+    stub.add_client_error("submit_job", code, "later", status)
+    with pytest.raises(PlatformUnavailable):
+        platform.submit(JOB, "n", [], {}, {})
+
+
+def test_a_job_is_found_by_its_exact_name(stub: Stubber, platform: BatchPlatform) -> None:
+    request = {"jobQueue": QUEUE, "filters": [{"name": "JOB_NAME", "values": ["n"]}]}
+    summaries = [{"jobId": "1", "jobName": "n-other"}, {"jobId": "2", "jobName": "n"}]
+    stub.add_response("list_jobs", {"jobSummaryList": summaries}, request)
+    stub.add_response("list_jobs", {"jobSummaryList": []}, request)
+    assert platform.find("default", "n") == "2"
+    assert platform.find("default", "n") is None
+
+
+def test_a_throttled_look_is_not_an_answer(stub: Stubber, platform: BatchPlatform) -> None:
+    stub.add_client_error("describe_jobs", "TooManyRequestsException", "later", 429)
+    with pytest.raises(PlatformUnavailable):
+        platform.describe(["1"])
+
+
+def test_termination_carries_its_reason(stub: Stubber, platform: BatchPlatform) -> None:
+    stub.add_response("terminate_job", {}, {"jobId": "1", "reason": ANY})
+    platform.terminate("1", "given up")
+
+
+def detail(**more: Any) -> dict[str, Any]:
+    return {"jobId": "1", "jobName": "n", "status": "FAILED", "jobQueue": QUEUE, "startedAt": 1500, **more}
+
+
+def test_reason_and_exit_code_come_from_the_container() -> None:
+    seen = observation(
+        detail(
+            statusReason="Essential container in task exited",
+            stoppedAt=2500,
+            container={"exitCode": 3, "reason": "OutOfMemoryError", "logStreamName": "shell/default/1"},
+        )
+    )
+    assert (seen.status, seen.exit_code, seen.log_stream) == (JobStatus.FAILED, 3, "shell/default/1")
+    assert seen.reason == "Essential container in task exited; OutOfMemoryError"
+    assert (seen.started_at, seen.stopped_at) == (1.5, 2.5)
+
+
+def test_the_last_attempt_speaks_where_the_job_does_not() -> None:
+    attempts = [{"container": {"exitCode": 1}}, {"container": {"exitCode": 9, "logStreamName": "s"}}]
+    assert observation(detail(attempts=attempts)).exit_code == 9

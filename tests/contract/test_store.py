@@ -1,0 +1,171 @@
+"""One suite over every store: memory, and DynamoDB on moto with the tables of template.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.tables import create_tables
+from universal_scheduler.adapters.dynamodb import DynamoStore
+from universal_scheduler.adapters.memory import MemoryStore
+from universal_scheduler.domain.errors import ItemTooLarge
+from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.ports import Store
+
+KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")
+RUN = Run(KEY, RunStatus.RUNNING, Execution("arn:one", "one"), cause={"kind": "row"}, wait_seconds=7)
+JOB = JobRun(Job("a", "default", "shell", ("z",), container_overrides={"command": ["true"]}))
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("dynamodb", "us-east-1")
+        create_tables(client)
+        yield DynamoStore(client, schedules="BatchSchedules", history="BatchScheduleHistory", jobs="BatchScheduleJobs")
+
+
+def row(schedule_id: str, **more: Any) -> dict[str, Any]:
+    return {"scheduleId": schedule_id, "jobList": [{"jobName": "a"}], "wait_time": 60, "ratio": 0.5, **more}
+
+
+def test_a_schedule_comes_back_as_it_was_written(store: Store) -> None:
+    assert store.put_schedule(row("b"))
+    assert store.get_schedule("b") == row("b")
+    assert not store.put_schedule(row("b", wait_time=5))
+    assert store.put_schedule(row("a"))
+    assert [each["scheduleId"] for each in store.list_schedules()] == ["a", "b"]
+    assert store.get_schedule("c") is None
+
+
+def test_a_schedule_over_the_item_limit_is_refused(store: Store) -> None:
+    with pytest.raises(ItemTooLarge):
+        store.put_schedule(row("b", description="x" * 410_000))
+    assert store.get_schedule("b") is None
+
+
+def test_errors_are_written_beside_a_row_and_taken_away_again(store: Store) -> None:
+    store.put_schedule(row("b"))
+    errors = [{"path": "$", "found": "x", "expected": "y"}]
+    store.record_schedule_errors("b", errors)
+    assert store.get_schedule("b") == row("b", scheduleErrors=errors)
+    store.record_schedule_errors("b", [])
+    assert store.get_schedule("b") == row("b")
+    store.record_schedule_errors("gone", errors)
+    assert store.get_schedule("gone") is None
+
+
+def test_followers_are_found_by_the_schedule_they_name(store: Store) -> None:
+    store.put_schedule(row("report", trigger={"after": ["load", "other"]}))
+    store.put_schedule(row("by-hand", trigger={"manual": True}))
+    store.put_schedule(row("broken", trigger="load"))
+    assert store.schedules_after("load") in (["report"], ["broken", "report"])
+    assert store.schedules_after("loa") in ([], ["broken"])
+
+
+def test_a_run_belongs_to_the_execution_that_made_it(store: Store) -> None:
+    assert store.create_run(RUN)
+    assert store.create_run(RUN), "the same execution, tried again"
+    assert not store.create_run(replace(RUN, execution=Execution("arn:two", "two")))
+    assert store.get_run(KEY) == replace(RUN, document=store_document(store))
+    assert store.find_run("one") == store.get_run(KEY)
+    assert store.find_run("two") is None
+
+
+def store_document(store: Store) -> Any:
+    run = store.get_run(KEY)
+    assert run is not None
+    return run.document
+
+
+def test_a_run_ends_once_and_only_for_its_newest_execution(store: Store) -> None:
+    store.create_run(RUN)
+    assert not store.finish_run(replace(RUN, generation=2), RunStatus.FAILED, "", "t", [])
+    assert store.finish_run(RUN, RunStatus.FAILED, "a FAILED", "2026", [{"jobName": "a", "jobStatus": "FAILED"}])
+    assert not store.finish_run(RUN, RunStatus.SUCCEEDED, "", "t", [])
+    ended = store.get_run(KEY)
+    assert ended is not None
+    assert (ended.status, ended.reason, ended.ended_at) == (RunStatus.FAILED, "a FAILED", "2026")
+    assert store.recorded_jobs(KEY) == [{"jobName": "a", "jobStatus": "FAILED"}]
+
+
+def test_only_one_restart_of_an_ended_run_wins(store: Store) -> None:
+    store.create_run(RUN)
+    second = replace(RUN, generation=2, execution=Execution("arn:two", "two"))
+    assert not store.restart_run(second, of_generation=1), "still running"
+    store.finish_run(RUN, RunStatus.FAILED, "why", "t", [])
+    assert store.restart_run(second, of_generation=1)
+    assert not store.restart_run(replace(second, execution=Execution("arn:three", "three")), of_generation=1)
+    restarted = store.get_run(KEY)
+    assert restarted is not None
+    assert (restarted.status, restarted.generation, restarted.reason) == (RunStatus.RUNNING, 2, "")
+    assert restarted.execution == second.execution
+
+
+def test_the_newest_runs_come_first(store: Store) -> None:
+    for number in range(5):
+        key = RunKey("nightly" if number < 4 else "other", f"2026-11-2{number}")
+        store.create_run(replace(RUN, key=key, execution=Execution(f"arn:{number}", f"{number}")))
+    assert [run.key.start for run in store.list_runs("nightly", 2)] == ["2026-11-23", "2026-11-22"]
+    assert [run.key.start for run in store.list_runs(None, 2)] == ["2026-11-24", "2026-11-23"]
+
+
+def test_jobs_come_back_in_the_schedules_order(store: Store) -> None:
+    jobs = [replace(JOB, job=replace(JOB.job, name=f"j{99 - i}"), position=i) for i in range(60)]
+    store.put_jobs("run", jobs)
+    assert store.list_jobs("run") == jobs
+    assert store.list_jobs("other") == []
+
+
+def test_a_job_is_claimed_once_for_each_intent_that_was_seen(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    assert store.claim_job("run", JOB, 100.5)
+    assert not store.claim_job("run", JOB, 101.5)
+    [claimed] = store.list_jobs("run")
+    assert (claimed.status, claimed.intent_at) == (JobStatus.SUBMITTING, 100.5)
+    assert store.claim_job("run", claimed, 200.5), "an old intent is taken over"
+    assert not store.claim_job("run", claimed, 300.5)
+
+
+def test_a_job_goes_forward_only(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    assert not store.record_submission("run", JOB, "id-1", 1.0), "not claimed"
+    store.claim_job("run", JOB, 1.0)
+    assert store.record_submission("run", JOB, "id-1", 2.0)
+    assert store.observe_job("run", JOB, Observation("id-1", JobStatus.RUNNING, started_at=3.0, log_stream="s"))
+    assert not store.observe_job("run", JOB, Observation("id-1", JobStatus.STARTING)), "late"
+    assert not store.observe_job("run", JOB, Observation("id-1", JobStatus.RUNNING)), "duplicate"
+    assert not store.observe_job("run", JOB, Observation("id-0", JobStatus.FAILED)), "another attempt's job"
+    assert store.observe_job("run", JOB, Observation("id-1", JobStatus.FAILED, "why", 3, stopped_at=4.0))
+    assert not store.end_job("run", JOB, JobStatus.CANCELLED, "too late", 5.0)
+    assert store.list_jobs("run") == [
+        replace(
+            JOB,
+            status=JobStatus.FAILED,
+            job_id="id-1",
+            reason="why",
+            exit_code=3,
+            log_stream="s",
+            intent_at=1.0,
+            submitted_at=2.0,
+            started_at=3.0,
+            stopped_at=4.0,
+        )
+    ]
+
+
+def test_an_earlier_attempt_can_change_nothing(store: Store) -> None:
+    store.put_jobs("run", [replace(JOB, attempt=2)])
+    assert not store.claim_job("run", JOB, 1.0)
+    assert not store.end_job("run", JOB, JobStatus.FAILED, "old", 1.0)
+    assert store.end_job("run", replace(JOB, attempt=2), JobStatus.UPSTREAM_FAILED, "new", 1.0)

@@ -1,0 +1,107 @@
+"""Every form of document that users have is read; everything wrong with one is named with its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from universal_scheduler.domain.document import find_errors, parse
+from universal_scheduler.domain.errors import InvalidSchedule
+
+
+def job(name: str, *after: str, **more: Any) -> dict[str, Any]:
+    return {"jobName": name, "jobDefinition": "shell", "jobQueue": "default", "jobDependencies": list(after), **more}
+
+
+def row(*jobs: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"scheduleId": "nightly", "jobList": list(jobs) or [job("a")], **more}
+
+
+def only_error(document: dict[str, Any]) -> str:
+    [error] = find_errors(document)
+    return str(error)
+
+
+def test_a_plain_row_is_read() -> None:
+    schedule = parse(row(job("a"), job("b", "a"), wait_time=5))
+    assert [(each.name, each.depends_on) for each in schedule.jobs] == [("a", ()), ("b", ("a",))]
+    assert schedule.wait_seconds == 5
+    assert schedule.starts_when_inserted
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("60", 60), (" 7 ", 7), (90, 90)])
+def test_wait_time_is_a_number_or_digits(written: object, seconds: int) -> None:
+    assert parse(row(wait_time=written)).wait_seconds == seconds
+
+
+@pytest.mark.parametrize("job_id", [" ", "abc", {"jobId": "abc"}])
+def test_recorded_ids_are_accepted_in_every_shape(job_id: object) -> None:
+    assert parse(row(job("a", jobId=job_id, jobStatus=" "))).jobs[0].recorded_id in ("", "abc")
+
+
+def test_a_single_job_is_a_schedule_of_one() -> None:
+    schedule = parse({"jobName": "my-job", "jobDefinition": "d", "jobQueue": "q", "wait_time": "30"})
+    assert (schedule.schedule_id, len(schedule.jobs), schedule.wait_seconds) == ("my-job", 1, 30)
+
+
+def test_the_output_of_a_run_is_a_document() -> None:
+    wrapped = {"name": "Schedule Succeeded", "output": row(scheduleStatus="SUCCEEDED", lastDateTime="2018-09-24")}
+    assert parse(wrapped).schedule_id == "nightly"
+
+
+@pytest.mark.parametrize("trigger", [{"manual": True}, {"after": ["load"]}])
+def test_a_row_with_a_trigger_waits_for_it(trigger: dict[str, Any]) -> None:
+    assert not parse(row(trigger=trigger)).starts_when_inserted
+
+
+def test_a_cycle_is_named() -> None:
+    error = only_error(row(job("a", "c"), job("b", "a"), job("c", "b")))
+    assert "$.jobList: found a cycle" in error
+    assert error.count("→") == 3
+
+
+def test_a_job_that_waits_for_itself_is_named() -> None:
+    assert "$.jobList[0].jobDependencies[0]: found the job 'a' itself" in only_error(row(job("a", "a")))
+
+
+def test_an_unknown_dependency_is_named_with_the_likely_one() -> None:
+    assert "'clense' (did you mean 'cleanse'?)" in only_error(row(job("cleanse"), job("b", "clense")))
+
+
+def test_a_name_used_twice_is_named() -> None:
+    assert "$.jobList[1].jobName: found 'a' again" in only_error(row(job("a"), job("a")))
+
+
+def test_a_misspelt_key_is_named_with_the_likely_one() -> None:
+    error = only_error(row({"jobName": "a", "jobDefinition": "d", "jobQueue": "q", "jobDependancies": []}))
+    assert "$.jobList[0]: found unknown key 'jobDependancies' (did you mean 'jobDependencies'?)" in error
+
+
+def test_every_missing_key_is_named() -> None:
+    assert "$.jobList[0]: found no jobDefinition and no jobQueue" in only_error(row({"jobName": "a"}))
+
+
+def test_a_wrong_type_is_named() -> None:
+    assert only_error({"scheduleId": "x", "jobList": "a, b"}) == '$.jobList: found "a, b", expected type array'
+
+
+@pytest.mark.parametrize("name", ["x" * 129])
+def test_an_over_long_name_is_named(name: str) -> None:
+    assert "found 129 characters" in only_error(row(job(name)))
+    assert "$.scheduleId" in only_error(row() | {"scheduleId": name})
+
+
+@pytest.mark.parametrize("name", ["has blank", "-dash", "a/b", ""])
+def test_a_name_that_batch_refuses_is_refused(name: str) -> None:
+    assert "$.jobList[0].jobName" in only_error(row(job(name)))
+
+
+def test_a_schedule_cannot_wait_for_itself() -> None:
+    assert "$.trigger.after[0]" in only_error(row(trigger={"after": ["nightly"]}))
+
+
+def test_all_errors_are_told_at_once() -> None:
+    with pytest.raises(InvalidSchedule) as caught:
+        parse({"scheduleId": 7, "jobList": [{"jobName": "a"}], "wait_time": 0})
+    assert {error.path for error in caught.value.errors} == {"$.scheduleId", "$.jobList[0]", "$.wait_time"}

@@ -1,0 +1,269 @@
+"""Runs driven over memory: submit, look, record, restart, give up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
+from universal_scheduler.domain.errors import (
+    PlatformUnavailable,
+    RunNotFound,
+    RunStillActive,
+    ScheduleNotFound,
+    StaleExecution,
+)
+from universal_scheduler.domain.model import Execution, Job, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.usecases.drive import Next, RunRef, abandon_run, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.start import record_refusal, start_run
+
+STARTED = "2026-11-21T06:00:00.123Z"
+DIAMOND: dict[str, tuple[str, ...]] = {
+    "job1": (),
+    "job2": ("job1",),
+    "job3": ("job1",),
+    "job4": ("job1", "job2"),
+    "job5": ("job2", "job3", "job4"),
+}
+
+
+def document(jobs: dict[str, tuple[str, ...]] = DIAMOND, **more: Any) -> dict[str, Any]:
+    entries = [
+        {"jobName": name, "jobDefinition": "shell", "jobQueue": "default", "jobDependencies": list(after)}
+        for name, after in jobs.items()
+    ]
+    return {"scheduleId": "nightly", "jobList": entries, "wait_time": 5, **more}
+
+
+@dataclass
+class World:
+    store: MemoryStore = field(default_factory=MemoryStore)
+    platform: MemoryPlatform = field(default_factory=MemoryPlatform)
+    now: float = 1_000_000.0
+    executions: int = 0
+
+    def start(self, message: dict[str, Any]) -> Run:
+        self.executions += 1
+        return start_run(self.store, message, self.execution(), STARTED)
+
+    def execution(self) -> Execution:
+        return Execution(f"arn:exec:{self.executions}", f"exec-{self.executions}")
+
+    def submit(self, run: Run) -> Next:
+        return submit_jobs(self.store, self.platform, ref(run), lambda: self.now, lambda: 100.0)
+
+    def poll(self, run: Run) -> Next:
+        return poll_jobs(self.store, self.platform, ref(run), self.now)
+
+    def record(self, run: Run) -> RunStatus:
+        return record_result(self.store, ref(run), self.now)
+
+    def end(self, run: Run, name: str, status: JobStatus = JobStatus.SUCCEEDED, **more: Any) -> None:
+        [job] = [job for job in self.store.list_jobs(run.key.run_id) if job.name == name]
+        self.platform.end(job.job_id, status, **more)
+
+    def statuses(self, run: Run) -> dict[str, str]:
+        return {job.name: str(job.status) for job in self.store.list_jobs(run.key.run_id)}
+
+
+def ref(run: Run) -> RunRef:
+    return RunRef(run.key, run.generation)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_run_goes_from_start_to_success(world: World) -> None:
+    world.store.put_schedule(document())
+    run = world.start({"scheduleId": "nightly"})
+    assert world.submit(run) is Next.WAIT
+    for name in DIAMOND:
+        world.end(run, name)
+    assert world.poll(run) is Next.RECORD
+    assert world.record(run) is RunStatus.SUCCEEDED
+    row = world.store.history[run.key]
+    assert (row["scheduleStatus"], row["lastDateTime"]) == ("SUCCEEDED", "1970-01-12T13:46:40.000000")
+    assert [job["jobStatus"] for job in row["jobList"]] == ["SUCCEEDED"] * 5
+
+
+def test_a_failed_job_ends_its_dependents_and_nobody_else(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",), "c": ("b",), "other": ()}))
+    world.submit(run)
+    world.end(run, "a", JobStatus.FAILED, reason="Essential container in task exited", exit_code=3)
+    assert world.poll(run) is Next.WAIT, "the other job still runs and is watched to its end"
+    assert world.statuses(run)["c"] == "UPSTREAM_FAILED"
+    world.end(run, "other")
+    assert world.poll(run) is Next.RECORD
+    assert world.record(run) is RunStatus.FAILED
+    reason = world.store.history[run.key]["statusReason"]
+    assert reason == "a FAILED with exit code 3: Essential container in task exited; 2 more did not run because of that"
+
+
+def test_a_job_that_batch_never_started_says_whose_fault_it_was(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",)}))
+    world.submit(run)
+    world.end(run, "a", JobStatus.FAILED, exit_code=1)
+    world.poll(run)
+    [_, b] = world.store.list_jobs(run.key.run_id)
+    assert (b.status, b.reason) == (JobStatus.UPSTREAM_FAILED, "did not run: upstream a (FAILED)")
+
+
+def test_a_queue_that_does_not_exist_fails_the_run_and_is_named(world: World) -> None:
+    world.platform.queues = frozenset({"high"})
+    run = world.start(document({"a": (), "b": ("a",)}))
+    assert world.submit(run) is Next.SUBMIT
+    assert world.submit(run) is Next.RECORD
+    assert world.record(run) is RunStatus.FAILED
+    assert "there is no job queue 'default'" in world.store.history[run.key]["statusReason"]
+    assert not world.platform.jobs
+
+
+def test_restart_runs_only_what_is_left(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",), "c": ("b",)}))
+    world.submit(run)
+    world.end(run, "a")
+    world.end(run, "b", JobStatus.FAILED, exit_code=1)
+    world.poll(run)
+    world.record(run)
+    again = world.start({"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"})
+    assert (again.key, again.generation) == (run.key, 2)
+    world.submit(again)
+    assert [entry.job.name for entry in world.platform.jobs.values()] == ["a", "b", "c", "b", "c"]
+    world.end(again, "b")
+    world.end(again, "c")
+    assert world.poll(again) is Next.RECORD
+    assert world.record(again) is RunStatus.SUCCEEDED
+
+
+def test_pass_written_into_the_history_row_skips_the_job_on_restart(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",)}))
+    world.submit(run)
+    world.end(run, "a", JobStatus.FAILED)
+    world.poll(run)
+    world.record(run)
+    world.store.history[run.key]["jobList"][0]["jobStatus"] = "PASS"
+    again = world.start({"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"})
+    assert world.statuses(again) == {"a": "SKIPPED", "b": "WAITING"}
+
+
+def test_a_history_row_of_the_reference_design_can_be_restarted(world: World) -> None:
+    key = RunKey("nightly", "2018-09-22T19:55:26.747498")
+    row = document({"a": (), "b": ("a",)}, scheduleStatus="FAILED", startDateTime=key.start, wait_time="60")
+    row["jobList"][0] |= {"jobStatus": "SUCCEEDED", "jobId": {"jobId": "802d951d"}}
+    world.store.history[key] = row
+    again = world.start({"scheduleId": "nightly", "startDateTime": key.start, "scheduleStatus": "RESTART"})
+    assert again.generation == 1
+    assert world.statuses(again) == {"a": "SUCCEEDED", "b": "WAITING"}
+
+
+def test_a_run_that_is_still_watched_cannot_be_restarted(world: World) -> None:
+    run = world.start(document())
+    with pytest.raises(RunStillActive):
+        world.start({"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"})
+
+
+def test_starting_the_same_execution_again_makes_no_second_run(world: World) -> None:
+    run = world.start(document())
+    again = start_run(world.store, document(), world.execution(), STARTED)
+    assert again.key == run.key
+    assert len(world.store.history) == 1
+
+
+def test_two_executions_of_one_instant_make_two_runs(world: World) -> None:
+    keys = {world.start(document()).key for _ in range(200)}
+    assert len(keys) == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ({"scheduleId": "nowhere"}, ScheduleNotFound),
+        ({"scheduleId": "nowhere", "startDateTime": "2018", "scheduleStatus": "RESTART"}, RunNotFound),
+    ],
+)
+def test_what_is_not_there_is_refused(world: World, message: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        world.start(message)
+
+
+def test_a_refused_start_is_kept_as_a_failed_run(world: World) -> None:
+    record_refusal(world.store, {"scheduleId": "nowhere"}, world.execution(), STARTED, "no such schedule", world.now)
+    [run] = world.store.list_runs("nowhere", 10)
+    assert (run.status, run.reason) == (RunStatus.FAILED, "no such schedule")
+
+
+def test_an_execution_that_was_overtaken_does_nothing(world: World) -> None:
+    run = world.start(document())
+    for step in (world.submit, world.poll, world.record):
+        with pytest.raises(StaleExecution):
+            step(Run(run.key, run.status, run.execution, generation=7))
+    assert not world.platform.jobs
+
+
+class LostAnswer(MemoryPlatform):
+    """Accepts the second submission, but its answer gets lost."""
+
+    lost = False
+
+    def submit(self, job: Job, name: str, *args: Any, **kwargs: Any) -> str:
+        job_id = super().submit(job, name, *args, **kwargs)
+        if len(self.jobs) == 2 and not self.lost:
+            self.lost = True
+            raise PlatformUnavailable("500")
+        return job_id
+
+
+def test_a_submission_whose_answer_was_lost_is_found_and_not_repeated(world: World) -> None:
+    world.platform = LostAnswer()
+    run = world.start(document({"a": (), "b": (), "c": ()}))
+    with pytest.raises(PlatformUnavailable):
+        world.submit(run)
+    world.now += 1
+    assert world.submit(run) is Next.WAIT, "the intent is fresh: its job may not be listed yet"
+    world.now += 60
+    world.submit(run)
+    names = [entry.job.name for entry in world.platform.jobs.values()]
+    assert sorted(names) == ["a", "b", "c"]
+    assert set(world.statuses(run).values()) == {"SUBMITTED"}
+
+
+def test_submission_stops_in_time_and_goes_on_in_the_next_turn(world: World) -> None:
+    run = world.start(document())
+    left = iter([60.0, 60.0, 5.0])
+    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: next(left))
+    assert (then, len(world.platform.jobs)) == (Next.SUBMIT, 2)
+    assert world.submit(run) is Next.WAIT
+    assert len(world.platform.jobs) == 5
+
+
+def test_jobs_are_asked_about_a_hundred_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = world.start(document({f"j{i}": () for i in range(250)}))
+    world.submit(run)
+    asked: list[int] = []
+    describe = world.platform.describe
+    monkeypatch.setattr(MemoryPlatform, "describe", lambda _self, ids: asked.append(len(ids)) or describe(ids))
+    world.poll(run)
+    assert asked == [100, 100, 50]
+
+
+def test_a_job_that_batch_forgot_is_not_waited_for_for_ever(world: World) -> None:
+    run = world.start(document({"a": ()}))
+    world.submit(run)
+    world.platform.jobs.clear()
+    assert world.poll(run) is Next.WAIT, "just submitted: DescribeJobs may be behind"
+    world.now += 3600
+    assert world.poll(run) is Next.RECORD
+    assert world.statuses(run) == {"a": "NOTFOUND"}
+
+
+def test_giving_up_ends_the_jobs_that_nobody_would_watch(world: World) -> None:
+    run = world.start(document())
+    world.submit(run)
+    abandon_run(world.store, world.platform, ref(run), "DynamoDB is gone", world.now)
+    assert all(entry.seen.status is JobStatus.FAILED for entry in world.platform.jobs.values())
+    assert set(world.statuses(run).values()) == {"CANCELLED"}
+    assert world.store.history[run.key]["statusReason"] == "DynamoDB is gone"

@@ -1,0 +1,105 @@
+"""What starts runs by itself: rows and ended runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from universal_scheduler.adapters.memory import MemoryStore, MemoryWorkflow
+from universal_scheduler.domain.errors import InvalidSchedule, ItemTooLarge
+from universal_scheduler.domain.model import RunKey, RunStatus
+from universal_scheduler.usecases.triggers import run_ended, schedule_written, store_schedule
+
+KEY = RunKey("load", "2026-11-21T06:00:00.000001")
+
+
+def row(schedule_id: str = "load", **more: Any) -> dict[str, Any]:
+    job = {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"}
+    return {"scheduleId": schedule_id, "jobList": [job], **more}
+
+
+def written(store: MemoryStore, workflow: MemoryWorkflow, new: dict[str, Any], old: Any = None) -> None:
+    store.put_schedule(new)
+    schedule_written(store, workflow, "event-1", old, new)
+
+
+def test_an_inserted_row_starts_once_however_often_it_is_delivered() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    written(store, workflow, row())
+    written(store, workflow, row())
+    [(name, message)] = workflow.started.items()
+    assert name.startswith("row-load-")
+    assert message == {"scheduleId": "load", "cause": {"kind": "row", "eventId": "event-1"}}
+
+
+@pytest.mark.parametrize("trigger", [{"manual": True}, {"after": ["other"]}])
+def test_a_row_with_a_trigger_does_not_start(trigger: dict[str, Any]) -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    written(store, workflow, row(trigger=trigger))
+    assert not workflow.started
+
+
+def test_a_changed_row_does_not_start() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    written(store, workflow, row(scheduleName="new"), old=row())
+    assert not workflow.started
+
+
+def test_a_bad_row_starts_nothing_is_kept_and_carries_its_errors() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    written(store, workflow, row(jobLst=[]))
+    kept = store.get_schedule("load")
+    assert kept is not None
+    assert kept["jobLst"] == []
+    assert "did you mean 'jobList'" in kept["scheduleErrors"][0]["found"]
+    assert not workflow.started
+
+
+def test_a_row_that_is_right_again_loses_its_errors_and_does_not_start() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    written(store, workflow, row(scheduleErrors=[{"path": "$"}]), old=row(jobLst=[]))
+    assert "scheduleErrors" not in (store.get_schedule("load") or {})
+    assert not workflow.started
+
+
+def test_errors_that_are_written_already_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    bad = row(jobLst=[])
+    written(store, workflow, bad)
+    monkeypatch.setattr(store, "record_schedule_errors", lambda *_: pytest.fail("it would come back for ever"))
+    schedule_written(store, workflow, "event-2", bad, store.get_schedule("load") or {})
+
+
+def test_a_run_that_succeeded_starts_every_schedule_after_it_once() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    store.put_schedule(row("report", trigger={"after": ["load", "other"]}))
+    store.put_schedule(row("unrelated", trigger={"after": ["other"]}))
+    assert run_ended(store, workflow, KEY, RunStatus.SUCCEEDED) == ["report"]
+    assert run_ended(store, workflow, KEY, RunStatus.SUCCEEDED) == []
+    [message] = workflow.started.values()
+    assert message["cause"] == {"kind": "upstream", "scheduleId": "load", "startDateTime": KEY.start}
+
+
+def test_a_run_that_failed_starts_nothing() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    store.put_schedule(row("report", trigger={"after": ["load"]}))
+    assert run_ended(store, workflow, KEY, RunStatus.FAILED) == []
+
+
+def test_storing_checks_first() -> None:
+    store = MemoryStore()
+    with pytest.raises(InvalidSchedule):
+        store_schedule(store, {"scheduleId": "x"})
+    with pytest.raises(ItemTooLarge, match=r"409,600"):
+        store_schedule(store, row(description="x" * 4000) | {"jobList": huge()})
+    assert not store.schedules
+    assert store_schedule(store, row()) == ("load", True)
+    assert store_schedule(store, row()) == ("load", False)
+
+
+def huge() -> list[dict[str, Any]]:
+    return [
+        {"jobName": f"j{i}", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"x": "y" * 500}}
+        for i in range(1000)
+    ]
