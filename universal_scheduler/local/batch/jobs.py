@@ -1,0 +1,130 @@
+"""Keeps the jobs: finds them by id, lists them by queue and status or by array, and forgets them in time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from universal_scheduler.local.batch.errors import ClientError
+from universal_scheduler.local.batch.model import Job, JobQueue, JobStatus, Json
+from universal_scheduler.local.batch.pages import page
+
+KEPT_MS = 7 * 24 * 3600 * 1000
+"""https://docs.aws.amazon.com/batch/latest/userguide/job_states.html: ended jobs stay for at least seven days."""
+MAX_RESULTS_BY_STATUS = 1000
+MAX_RESULTS_BY_FILTER = 100
+
+
+class JobStore:
+    """Every known job. The children of arrays are found by id and through their parent, not through the queue."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Job] = {}
+        self._by_queue: dict[str, dict[JobStatus, dict[str, Job]]] = {}
+        self._ended: deque[Job] = deque()
+
+    def add(self, job: Job) -> None:
+        self._by_id[job.id] = job
+        if job.parent is None:
+            self._in_status(job)[job.id] = job
+
+    def get(self, job_id: str) -> Job | None:
+        return self._by_id.get(job_id)
+
+    def move(self, job: Job, status: JobStatus, now: int) -> None:
+        """Set a job's status, in the indexes too."""
+        if job.parent is None:
+            del self._in_status(job)[job.id]
+            job.status = status
+            self._in_status(job)[job.id] = job
+            if status.is_final:
+                self._ended.append(job)
+        else:
+            array = job.parent.array
+            assert array is not None
+            array.counts[job.status] -= 1
+            array.counts[status] += 1
+            array.updated_at = now
+            job.status = status
+
+    def unfinished(self, queue: JobQueue) -> list[Job]:
+        """The jobs of a queue that have not ended."""
+        by_status = self._by_queue.get(queue.arn, {})
+        return [job for status, jobs in by_status.items() if not status.is_final for job in jobs.values()]
+
+    def forget(self, now: int) -> list[Job]:
+        """Drop, and return, the jobs that ended more than seven days ago."""
+        dropped: list[Job] = []
+        while self._ended and (self._ended[0].stopped_at or now) < now - KEPT_MS:
+            job = self._ended.popleft()
+            del self._in_status(job)[job.id]
+            dropped += [job, *(job.array.children if job.array else ())]
+        for job in dropped:
+            del self._by_id[job.id]
+        return dropped
+
+    def list_children(self, array_id: str, request: Json) -> tuple[Sequence[Job], dict[str, str]]:
+        """A page of an array's children in one status, RUNNING unless the request says another."""
+        parent = self.get(array_id)
+        if parent is None or parent.spec.array_size is None or parent.parent is not None:
+            raise ClientError(f"Array job {array_id} does not exist.")
+        status = JobStatus(request.get("jobStatus", JobStatus.RUNNING))
+        children = (job for job in parent.array.children if job.status is status) if parent.array else ()
+        return page(children, request, lambda job: f"{job.index:05}", MAX_RESULTS_BY_STATUS)
+
+    def list_queue(self, queue: JobQueue, request: Json) -> tuple[Sequence[Job], dict[str, str]]:
+        """A page of a queue's jobs, the latest first: by filter, or else in one status.
+
+        https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
+        """
+        by_status = self._by_queue.get(queue.arn, {})
+        jobs: Iterable[Job]
+        if filters := request.get("filters"):
+            accepts = _filter(filters)
+            jobs = (job for found in by_status.values() for job in found.values() if accepts(job))
+            limit = MAX_RESULTS_BY_FILTER
+        else:
+            jobs = by_status.get(JobStatus(request.get("jobStatus", JobStatus.RUNNING)), {}).values()
+            limit = MAX_RESULTS_BY_STATUS
+        return page(jobs, request, lambda job: f"{10**12 - job.seq:013}", limit)
+
+    def _in_status(self, job: Job) -> dict[str, Job]:
+        return self._by_queue.setdefault(job.spec.queue.arn, {}).setdefault(job.status, {})
+
+
+def _filter(filters: Sequence[Json]) -> Callable[[Job], bool]:
+    if len(filters) != 1:
+        raise ClientError("Only one filter can be used at a time.")
+    name, values = filters[0].get("name"), filters[0].get("values", [])
+    if not values:
+        raise ClientError(f"The filter {name} needs a value.")
+    match name:
+        case "JOB_NAME":
+            return _matcher([value.lower() for value in values], lambda job: job.spec.name.lower())
+        case "JOB_DEFINITION":
+            by_arn = any(value.startswith("arn:") for value in values)
+            return _matcher(values, lambda job: job.spec.definition.arn if by_arn else job.spec.definition.name)
+        case "BEFORE_CREATED_AT":
+            before = _milliseconds(values[0])
+            return lambda job: job.created_at < before
+        case "AFTER_CREATED_AT":
+            after = _milliseconds(values[0])
+            return lambda job: job.created_at > after
+        case _:
+            raise ClientError(
+                f"{name!r} is no filter: use JOB_NAME, JOB_DEFINITION, BEFORE_CREATED_AT or AFTER_CREATED_AT."
+            )
+
+
+def _matcher(patterns: Sequence[str], value: Callable[[Job], Any]) -> Callable[[Job], bool]:
+    exact = {pattern for pattern in patterns if not pattern.endswith("*")}
+    prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    return lambda job: value(job) in exact or (bool(prefixes) and value(job).startswith(prefixes))
+
+
+def _milliseconds(value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ClientError(f"{value!r} is not a time in milliseconds.") from None

@@ -1,0 +1,389 @@
+"""Takes jobs through their lifecycle. Everything here runs in one event loop and never waits.
+
+    SUBMITTED ──► PENDING ──► RUNNABLE ──► STARTING ──► RUNNING ──► SUCCEEDED / FAILED
+                 (unmet        ▲ (no room)                 │
+                  dependencies) └──── another attempt ─────┘
+
+https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from signal import Signals
+from typing import Any
+from uuid import uuid4
+
+from universal_scheduler.local.batch import describe
+from universal_scheduler.local.batch.clock import Clock
+from universal_scheduler.local.batch.dependencies import Waiters
+from universal_scheduler.local.batch.jobs import JobStore
+from universal_scheduler.local.batch.logs import LogShipper
+from universal_scheduler.local.batch.model import (
+    ArrayProgress,
+    Attempt,
+    ComputeEnvironment,
+    Job,
+    JobSpec,
+    JobStatus,
+    Reason,
+    Stop,
+)
+from universal_scheduler.local.batch.naming import Naming
+from universal_scheduler.local.batch.placement import Placement
+from universal_scheduler.local.batch.resources import Resources
+from universal_scheduler.local.batch.retry import should_retry
+from universal_scheduler.local.batch.runner import Exit, Runner
+
+MAX_REASON = 255
+STOP_GRACE_SECONDS = 30.0
+"""Between SIGTERM and SIGKILL: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html"""
+FORGET_SECONDS = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """All jobs, and what happens to them. ``Batch`` documents the arguments."""
+
+    def __init__(
+        self,
+        *,
+        naming: Naming,
+        jobs_dir: Path,
+        base_env: Mapping[str, str],
+        logs: LogShipper,
+        runner: Runner,
+        clock: Clock,
+        listener: Callable[[dict[str, Any]], None] | None,
+        stop_grace_seconds: float,
+    ) -> None:
+        self._naming = naming
+        self._jobs_dir = jobs_dir
+        self._base_env = dict(base_env)
+        self._logs = logs
+        self._runner = runner
+        self._clock = clock
+        self._listener = listener
+        self._grace = stop_grace_seconds
+        self.resources = Resources(naming, self._wake)
+        self.jobs = JobStore()
+        self._waiters = Waiters()
+        self._placement = Placement()
+        self._submitted: deque[Job] = deque()
+        self._ended: deque[Job] = deque()
+        self._settling = False
+        self._awake = False
+        self._closed = False
+        self._seq = 0
+
+    def open(self) -> None:
+        self._clock.call_later(FORGET_SECONDS, self._forget)
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        self._closed = True
+
+    def submit(self, spec: JobSpec) -> Job:
+        self._seq += 1
+        job = Job(id=str(uuid4()), seq=self._seq, spec=spec, created_at=self._clock.now())
+        self.jobs.add(job)
+        self._submitted.append(job)
+        self._wake()
+        return job
+
+    def detail(self, job: Job) -> dict[str, Any]:
+        """The job as DescribeJobs shows it."""
+        owner = job.parent or job
+        return describe.job_detail(job, self._naming, self.resources.tags(self._naming.arn("job", owner.id)))
+
+    # Scheduling
+
+    def _wake(self) -> None:
+        """Something may have become able to go on: look once what runs now is done."""
+        if not self._awake and not self._closed:
+            self._awake = True
+            self._clock.call_later(0, self._turn)
+
+    def _turn(self) -> None:
+        self._awake = False
+        if self._closed:
+            return
+        while self._submitted:
+            job = self._submitted.popleft()
+            if job.status is JobStatus.SUBMITTED:  # not cancelled meanwhile
+                self._evaluate(job)
+        for job, environment in self._placement.place(self.resources.queues.values(), self.resources.environments):
+            self._start(job, environment)
+
+    def _evaluate(self, job: Job) -> None:
+        """Find out what a submitted job waits for."""
+        upstream = [self.jobs.get(job_id) for job_id in job.spec.dependencies.jobs]
+        failed = self._wait_for(job, upstream)
+        if job.spec.array_size is not None:
+            self._transition(job, JobStatus.PENDING)
+            self._spawn_children(job, job.spec.array_size, gated=failed or job.unmet > 0)
+            if failed:
+                self._fail_waiting(job)
+        elif failed:
+            self._fail_waiting(job)
+        elif job.unmet:
+            self._transition(job, JobStatus.PENDING)
+        else:
+            self._make_runnable(job)
+
+    def _wait_for(self, job: Job, upstream: list[Job | None]) -> bool:
+        """Register a job with those it depends on; True if one of them has failed already."""
+        failed = False
+        for other in upstream:
+            if other is None or other.status is JobStatus.SUCCEEDED:
+                continue  # one that was known at submission and has been forgotten since had ended long ago
+            if other.status is JobStatus.FAILED:
+                failed = True
+            else:
+                self._waiters.add(other, job)
+        return failed
+
+    def _spawn_children(self, parent: Job, size: int, *, gated: bool) -> None:
+        """``gated``: the whole array waits for something."""
+        now = self._clock.now()
+        children = [
+            Job(
+                id=f"{parent.id}:{index}",
+                seq=parent.seq,
+                spec=parent.spec,
+                created_at=now,
+                status=JobStatus.PENDING,
+                parent=parent,
+                index=index,
+                unmet=1 if gated else 0,  # that one is met by _release
+            )
+            for index in range(size)
+        ]
+        counts = dict.fromkeys(JobStatus, 0) | {JobStatus.PENDING: size}
+        parent.array = ArrayProgress(children, counts, now, unfinished=size)
+        needs = parent.spec.dependencies
+        previous: Job | None = None
+        for child in children:
+            self.jobs.add(child)
+            # An array that was cancelled at once has no children: then its own end counts.
+            upstream = [self.jobs.get(f"{it}:{child.index}") or self.jobs.get(it) for it in needs.n_to_n]
+            if needs.sequential and previous is not None:
+                upstream.append(previous)
+            previous = child
+            if self._wait_for(child, upstream):
+                self._fail_waiting(child)
+            elif child.unmet == 0:
+                self._make_runnable(child)
+
+    def _make_runnable(self, job: Job) -> None:
+        self._transition(job, JobStatus.RUNNABLE)
+        self._placement.add(job)
+        self._wake()
+
+    def _start(self, job: Job, environment: ComputeEnvironment) -> None:
+        job.environment = environment
+        job.task_id = uuid4().hex
+        number = len(job.attempts) + 1
+        key = f"{job.id}/{number}"
+        # An array's children share a directory: a colon in a path would break every PATH-like variable.
+        folder = self._jobs_dir / job.id.replace(":", "/") / str(number)
+        # Beside the working directory, not in it: a job finds it empty, and may clean it.
+        output = folder.with_name(f"{number}.log")
+        self._transition(job, JobStatus.STARTING)
+        self._runner.start(
+            key,
+            job.spec.command,
+            self._environment(job, environment, number),
+            folder,
+            output,
+            on_start=lambda _: self._started(job, key, output),
+            on_exit=lambda how: self._exited(job, key, how),
+        )
+
+    def _environment(self, job: Job, environment: ComputeEnvironment, attempt: int) -> dict[str, str]:
+        """https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"""
+        variables = {
+            **self._base_env,
+            **job.spec.environment,
+            "AWS_BATCH_JOB_ID": job.id,
+            "AWS_BATCH_JOB_ATTEMPT": str(attempt),
+            "AWS_BATCH_JQ_NAME": job.spec.queue.name,
+            "AWS_BATCH_CE_NAME": environment.name,
+        }
+        if job.index is not None:
+            variables["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.index)
+            variables["AWS_BATCH_JOB_ARRAY_SIZE"] = str(job.spec.array_size)
+        return variables
+
+    # The running attempt
+
+    def _started(self, job: Job, key: str, output: Path) -> None:
+        job.started_at = self._clock.now()
+        self._logs.follow(key, output, job.log_stream)
+        if (seconds := job.spec.timeout_seconds) is not None:
+            stop = Stop(Reason.TIMED_OUT, by_user=False)
+            job.timers.append(self._clock.call_later(seconds, lambda: self._stop(job, stop)))
+        self._transition(job, JobStatus.RUNNING)
+
+    def _stop(self, job: Job, stop: Stop) -> None:
+        """End the running attempt, gently at first."""
+        if job.stop is not None:
+            return
+        job.stop = stop
+        key = f"{job.id}/{len(job.attempts) + 1}"
+        self._runner.kill(key, Signals.SIGTERM)
+        job.timers.append(self._clock.call_later(self._grace, lambda: self._runner.kill(key, Signals.SIGKILL)))
+
+    def _exited(self, job: Job, key: str, how: Exit) -> None:
+        for timer in job.timers:
+            timer.cancel()
+        job.timers.clear()
+        stopped_at = self._clock.now()
+        self._logs.finish(key, lambda: self._attempt_over(job, how, stopped_at))
+
+    def _attempt_over(self, job: Job, how: Exit, stopped_at: int) -> None:
+        assert job.environment is not None
+        assert job.task_id is not None
+        ran = job.started_at is not None
+        if job.stop is not None:
+            status_reason = job.stop.reason
+        else:
+            status_reason = Reason.EXITED if ran else Reason.NOT_STARTED
+        reason = None if how.error is None else f"CannotStartContainerError: {how.error}"[:MAX_REASON]
+        attempt = Attempt(
+            task_arn=self._naming.task_arn(job.environment.name, job.task_id),
+            log_stream=job.log_stream if ran else None,
+            exit_code=how.exit_code,
+            reason=reason,
+            status_reason=str(status_reason),
+            started_at=job.started_at,
+            stopped_at=stopped_at,
+        )
+        job.attempts += (attempt,)
+        stop, job.stop = job.stop, None
+        self._placement.release(job)
+        self._wake()
+        if stop is not None:
+            # Neither a job that was terminated nor one that timed out is tried again.
+            self._end(job, JobStatus.FAILED, attempt.status_reason, stopped_at)
+        elif how.exit_code == 0:
+            self._end(job, JobStatus.SUCCEEDED, attempt.status_reason, stopped_at)
+        elif should_retry(job.spec.retry, job.attempts):
+            job.started_at = None
+            self._make_runnable(job)
+        else:
+            self._end(job, JobStatus.FAILED, attempt.status_reason, stopped_at)
+
+    # Ends
+
+    def cancel(self, job: Job, reason: str) -> None:
+        """End a job that does not start yet. One that waits for others stays PENDING until they have ended, as AWS
+        has it: https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html"""
+        if job.status.is_final or job.cancel_reason is not None:
+            return
+        if job.array is not None:
+            job.cancel_reason = reason
+            for child in job.array.children:
+                self.cancel(child, reason)
+        elif job.status in (JobStatus.SUBMITTED, JobStatus.RUNNABLE):
+            job.cancel_reason = reason
+            self._end(job, JobStatus.FAILED, reason, self._clock.now())
+            self._wake()  # it may have been the one that held up its queue
+        elif job.status is JobStatus.PENDING:
+            job.cancel_reason = reason
+
+    def terminate(self, job: Job, reason: str) -> None:
+        if job.status.is_final:
+            return
+        job.terminated = True
+        if job.array is not None:
+            job.cancel_reason = job.cancel_reason or reason
+            for child in job.array.children:
+                self.terminate(child, reason)
+        elif job.status in (JobStatus.STARTING, JobStatus.RUNNING):
+            self._stop(job, Stop(reason, by_user=True))
+        else:
+            self.cancel(job, reason)
+
+    def _end(self, job: Job, status: JobStatus, reason: str, now: int) -> None:
+        """A job has ended: so do those that cannot run without it, and those that waited for it may run."""
+        job.stopped_at = now
+        self._transition(job, status, reason)
+        self._ended.append(job)
+        if self._settling:
+            return  # the loop below, further up the stack, goes on: a chain of 10,000 must not recurse
+        self._settling = True
+        try:
+            while self._ended:
+                self._settle(self._ended.popleft())
+        finally:
+            self._settling = False
+
+    def _settle(self, job: Job) -> None:
+        for waiter in self._waiters.pop(job):
+            waiter.unmet -= 1
+            if waiter.status.is_final:
+                continue
+            if job.status is JobStatus.FAILED:
+                self._fail_waiting(waiter)
+            elif waiter.unmet == 0:
+                self._release(waiter)
+        parent = job.parent
+        if parent is not None and parent.array is not None:
+            parent.array.unfinished -= 1
+            if parent.array.unfinished == 0:
+                self._end_array(parent, parent.array)
+
+    def _release(self, job: Job) -> None:
+        """The last dependency of a job has succeeded."""
+        if job.array is not None:
+            for child in job.array.children:
+                child.unmet -= 1
+                if child.unmet == 0 and not child.status.is_final:
+                    self._release(child)
+        elif job.cancel_reason is not None:
+            self._fail_waiting(job)
+        else:
+            self._make_runnable(job)
+
+    def _fail_waiting(self, job: Job) -> None:
+        """A job that will never run, or an array none of whose children will: something it depends on has failed, or
+        it was cancelled while it waited."""
+        if job.array is not None:
+            job.array.doomed = True
+            for child in job.array.children:
+                if not child.status.is_final:
+                    self._fail_waiting(child)
+        else:
+            self._end(job, JobStatus.FAILED, job.cancel_reason or Reason.DEPENDENCY_FAILED, self._clock.now())
+
+    def _end_array(self, parent: Job, array: ArrayProgress) -> None:
+        now = self._clock.now()
+        if array.counts[JobStatus.FAILED] == 0:
+            self._end(parent, JobStatus.SUCCEEDED, "", now)
+        else:
+            reason = Reason.DEPENDENCY_FAILED if array.doomed else Reason.CHILD_FAILED
+            self._end(parent, JobStatus.FAILED, parent.cancel_reason or reason, now)
+
+    def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
+        self.jobs.move(job, status, self._clock.now())
+        job.status_reason = reason or None
+        if self._listener is not None:
+            try:
+                self._listener(self.detail(job))
+            except Exception:
+                logger.exception("the listener failed on job %s becoming %s", job.id, status)
+
+    def _forget(self) -> None:
+        for job in self.jobs.forget(self._clock.now()):
+            if job.parent is None:
+                arn = self._naming.arn("job", job.id)
+                self.resources.remove_tags(arn, list(self.resources.tags(arn)))
+                shutil.rmtree(self._jobs_dir / job.id, ignore_errors=True)
+        if not self._closed:
+            self._clock.call_later(FORGET_SECONDS, self._forget)

@@ -1,0 +1,162 @@
+"""Brings what jobs print to a log service: about once a second while they run, all of it before their end is told.
+
+The batches respect https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+GROUP = "/aws/batch/job"
+TAIL_SECONDS = 1.0
+READ_BYTES = 1 << 20
+EVENT_OVERHEAD = 26
+MAX_EVENT_BYTES = 256 * 1024 - EVENT_OVERHEAD
+MAX_BATCH_BYTES = 1_048_576
+MAX_BATCH_EVENTS = 10_000
+
+Event: TypeAlias = tuple[int, str]
+"""Epoch milliseconds and text."""
+
+logger = logging.getLogger(__name__)
+
+
+class LogSink(Protocol):
+    """Where log events go; it makes the group and the stream if there are none."""
+
+    async def put(self, group: str, stream: str, events: Sequence[Event]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Tail:
+    path: Path
+    stream: str
+    offset: int = 0
+    partial: bytes = b""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class LogShipper:
+    """Follows the output files of live jobs. A sink that fails loses the lines it was given, never a job."""
+
+    def __init__(self, sink: LogSink, now: Callable[[], int]) -> None:
+        self._sink = sink
+        self._now = now
+        self._live: dict[str, _Tail] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, key: str, path: Path, stream: str) -> None:
+        """Ship what is written to a file from now on."""
+        self._live[key] = _Tail(path, stream)
+
+    def finish(self, key: str, done: Callable[[], None]) -> None:
+        """Nothing will be written any more: ship the rest, then call ``done``; at once when there is no rest."""
+        tail = self._live.pop(key, None)
+        if tail is None or (not tail.lock.locked() and not tail.partial and _size(tail.path) == tail.offset):
+            done()
+            return
+
+        async def finish() -> None:
+            await self._ship(tail, last=True)
+            done()
+
+        self._spawn(finish())
+
+    async def tail(self) -> None:
+        """Ship what live jobs print, until cancelled."""
+        while True:
+            await asyncio.sleep(TAIL_SECONDS)
+            for tail in list(self._live.values()):
+                if _size(tail.path) > tail.offset:
+                    await self._ship(tail, last=False)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._tasks)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ship(self, tail: _Tail, *, last: bool) -> None:
+        async with tail.lock:
+            try:
+                while data := _read(tail.path, tail.offset):
+                    tail.offset += len(data)
+                    *lines, tail.partial = (tail.partial + data).split(b"\n")
+                    if len(tail.partial) > MAX_EVENT_BYTES:
+                        end = _whole_characters(tail.partial, MAX_EVENT_BYTES)
+                        lines.append(tail.partial[:end])
+                        tail.partial = tail.partial[end:]
+                    await self._put(tail.stream, lines)
+                if last:
+                    await self._put(tail.stream, [tail.partial])
+            except Exception:
+                logger.exception("the log stream %s misses lines", tail.stream)
+
+    async def _put(self, stream: str, lines: Sequence[bytes]) -> None:
+        for batch in batches(lines, self._now()):
+            await self._sink.put(GROUP, stream, batch)
+
+
+def batches(lines: Sequence[bytes], time: int) -> Iterator[list[Event]]:
+    """The lines as log events, cut into as few calls as PutLogEvents allows. Empty lines are no events."""
+    batch: list[Event] = []
+    size = 0
+    for line in lines:
+        for text in pieces(line.rstrip(b"\r").decode(errors="replace")):
+            cost = len(text.encode()) + EVENT_OVERHEAD
+            if len(batch) == MAX_BATCH_EVENTS or size + cost > MAX_BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append((time, text))
+            size += cost
+    if batch:
+        yield batch
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A line in parts that are each small enough for one event, never cut within a character."""
+    if len(text) * 4 <= MAX_EVENT_BYTES:
+        if text:
+            yield text
+        return
+    data = text.encode()
+    start = 0
+    while start < len(data):
+        end = _whole_characters(data, start + MAX_EVENT_BYTES)
+        yield data[start:end].decode()
+        start = end
+
+
+def _whole_characters(data: bytes, end: int) -> int:
+    """The last place at or before ``end`` where UTF-8 text can be cut."""
+    if end >= len(data):
+        return len(data)
+    for back in range(4):
+        if data[end - back] & 0xC0 != 0x80:
+            return end - back
+    return end  # no UTF-8 at all
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(READ_BYTES)
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,167 @@
+"""The Batch service: its operations, over the resources and the lifecycle of the jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from universal_scheduler.local.batch import describe
+from universal_scheduler.local.batch.clock import Clock, LoopClock
+from universal_scheduler.local.batch.errors import ClientError
+from universal_scheduler.local.batch.lifecycle import STOP_GRACE_SECONDS, Lifecycle
+from universal_scheduler.local.batch.logs import LogShipper, LogSink
+from universal_scheduler.local.batch.model import Json
+from universal_scheduler.local.batch.naming import Naming, check_job_id
+from universal_scheduler.local.batch.resources import Resources, check_tags
+from universal_scheduler.local.batch.runner import Runner
+from universal_scheduler.local.batch.specs import read_submission
+
+MAX_DESCRIBED = 100
+MAX_STOPPED = 50
+
+
+class Batch:
+    """One account's Batch in one region, whose jobs run in ``<state_dir>/jobs/<job id>/<attempt>/``.
+
+    Jobs see ``base_env``, over it their definition's and their own variables, and those that Batch sets.
+    ``listener`` is called at each transition after SUBMITTED with the job's detail (a JobDetail, as in the events of
+    https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html).
+
+    The methods named as operations of the API take its requests, valid in form, and give its answers; they raise
+    ClientError. Call them in the event loop that ``start`` was awaited in, and nowhere else.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        account: str,
+        state_dir: Path,
+        base_env: Mapping[str, str],
+        log_sink: LogSink,
+        runner: Runner,
+        clock: Clock | None = None,
+        listener: Callable[[dict[str, Any]], None] | None = None,
+        stop_grace_seconds: float = STOP_GRACE_SECONDS,
+    ) -> None:
+        clock = clock or LoopClock()
+        self._naming = Naming(region, account)
+        self._runner = runner
+        self._logs = LogShipper(log_sink, clock.now)
+        self._tail: asyncio.Task[None] | None = None
+        self._life = Lifecycle(
+            naming=self._naming,
+            jobs_dir=state_dir / "jobs",
+            base_env=base_env,
+            logs=self._logs,
+            runner=runner,
+            clock=clock,
+            listener=listener,
+            stop_grace_seconds=stop_grace_seconds,
+        )
+
+    async def start(self) -> None:
+        """Begin to run jobs, in this event loop."""
+        await self._runner.open()
+        self._tail = asyncio.create_task(self._logs.tail(), name="job logs")
+        self._life.open()
+
+    async def close(self) -> None:
+        """Kill what runs and stop. The jobs' statuses stay as they are."""
+        self._life.close()
+        await self._runner.close()
+        if self._tail is not None:
+            self._tail.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._tail
+        await self._logs.close()
+
+    @property
+    def resources(self) -> Resources:
+        """The compute environments, job queues and job definitions; its methods are operations too."""
+        return self._life.resources
+
+    def submit_job(self, request: Json) -> dict[str, Any]:
+        spec = read_submission(request, self.resources, self._life.jobs.get)
+        tags = check_tags(request.get("tags") or {})
+        job = self._life.submit(spec)
+        arn = self._naming.arn("job", job.id)
+        self.resources.set_tags(arn, tags)
+        return {"jobArn": arn, "jobName": spec.name, "jobId": job.id}
+
+    def describe_jobs(self, request: Json) -> dict[str, Any]:
+        ids = request["jobs"]
+        if len(ids) > MAX_DESCRIBED:
+            raise ClientError(f"Up to {MAX_DESCRIBED} jobs can be described at a time, not {len(ids)}.")
+        return {
+            "jobs": [self._life.detail(job) for job_id in dict.fromkeys(ids) if (job := self._life.jobs.get(job_id))]
+        }
+
+    def list_jobs(self, request: Json) -> dict[str, Any]:
+        scopes = [scope for scope in ("jobQueue", "arrayJobId", "multiNodeJobId") if request.get(scope)]
+        match scopes:
+            case ["jobQueue"]:
+                jobs, token = self._life.jobs.list_queue(self.resources.queue(request["jobQueue"]), request)
+            case ["arrayJobId"]:
+                jobs, token = self._life.jobs.list_children(request["arrayJobId"], request)
+            case ["multiNodeJobId"]:
+                raise ClientError("This engine runs no multi-node jobs.")
+            case _:
+                raise ClientError("Specify exactly one of jobQueue, arrayJobId and multiNodeJobId.")
+        return {"jobSummaryList": [describe.job_summary(job, self._naming) for job in jobs], **token}
+
+    def cancel_job(self, request: Json) -> dict[str, Any]:
+        """Jobs that already start or run, and unknown ones, are left alone without an error, as on AWS."""
+        if job := self._life.jobs.get(check_job_id(request["jobId"])):
+            self._life.cancel(job, request["reason"])
+        return {}
+
+    def terminate_job(self, request: Json) -> dict[str, Any]:
+        if job := self._life.jobs.get(check_job_id(request["jobId"])):
+            self._life.terminate(job, request["reason"])
+        return {}
+
+    def cancel_jobs(self, request: Json) -> dict[str, Any]:
+        return self._each(request, self.cancel_job)
+
+    def terminate_jobs(self, request: Json) -> dict[str, Any]:
+        return self._each(request, self.terminate_job)
+
+    def delete_job_queue(self, request: Json) -> dict[str, Any]:
+        queue = self.resources.delete_job_queue(request)
+        for job in self._life.jobs.unfinished(queue):
+            self._life.terminate(job, f"Job queue {queue.name} was deleted")
+        return {}
+
+    def tag_resource(self, request: Json) -> dict[str, Any]:
+        self.resources.set_tags(self._taggable(request), request["tags"])
+        return {}
+
+    def untag_resource(self, request: Json) -> dict[str, Any]:
+        self.resources.remove_tags(self._taggable(request), request["tagKeys"])
+        return {}
+
+    def list_tags_for_resource(self, request: Json) -> dict[str, Any]:
+        return {"tags": dict(self.resources.tags(self._taggable(request)))}
+
+    def _each(self, request: Json, operation: Callable[[Json], object]) -> dict[str, Any]:
+        if len(request["jobs"]) > MAX_STOPPED:
+            raise ClientError(f"Up to {MAX_STOPPED} jobs can be given at a time, not {len(request['jobs'])}.")
+        successful, errors = [], []
+        for job_id in request["jobs"]:
+            try:
+                operation({"jobId": job_id, "reason": request["reason"]})
+                successful.append(job_id)
+            except ClientError as error:
+                errors.append({"job": job_id, "code": "ValidationException", "message": str(error)})
+        return {"successful": successful, "errors": errors}
+
+    def _taggable(self, request: Json) -> str:
+        arn: str = request["resourceArn"]
+        job = self._life.jobs.get(self._naming.plain("job", arn))
+        if not self.resources.exists(arn) and (job is None or job.parent is not None):
+            raise ClientError(f"Resource {arn} does not exist or cannot have tags.")
+        return arn
