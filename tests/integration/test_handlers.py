@@ -1,0 +1,201 @@
+"""The handlers with the events that AWS sends them, on moto: what is parsed, called, and answered."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.tables import create_tables
+
+STREAMS = json.loads((Path(__file__).parents[2] / "dynamo" / "test_streams.json").read_text())
+RUN = {
+    "input": {"scheduleId": "nightly"},
+    "executionArn": "arn:aws:states:us-east-1:123456789012:execution:schedule_runner:one",
+    "executionName": "one",
+    "startTime": "2026-11-21T06:00:00.123Z",
+}
+SCHEDULE = {"scheduleId": "nightly", "jobList": [{"jobName": "a", "jobDefinition": "shell", "jobQueue": "nowhere"}]}
+
+
+class Context:
+    function_name = "f"
+    memory_limit_in_mb = 128
+    invoked_function_arn = "arn"
+    aws_request_id = "id"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Handlers, each imported anew as on a cold start, with the environment of template.yaml."""
+    with mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("POWERTOOLS_TRACE_DISABLED", "true")
+        create_tables(boto3.client("dynamodb"))
+        role = "arn:aws:iam::123456789012:role/r"
+        definition = json.dumps({"StartAt": "a", "States": {"a": {"Type": "Succeed"}}})
+        machine = boto3.client("stepfunctions").create_state_machine(
+            name="schedule_runner", definition=definition, roleArn=role
+        )
+        monkeypatch.setenv("STATE_MACHINE_ARN", machine["stateMachineArn"])
+
+        def load_handler(name: str) -> ModuleType:
+            sys.modules.pop(f"lambdas.{name}", None)
+            return importlib.import_module(f"lambdas.{name}")
+
+        yield load_handler
+
+
+def started() -> list[str]:
+    client = boto3.client("stepfunctions")
+    [machine] = client.list_state_machines()["stateMachines"]
+    executions = client.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+    return sorted(execution["name"].rsplit("-", 1)[0] for execution in executions)
+
+
+def row(schedule_id: str) -> dict[str, Any] | None:
+    key = {"scheduleId": {"S": schedule_id}}
+    return boto3.client("dynamodb").get_item(TableName="BatchSchedules", Key=key).get("Item")
+
+
+def put(*documents: dict[str, Any]) -> None:
+    for document in documents:
+        boto3.resource("dynamodb").Table("BatchSchedules").put_item(Item=document)
+
+
+@pytest.mark.parametrize(
+    ("sample", "names"),
+    [
+        ("inserted", ["row-nightly"]),
+        ("inserted_with_manual_trigger", []),
+        ("inserted_follower", []),
+        ("inserted_bad_then_good", ["row-nightly"]),
+        ("errors_written_by_the_scheduler", []),
+        ("changed", []),
+        ("removed", []),
+    ],
+)
+def test_schedule_stream(load: Callable[[str], ModuleType], sample: str, names: list[str]) -> None:
+    handler = load("schedule_stream").handler
+    for _ in range(2):
+        assert handler(STREAMS[sample], Context()) == {"batchItemFailures": []}
+    assert started() == names
+
+
+def test_schedule_stream_writes_errors_beside_a_bad_row(load: Callable[[str], ModuleType]) -> None:
+    put({"scheduleId": "misspelt", "jobList": []})
+    load("schedule_stream").handler(STREAMS["inserted_bad_then_good"], Context())
+    kept = row("misspelt")
+    assert kept is not None
+    assert "jobDependencies" in kept["scheduleErrors"]["L"][0]["M"]["found"]["S"]
+    assert row("cycle") is None, "a row that was removed meanwhile does not come back"
+
+
+def test_a_record_that_fails_is_named_and_stops_no_other(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("schedule_stream")
+    records = STREAMS["inserted_bad_then_good"]["Records"]
+
+    def fails_once(_store: object, _workflow: object, event_id: str, *_: object) -> None:
+        if event_id == records[1]["eventID"]:
+            raise RuntimeError("throttled")
+
+    monkeypatch.setattr(module, "schedule_written", fails_once)
+    answer = module.handler({"Records": records}, Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": records[1]["dynamodb"]["SequenceNumber"]}]}
+
+
+@pytest.mark.parametrize(
+    ("sample", "names"),
+    [
+        ("run_started", []),
+        ("run_succeeded", ["after-report"]),
+        ("run_failed", []),
+        ("run_edited_after_its_end", []),
+    ],
+)
+def test_history_stream(load: Callable[[str], ModuleType], sample: str, names: list[str]) -> None:
+    put(SCHEDULE | {"scheduleId": "report", "trigger": {"after": ["nightly"]}})
+    handler = load("history_stream").handler
+    for _ in range(2):
+        assert handler(STREAMS[sample], Context()) == {"batchItemFailures": []}
+    assert started() == names
+
+
+def test_a_run_from_state_to_state(load: Callable[[str], ModuleType]) -> None:
+    put(SCHEDULE)
+    payload = load("start_run").handler(RUN, Context())
+    assert payload["next"] == "SUBMIT"
+    assert len(json.dumps(payload)) < 2048
+    payload = load("submit_jobs").handler(payload, Context())
+    assert payload["next"] == "RECORD", "the queue does not exist: the job was refused"
+    payload = load("record_result").handler(payload, Context())
+    assert payload["status"] == "FAILED"
+    shown = load("get_execution").handler({"pathParameters": {"name": "one"}}, Context())
+    run = json.loads(shown["body"])
+    assert (shown["statusCode"], run["status"]) == (200, "FAILED")
+    assert "nowhere" in run["reason"]
+    assert run["jobs"][0]["status"] == "FAILED"
+
+
+def test_a_refused_start_is_recorded(load: Callable[[str], ModuleType]) -> None:
+    error = {"Error": "ScheduleNotFound", "Cause": json.dumps({"errorMessage": "There is no schedule 'x'."})}
+    event = {**RUN, "refused": {"scheduleId": "x"}, "error": error}
+    assert load("record_result").handler(event, Context()) == {"status": "FAILED"}
+    shown = json.loads(load("get_execution").handler({"pathParameters": {"name": "one"}}, Context())["body"])
+    assert shown["reason"] == "ScheduleNotFound: There is no schedule 'x'."
+
+
+def test_an_execution_that_nobody_knows_is_404(load: Callable[[str], ModuleType]) -> None:
+    answer = load("get_execution").handler({"pathParameters": {"name": "nobody"}}, Context())
+    assert answer["statusCode"] == 404
+    assert "nobody" in answer["body"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "named"),
+    [
+        (json.dumps(SCHEDULE), 201, "nightly"),
+        ("{", 400, "not JSON"),
+        ("[]", 400, "one JSON object"),
+        (json.dumps({"scheduleId": "x", "jobList": []}), 400, "$.jobList"),
+        (json.dumps(SCHEDULE | {"description": "x" * 4000, "jobList": SCHEDULE["jobList"] * 2}), 400, "again"),
+    ],
+)
+def test_put_schedule(load: Callable[[str], ModuleType], body: str, status: int, named: str) -> None:
+    answer = load("put_schedule").handler({"body": body, "isBase64Encoded": False}, Context())
+    assert (answer["statusCode"], named in answer["body"]) == (status, True)
+    assert (row("nightly") is not None) == (status == 201)
+
+
+def test_a_schedule_over_the_item_limit_is_413_and_not_stored(load: Callable[[str], ModuleType]) -> None:
+    jobs = [
+        {"jobName": f"j{i}", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"x": "y" * 500}}
+        for i in range(1000)
+    ]
+    answer = load("put_schedule").handler({"body": json.dumps({"scheduleId": "huge", "jobList": jobs})}, Context())
+    assert answer["statusCode"] == 413
+    assert "409,600" in answer["body"]
+    assert row("huge") is None
+
+
+def test_get_schedule_shows_what_is_wrong(load: Callable[[str], ModuleType]) -> None:
+    put({"scheduleId": "bad", "jobList": []})
+    handler = load("get_schedule").handler
+    shown = json.loads(handler({"pathParameters": {"scheduleId": "bad"}}, Context())["body"])
+    assert (shown["valid"], shown["errors"][0]["path"]) == (False, "$.jobList")
+    assert handler({"pathParameters": {"scheduleId": "none"}}, Context())["statusCode"] == 404
