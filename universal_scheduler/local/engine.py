@@ -1,0 +1,250 @@
+"""Starts, finds and stops embedded engines: each is one process, with a state directory and engine.json there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from universal_scheduler.local import package, processes
+
+HOST = "127.0.0.1"
+PORT = 4566
+START_SECONDS = 90.0
+STOP_SECONDS = 15.0
+INFO = "engine.json"
+LOG = "engine.log"
+
+_REMADE = ("jobs", "lambda", "s3")  # of the last engine; data/ stays for who wants to look at what the jobs made
+
+
+class EngineError(RuntimeError):
+    """The engine cannot be started or stopped; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine: where it is and what is deployed there. Mappings go from short name to ARN."""
+
+    endpoint: str
+    api: str
+    state_machine_arn: str
+    tables: Mapping[str, str]
+    queues: Mapping[str, str]
+    job_definitions: Mapping[str, str]
+    pid: int
+    port: int
+    state_dir: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "endpoint": self.endpoint,
+            "api": self.api,
+            "stateMachineArn": self.state_machine_arn,
+            "tables": dict(self.tables),
+            "queues": dict(self.queues),
+            "jobDefinitions": dict(self.job_definitions),
+            "pid": self.pid,
+            "port": self.port,
+            "stateDir": str(self.state_dir),
+        }
+
+    @classmethod
+    def from_json(cls, info: Mapping[str, Any]) -> Engine:
+        return cls(
+            endpoint=info["endpoint"],
+            api=info["api"],
+            state_machine_arn=info["stateMachineArn"],
+            tables=info["tables"],
+            queues=info["queues"],
+            job_definitions=info["jobDefinitions"],
+            pid=info["pid"],
+            port=info["port"],
+            state_dir=Path(info["stateDir"]),
+        )
+
+
+def default_vcpus() -> int:
+    """What the jobs of one engine may have together: they mostly wait, so more than the machine has."""
+    return max(16, 8 * (os.cpu_count() or 1))
+
+
+def engines_dir() -> Path:
+    """Where the state directories of engines are."""
+    if given := os.environ.get("USCHED_STATE_DIR"):
+        return Path(given).absolute()
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "usched"
+
+
+def state_dir_of(port: int) -> Path:
+    return engines_dir() / f"engine-{port}"
+
+
+def start(
+    port: int = PORT,
+    state_dir: Path | None = None,
+    vcpus: int | None = None,
+    foreground: bool = False,
+    *,
+    bare: bool = False,
+) -> Engine:
+    """Start an engine and return it when the template is deployed; one that runs already is returned as it is.
+
+    Port 0 takes a free one. In the foreground it belongs to the caller's terminal: Ctrl-C ends it, its log goes there,
+    and ``wait`` waits for its end. A bare engine has the services and nothing deployed. Raises EngineError.
+    """
+    listener = None if port else _listen(0)
+    number = port if listener is None else listener.getsockname()[1]
+    home = (state_dir or state_dir_of(number)).absolute()
+    with _locked(home):
+        if running := find(home):
+            if listener:
+                listener.close()
+            if port not in (0, running.port):
+                raise EngineError(f"{home} belongs to the engine that runs on port {running.port}: stop that one first")
+            return running
+        _clean(home)
+        with listener or _listen(number) as bound:
+            return _launch(home, bound, vcpus or default_vcpus(), foreground, bare)
+
+
+def find(state_dir: Path) -> Engine | None:
+    """The engine that runs in a state directory, or None."""
+    try:
+        info = json.loads((state_dir / INFO).read_text())
+    except (OSError, ValueError):
+        return None
+    return Engine.from_json(info) if info["pid"] in processes.marked(state_dir) else None
+
+
+def status(port: int = PORT) -> Engine | None:
+    """The engine that runs on a port, or None."""
+    return find(state_dir_of(port))
+
+
+def running() -> list[Engine]:
+    """All engines of this user that run now."""
+    homes = sorted(engines_dir().glob("engine-*"))
+    return [engine for home in homes if (engine := find(home))]
+
+
+def stop(engine: Engine | Path) -> bool:
+    """Stop an engine, named by itself or by its state directory, with all that it started; whether there was anything.
+
+    Also ends what an engine that was killed has left behind.
+    """
+    home = engine.state_dir if isinstance(engine, Engine) else engine.absolute()
+    found = find(home)
+    if found:
+        with suppress(ProcessLookupError):
+            os.kill(found.pid, signal.SIGTERM)
+        if not _ended(found.pid, STOP_SECONDS):
+            os.kill(found.pid, signal.SIGKILL)
+            _ended(found.pid, STOP_SECONDS)
+    left = processes.sweep(home)
+    (home / INFO).unlink(missing_ok=True)
+    return found is not None or left > 0
+
+
+def wait(engine: Engine) -> None:
+    """Wait until an engine that this process started in the foreground has ended."""
+    _ended(engine.pid, float("inf"))
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise EngineError(
+            f"port {port} of {HOST} cannot be used ({error.strerror}): stop the program that has it, "
+            "or start the engine on another port (0 takes a free one)"
+        ) from error
+    return listener
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One start at a time for one state directory."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _clean(home: Path) -> None:
+    processes.sweep(home)
+    (home / INFO).unlink(missing_ok=True)
+    for name in _REMADE:
+        shutil.rmtree(home / name, ignore_errors=True)
+    (home / "data").mkdir(exist_ok=True)
+
+
+def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, bare: bool) -> Engine:
+    ready, tell = os.pipe()
+    command = [sys.executable, "-m", "universal_scheduler.local.server", "--state-dir", str(home)]
+    command += ["--listener", str(listener.fileno()), "--ready", str(tell), "--vcpus", str(vcpus)]
+    with os.fdopen(ready) as news, (home / LOG).open("w") as log:
+        try:
+            process = subprocess.Popen(
+                [*command, "--bare"] if bare else command,
+                pass_fds=(listener.fileno(), tell),
+                env={**os.environ, processes.MARK: str(home)},
+                cwd=package.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=None if foreground else log,
+                stderr=None if foreground else log,
+                start_new_session=not foreground,
+            )
+        finally:
+            os.close(tell)
+        came, _, _ = select.select([news], [], [], START_SECONDS)
+        told: dict[str, Any] = json.loads(news.readline() or "{}") if came else {"error": "it is not ready in time"}
+    if "engine" in told:
+        _children[process.pid] = process
+        return Engine.from_json(told["engine"])
+    process.kill()
+    process.wait()
+    processes.sweep(home)
+    last = "" if foreground else "".join(f"\n  {line}" for line in (home / LOG).read_text().splitlines()[-5:])
+    raise EngineError(f"the engine did not start: {told.get('error', 'it ended')}. Its log is {home / LOG}{last}")
+
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Engines that this process started: it must wait for them, or they stay as zombies."""
+
+
+def _ended(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        child = _children.get(pid)
+        if child is not None and child.poll() is not None:
+            del _children[pid]
+            return True
+        if child is None and not _alive(pid):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,192 @@
+"""Gap: mappings of DynamoDB streams ignore partial failures, bisecting and retry limits, and block each other.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from universal_scheduler.local.gaps import require_ministack
+
+Json = dict[str, Any]
+Record = Json
+
+_RETRY_SECONDS = (0.5, 30.0)  # the first pause, doubling to the last; AWS documents none
+_FOREVER = -1
+
+
+class MappingGone(Exception):
+    """The mapping was deleted or disabled while its batch was being retried."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What came of records that a mapping gave up on."""
+
+    records: Sequence[Record]
+    condition: str
+    attempts: int
+    answer: Json
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How one mapping hands a batch to its function: until it is done, given up on, or the mapping is gone.
+
+    ``invoke`` takes records and gives ministack's answer; ``give_up`` hears of each failure; ``pause`` waits that long
+    and raises MappingGone when there is no mapping any more.
+    """
+
+    invoke: Callable[[Sequence[Record]], Json]
+    give_up: Callable[[Failure], None]
+    pause: Callable[[float], None]
+    reports_items: bool = False
+    bisects: bool = False
+    max_retries: int = _FOREVER
+    max_age: int = _FOREVER
+
+    def deliver(self, records: Sequence[Record], retries: int = 0) -> None:
+        """Return when every record is processed or given up on. Splitting a batch takes nothing from its retries."""
+        while records:
+            answer = self.invoke(records)
+            failed = self._first_failed(records, answer)
+            if failed is None:
+                return
+            if failed > 0:  # all before it are done: the rest is a batch of its own
+                records, retries = records[failed:], 0
+                self.pause(_pause(0))
+                continue
+            if self.bisects and len(records) > 1:
+                middle = len(records) // 2
+                self.deliver(records[:middle], retries)
+                records = records[middle:]
+                continue
+            if self._too_old(records):
+                self.give_up(Failure(records, "MaxRecordAgeExceeded", retries + 1, answer))
+                return
+            if retries == self.max_retries:
+                self.give_up(Failure(records, "RetryAttemptsExhausted", retries + 1, answer))
+                return
+            self.pause(_pause(retries))
+            retries += 1
+
+    def _first_failed(self, records: Sequence[Record], answer: Json) -> int | None:
+        if answer.get("error"):
+            return 0
+        body = answer.get("body")
+        if not self.reports_items or body is None or body == {}:
+            return None
+        if not isinstance(body, dict):
+            return 0
+        failures = body.get("batchItemFailures")
+        if not failures:
+            return None
+        positions = {record["dynamodb"]["SequenceNumber"]: at for at, record in enumerate(records)}
+        named = [failure.get("itemIdentifier") if isinstance(failure, dict) else None for failure in failures]
+        # A name that is none of the batch's makes the whole batch a failure.
+        return min(positions.get(name, 0) for name in named)
+
+    def _too_old(self, records: Sequence[Record]) -> bool:
+        if self.max_age <= 0:
+            return False
+        return time.time() - float(records[0]["dynamodb"]["ApproximateCreationDateTime"]) > self.max_age
+
+
+def _pause(retries: int) -> float:
+    first, last = _RETRY_SECONDS
+    return min(last, first * 2.0 ** min(retries, 10))
+
+
+def apply() -> None:
+    """Change how ministack polls DynamoDB streams; must run before the first mapping is made."""
+    require_ministack("stream_mappings")
+    from ministack.services import lambda_svc
+
+    turns = _Turns(lambda_svc)
+    lambda_svc._poll_dynamodb_streams = turns.poll
+
+
+class _Turns:
+    """Gives each mapping with new records a thread of its own for one batch."""
+
+    def __init__(self, lambda_svc: Any) -> None:
+        self._lambda = lambda_svc
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+
+    def poll(self) -> bool:
+        """Start what can be started; whether anything was (ministack's poller looks again at once if so)."""
+        started = False
+        for account, region, mapping in self._lambda._iter_all_esms():
+            with self._lock:
+                if mapping["UUID"] in self._busy:
+                    continue
+            tokens = (self._lambda._request_account_id.set(account), self._lambda._request_region.set(region))
+            try:
+                started = self._start(mapping) or started
+            finally:
+                self._lambda._request_account_id.reset(tokens[0])
+                self._lambda._request_region.reset(tokens[1])
+        return started
+
+    def _start(self, mapping: Json) -> bool:
+        from ministack.services import dynamodb
+
+        source = mapping.get("EventSourceArn", "")
+        if ":dynamodb:" not in source or "/stream/" not in source or not mapping.get("Enabled", True):
+            return False
+        table = source.split(":table/")[1].split("/")[0]
+        function, _ = self._lambda._get_func_record_for_qualifier(mapping["FunctionName"], mapping.get("Qualifier"))
+        if function is None or (dynamodb._tables.get(table) or {}).get("LatestStreamArn") != source:
+            return False
+        identity = mapping["UUID"]
+        position = max(self._lambda._dynamodb_stream_positions.get(identity, 0), dynamodb.stream_start_position(table))
+        batch = dynamodb.stream_records_since(table, position, int(mapping.get("BatchSize", 100)))
+        if not batch:
+            return False
+        with self._lock:
+            self._busy.add(identity)
+        self._lambda.spawn_background(
+            self._turn, mapping, function, batch, position + len(batch), thread_name="usched-stream-mapping"
+        )
+        return True
+
+    def _turn(self, mapping: Json, function: Json, batch: list[Record], end: int) -> None:
+        identity = mapping["UUID"]
+
+        def pause(seconds: float) -> None:
+            time.sleep(seconds)
+            current = self._lambda._esms.get(identity)
+            if current is None or not current.get("Enabled", True):
+                raise MappingGone
+
+        def give_up(failure: Failure) -> None:
+            mapping["LastProcessingResult"] = f"PROBLEM: {failure.condition}"
+            self._lambda._send_ddb_stream_failure_record(
+                mapping, function, failure.records, mapping["EventSourceArn"], failure.answer, failure.condition
+            )
+
+        delivery = Delivery(
+            invoke=lambda records: self._lambda._execute_function(function, {"Records": list(records)}),
+            give_up=give_up,
+            pause=pause,
+            reports_items="ReportBatchItemFailures" in (mapping.get("FunctionResponseTypes") or ()),
+            bisects=mapping.get("BisectBatchOnFunctionError") in (True, "true"),
+            max_retries=int(mapping.get("MaximumRetryAttempts", _FOREVER)),
+            max_age=int(mapping.get("MaximumRecordAgeInSeconds", _FOREVER)),
+        )
+        try:
+            mapping["LastProcessingResult"] = "OK"
+            delivery.deliver(self._lambda._apply_filter_criteria(batch, mapping))
+            with self._lambda._dynamodb_stream_positions_lock:
+                if identity in self._lambda._esms:
+                    self._lambda._dynamodb_stream_positions[identity] = end
+        except MappingGone:
+            pass
+        finally:
+            with self._lock:
+                self._busy.discard(identity)
+            self._lambda._esm_wake.set()

@@ -1,0 +1,71 @@
+"""Calls ministack's services in this process: what our Batch and our REST API need of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+from universal_scheduler.local.gateway import AwsRequest, BackendUnavailable
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class CloudWatchLogs:
+    """The LogSink of our Batch."""
+
+    async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
+        await _logs("CreateLogGroup", logGroupName=group)
+        await _logs("CreateLogStream", logGroupName=group, logStreamName=stream)
+        lines = [{"timestamp": timestamp, "message": message} for timestamp, message in events]
+        status, _, answer = await _logs("PutLogEvents", logGroupName=group, logStreamName=stream, logEvents=lines)
+        if status >= 400:
+            raise RuntimeError(f"PutLogEvents: {answer.decode(errors='replace')}")
+
+
+async def _logs(action: str, **request: Any) -> Answer:
+    from ministack.services import cloudwatch_logs
+
+    headers = {"x-amz-target": f"Logs_20140328.{action}", "content-type": "application/x-amz-json-1.1"}
+    answer: Answer = await cloudwatch_logs.handle_request("POST", "/", headers, json.dumps(request).encode(), {})
+    return answer
+
+
+def publish_job_state(detail: dict[str, Any]) -> None:
+    """The listener of our Batch: https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html"""
+    from ministack.services import eventbridge
+
+    event = {
+        "Source": "aws.batch",
+        "DetailType": "Batch Job State Change",
+        "Detail": json.dumps(detail),
+        "Resources": [detail["jobArn"]],
+    }
+    eventbridge._put_events({"Entries": [event]}, allow_aws_source=True)
+
+
+async def call_aws(service: str, request: AwsRequest) -> tuple[int, Mapping[str, str], bytes]:
+    """The services behind our REST API."""
+    from ministack import app
+
+    handler = app.SERVICE_HANDLERS.get(service)
+    if handler is None:
+        raise BackendUnavailable(f"the engine has no service '{service}'")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    query = parse_qs(request.query, keep_blank_values=True)
+    answer: Answer = await handler(request.method, request.path, headers, request.body, query)
+    return answer
+
+
+async def invoke_lambda(arn: str, event: dict[str, Any]) -> Any:
+    """The functions behind our REST API."""
+    from ministack.core.concurrency import run_reentrant
+    from ministack.services import lambda_svc
+
+    function, config, name = lambda_svc._get_func_record_for_ref(arn)
+    if not function:
+        raise BackendUnavailable(f"there is no function '{name}'")
+    record = lambda_svc._execution_record_for_config(function, config)
+    answer = await run_reentrant(lambda_svc._execute_function_with_config_scope, record, event)
+    return answer.get("body")

@@ -1,0 +1,54 @@
+"""Finds and ends what an engine started, by the mark in its environment: also when the engine itself is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+MARK = "USCHED_ENGINE"  # set to the engine's state directory in everything that it starts
+
+_PROC = Path("/proc")
+_SWEEPS = 50
+
+
+def marked(state_dir: Path) -> list[int]:
+    """The ids of live processes that carry the engine's mark; never this process."""
+    mark = f"{MARK}={state_dir}"
+    found = _marked_by_proc(mark) if _PROC.joinpath("self", "environ").exists() else _marked_by_ps(mark)
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def _marked_by_proc(mark: str) -> list[int]:
+    found = []
+    for directory in _PROC.iterdir():
+        if directory.name.isdigit():
+            with suppress(OSError):  # it has ended, or is another user's
+                if mark.encode() in directory.joinpath("environ").read_bytes().split(b"\0"):
+                    found.append(int(directory.name))
+    return found
+
+
+def _marked_by_ps(mark: str) -> list[int]:
+    """Where there is no /proc (macOS, BSD), ps shows the environment after the command."""
+    listing = subprocess.run(["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=False).stdout
+    rows = [line.split() for line in listing.splitlines()]
+    return [int(row[0]) for row in rows if mark in row]
+
+
+def sweep(state_dir: Path) -> int:
+    """Kill everything that carries the engine's mark; how many there were."""
+    killed: set[int] = set()
+    for _ in range(_SWEEPS):  # again, because what is about to die may still have forked
+        left = marked(state_dir)
+        if not left:
+            break
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed.update(left)
+        time.sleep(0.02)
+    return len(killed)

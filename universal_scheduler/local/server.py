@@ -1,0 +1,274 @@
+"""The embedded engine's process: ministack with its gaps closed, our Batch and our REST API, on one port of 127.0.0.1.
+
+    python -m universal_scheduler.local.server --port 4566 --state-dir DIR
+
+It deploys the template, then writes engine.json; SIGTERM ends it with all that it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from universal_scheduler.local import inprocess, package
+from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
+from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
+from universal_scheduler.local.gaps import batch as batch_gap
+from universal_scheduler.local.gaps import lambda_workers, rest_api, step_functions, stream_mappings
+from universal_scheduler.local.gateway import RestApi
+from universal_scheduler.local.processes import MARK
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger("usched.engine")
+
+
+def main() -> None:
+    arguments = _arguments()
+    listener = _listener(arguments)
+    home = arguments.state_dir.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    _set_up_environment(listener.getsockname()[1], home)
+    try:
+        asyncio.run(_Server(listener, home, arguments.vcpus, arguments.ready).run(bare=arguments.bare))
+    except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
+        _log.exception("the engine did not start")
+        _tell(arguments.ready, {"error": str(error) or repr(error)})
+        code = 1
+    else:
+        code = 0
+    logging.shutdown()
+    os._exit(code)  # ministack's threads know no end, and must not hold up ours
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Run an embedded engine.")
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--vcpus", type=int, default=default_vcpus())
+    parser.add_argument("--bare", action="store_true", help="deploy nothing")
+    parser.add_argument("--listener", type=int, help="the descriptor of a listening socket, instead of --port")
+    parser.add_argument("--ready", type=int, help="a descriptor to write one line of JSON to when ready")
+    return parser.parse_args()
+
+
+def _listener(arguments: argparse.Namespace) -> socket.socket:
+    if arguments.listener is not None:
+        return socket.socket(fileno=arguments.listener)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, arguments.port))
+    listener.listen(1024)
+    return listener
+
+
+def _set_up_environment(port: int, home: Path) -> None:
+    """ministack reads its settings when it is imported; what this user has set for other purposes must not reach it."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "SERVICES", "USE_SSL", "DOCKER_NETWORK"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        MARK: str(home),
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": HOST,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "PERSIST_STATE": "0",
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "S3_DATA_DIR": str(home / "s3"),
+        "LOG_LEVEL": os.environ.get("USCHED_LOG_LEVEL", "WARNING"),
+    }
+
+
+class App:
+    """The engine's ASGI application: Batch and deployed stages of REST APIs are ours, all else is ministack's."""
+
+    def __init__(self, ministack: Asgi, stages: rest_api.Stages, batch: BatchApi) -> None:
+        self._ministack, self._stages, self._batch = ministack, stages, batch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._ministack(scope, receive, send)
+        path, query = scope["raw_path"].decode(), scope["query_string"].decode()
+        if api := self._stages.get(path.split("/", 2)[1]):
+            headers = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
+            client = (scope.get("client") or (HOST,))[0]
+            answer = await api.handle(scope["method"], path, headers, query, await _body(receive), client)
+            return await _send(send, answer.status, answer.headers, answer.body)
+        if owns(scope["method"], path):
+            target = f"{path}?{query}" if query else path
+            status, named, content = await self._batch.handle(scope["method"], target, {}, await _body(receive))
+            return await _send(send, status, named.items(), content)
+        return await self._ministack(scope, receive, send)
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _send(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+    pairs = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers]
+    pairs.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+class _Server:
+    def __init__(self, listener: socket.socket, home: Path, vcpus: int, ready: int | None) -> None:
+        self._listener, self._home, self._vcpus, self._ready = listener, home, vcpus, ready
+        self._port: int = listener.getsockname()[1]
+        self._endpoint = f"http://{HOST}:{self._port}"
+
+    async def run(self, *, bare: bool) -> None:
+        """Serve until SIGTERM or SIGINT. Raises what kept the engine from starting."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        common = {"PATH": os.environ.get("PATH", os.defpath), MARK: str(self._home)}
+        zygote = lambda_workers.Zygote(common)  # first: it makes itself ready while this process imports ministack
+        batch = self._batch(common)
+        try:
+            app = self._app(batch, lambda_workers.Runtime(zygote, self._home / "lambda", self._endpoint, common))
+            await batch.start()
+            serving = asyncio.create_task(self._serve(app, stop))
+            try:
+                await asyncio.to_thread(self._deploy, bare=bare)
+            finally:
+                if serving.done():
+                    serving.result()
+            await serving
+        finally:
+            stop.set()
+            await batch.close()
+            zygote.close()
+
+    def _batch(self, common: dict[str, str]) -> BatchApi:
+        data = self._home / "data"
+        data.mkdir(exist_ok=True)
+        environment = {
+            **common,
+            # A job's `python` is the engine's, as it is the image's on AWS.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), common["PATH"]]),
+            "HOME": os.environ.get("HOME", "/"),
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "AWS_ENDPOINT_URL": self._endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "USCHED_DATA": str(data),
+        }
+        return BatchApi(
+            Batch(
+                region=REGION,
+                account=ACCOUNT,
+                state_dir=self._home,
+                base_env=environment,
+                log_sink=inprocess.CloudWatchLogs(),
+                runner=ProcessRunner(common),
+                listener=inprocess.publish_job_state,
+            )
+        )
+
+    def _app(self, batch: BatchApi, runtime: lambda_workers.Runtime) -> App:
+        import ministack.app
+
+        ministack.app._docker_socket_present = lambda: False  # the user's containers are none of its business
+        stages = rest_api.Stages(
+            lambda stage, body: RestApi(
+                body,
+                stage=stage,
+                account=ACCOUNT,
+                region=REGION,
+                call_aws=inprocess.call_aws,
+                invoke_lambda=inprocess.invoke_lambda,
+            )
+        )
+        batch_gap.apply(batch)
+        lambda_workers.apply(runtime)
+        rest_api.apply(stages)
+        step_functions.apply()
+        stream_mappings.apply()
+        return App(ministack.app.app, stages, batch)
+
+    async def _serve(self, app: App, stop: asyncio.Event) -> None:
+        from hypercorn.asyncio import serve
+        from hypercorn.config import Config
+
+        config = Config()
+        config.bind = [f"fd://{self._listener.fileno()}"]
+        config.keep_alive_timeout = 75
+        config.graceful_timeout = 0.5
+        config.loglevel = "WARNING"
+        await serve(app, config, shutdown_trigger=stop.wait)
+
+    def _deploy(self, *, bare: bool) -> None:
+        outputs: dict[str, str] = {}
+        if not bare:
+            from universal_scheduler.local import deploy
+
+            zip_path = package.build(self._home / "lambda.zip")
+            outputs = deploy.deploy(
+                deploy.Target(self._endpoint, REGION), {"MaxVcpus": str(self._vcpus)}, zip_path=zip_path
+            )
+        engine = self._engine(outputs)
+        unfinished = self._home / f"{INFO}.part"
+        unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")
+        unfinished.replace(self._home / INFO)
+        _tell(self._ready, {"engine": engine.to_json()})
+
+    def _engine(self, outputs: dict[str, str]) -> Engine:
+        def named(*keys: str) -> dict[str, str]:
+            arns = [outputs[key] for key in keys if key in outputs]
+            return {arn.rpartition("/")[2].partition(":")[0]: arn for arn in arns}
+
+        return Engine(
+            endpoint=self._endpoint,
+            api=f"{self._endpoint}/api/v1",
+            state_machine_arn=outputs.get("StateMachineArn", ""),
+            tables=named("SchedulesTableArn", "HistoryTableArn", "JobsTableArn"),
+            queues=named("HighQueueArn", "DefaultQueueArn", "LowQueueArn"),
+            job_definitions=named("ShellJobDefinitionArn"),
+            pid=os.getpid(),
+            port=self._port,
+            state_dir=self._home,
+        )
+
+
+def _tell(descriptor: int | None, news: dict[str, Any]) -> None:
+    if descriptor is not None:
+        with suppress(OSError):  # whoever waited may have gone, or has heard before
+            os.write(descriptor, json.dumps(news).encode() + b"\n")
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
