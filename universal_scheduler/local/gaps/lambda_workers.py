@@ -61,8 +61,9 @@ class _Process:
         self._pid = pid
 
     def poll(self) -> int | None:
+        self.channel.settimeout(0)  # with a time-out, Python itself waits for data before it calls recv
         try:
-            return None if self.channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) else 0
+            return None if self.channel.recv(1, socket.MSG_PEEK) else 0
         except BlockingIOError:
             return None
         except OSError:
