@@ -14,11 +14,12 @@ from universal_scheduler.adapters.stepfunctions import StepFunctionsWorkflow
 from universal_scheduler.settings import Settings, from_environment
 
 if TYPE_CHECKING:
+    from types_boto3_batch import BatchClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_stepfunctions import SFNClient
 
-QUICK = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=5, read_timeout=20)
-ONCE = Config(retries={"mode": "standard", "max_attempts": 1}, connect_timeout=5, read_timeout=20)
+QUICK = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=20)
+ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
 """SubmitJob has no client token: a repeated call would be a second job, so the SDK must not repeat it unasked."""
 
 
@@ -40,8 +41,17 @@ class Wiring:
 
     @cached_property
     def platform(self) -> BatchPlatform:
-        client = self._session.client("batch", endpoint_url=self._endpoint, config=ONCE)
-        return BatchPlatform(client, queues=self.settings.job_queues, definitions=self.settings.job_definitions)
+        return BatchPlatform(
+            self.batch,
+            submitter=self._session.client("batch", endpoint_url=self._endpoint, config=ONCE),
+            queues=self.settings.job_queues,
+            definitions=self.settings.job_definitions,
+        )
+
+    @cached_property
+    def batch(self) -> BatchClient:
+        """For all calls but SubmitJob: what is asked may be asked again."""
+        return self._session.client("batch", endpoint_url=self._endpoint, config=QUICK)
 
     @cached_property
     def workflow(self) -> StepFunctionsWorkflow:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -12,6 +14,8 @@ from botocore.stub import ANY, Stubber
 from universal_scheduler.adapters.batch import BatchPlatform, observation
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused
 from universal_scheduler.domain.model import Job, JobStatus
+from universal_scheduler.settings import Settings
+from universal_scheduler.wiring import Wiring
 
 QUEUE = "arn:aws:batch:us-east-1:123456789012:job-queue/prod-default"
 SHELL = "arn:aws:batch:us-east-1:123456789012:job-definition/prod-shell:3"
@@ -28,7 +32,8 @@ def stub() -> Iterator[Stubber]:
 
 @pytest.fixture
 def platform(stub: Stubber) -> BatchPlatform:
-    return BatchPlatform(stub.client, queues={"default": QUEUE}, definitions={"shell": SHELL})
+    client = stub.client
+    return BatchPlatform(client, submitter=client, queues={"default": QUEUE}, definitions={"shell": SHELL})
 
 
 def test_short_names_are_this_stages_own_and_others_pass(stub: Stubber, platform: BatchPlatform) -> None:
@@ -80,6 +85,29 @@ def test_what_may_pass_is_no_refusal(stub: Stubber, platform: BatchPlatform, cod
     stub.add_client_error("submit_job", code, "later", status)
     with pytest.raises(PlatformUnavailable):
         platform.submit(JOB, "n", [], {}, {})
+
+
+def test_the_sdk_never_submits_again_by_itself() -> None:
+    calls = []
+
+    class Fails(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            calls.append(self.path)
+            self.send_response(500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Fails) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+        wiring = Wiring(Settings(), session, f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(PlatformUnavailable):
+            wiring.platform.submit(JOB, "n", [], {}, {})
+        server.shutdown()
+    assert calls == ["/v1/submitjob"]
 
 
 def test_a_job_is_found_by_its_exact_name(stub: Stubber, platform: BatchPlatform) -> None:

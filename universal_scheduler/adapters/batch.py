@@ -19,10 +19,20 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html#API_Sub
 
 
 class BatchPlatform:
-    """`ports.JobPlatform` over a boto3 Batch client. Short names of queues and definitions are resolved to ARNs."""
+    """`ports.JobPlatform` over boto3 Batch clients. Short names of queues and definitions are resolved to ARNs.
 
-    def __init__(self, client: BatchClient, *, queues: Mapping[str, str], definitions: Mapping[str, str]) -> None:
-        self._client = client
+    `submitter` must not repeat a call by itself: SubmitJob has no client token, so a repeated call may be a second job.
+    """
+
+    def __init__(
+        self,
+        client: BatchClient,
+        *,
+        submitter: BatchClient,
+        queues: Mapping[str, str],
+        definitions: Mapping[str, str],
+    ) -> None:
+        self._client, self._submitter = client, submitter
         self._queues, self._definitions = queues, definitions
 
     def submit(
@@ -44,7 +54,7 @@ class BatchPlatform:
         if job.timeout_seconds is not None:
             request["timeout"] = {"attemptDurationSeconds": job.timeout_seconds}
         try:
-            return self._client.submit_job(**request)["jobId"]
+            return self._submitter.submit_job(**request)["jobId"]
         except ClientError as error:
             raise _translated(error, job) from error
         except BotoCoreError as error:
