@@ -1,0 +1,187 @@
+"""The sample requests of api_gateway/, through the REST API and the start_request machine on Step Functions."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.rest_api import ACCOUNT, BATCH, NAMES, REGION, ROOT, Backends, call, error, rest_api
+from universal_scheduler.local.gateway import AwsRequest, RestApi
+
+MESSAGES = json.loads((ROOT / "api_gateway" / "test_message.json").read_text())["requests"]
+REFERENCE_NAME = "executed-via-api-31"
+RUNNER = NAMES["StartRequestMachine"].replace("start_request", "schedule_runner")
+SLEEP_FOR_EVER = {"StartAt": "Run", "States": {"Run": {"Type": "Wait", "Seconds": 3600, "End": True}}}
+
+
+class Engine:
+    """ministack as it is, with a table of two schedules and both machines; schedule_runner only waits."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.states = self.client("stepfunctions")
+
+    def client(self, service: str) -> Any:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=f"http://127.0.0.1:{self.port}", region_name=REGION, **keys)  # type: ignore[call-overload]
+
+    def send(self, service: str, request: AwsRequest) -> tuple[int, Mapping[str, str], bytes]:
+        if service == "batch":
+            return batch(request)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        credential = f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request"
+        connection.request(request.method, request.path, request.body, {**request.headers, "Authorization": credential})
+        response = connection.getresponse()
+        answer = response.status, dict(response.getheaders()), response.read()
+        connection.close()
+        return answer
+
+    def run_input(self, name: str) -> Any:
+        arn = f"{RUNNER.replace(':stateMachine:', ':execution:')}:{name}"
+        return json.loads(self.states.describe_execution(executionArn=arn)["input"])
+
+    def prepare(self) -> None:
+        database = self.client("dynamodb")
+        database.create_table(
+            TableName="BatchSchedules",
+            KeySchema=[{"AttributeName": "scheduleId", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "scheduleId", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        errors = {"L": [{"M": {"path": {"S": "$.jobList"}}}]}
+        for row in (
+            {"scheduleId": {"S": "daily-am-load"}, "scheduleErrors": {"L": []}},
+            {"scheduleId": {"S": "broken"}, "scheduleErrors": errors},
+        ):
+            database.put_item(TableName="BatchSchedules", Item=row)
+        text = (ROOT / "state_machine" / "start_request.asl.json").read_text()
+        text = text.replace("${SchedulesTable}", "BatchSchedules").replace("${ScheduleRunnerArn}", RUNNER)
+        for name, definition, kind in (
+            ("schedule_runner", json.dumps(SLEEP_FOR_EVER), "STANDARD"),
+            ("start_request", text, "EXPRESS"),
+        ):
+            role = "arn:aws:iam::123456789012:role/r"
+            self.states.create_state_machine(name=name, definition=definition, roleArn=role, type=kind)
+
+
+def batch(request: AwsRequest) -> tuple[int, Mapping[str, str], bytes]:
+    """Batch as far as SubmitJob needs it."""
+    job = json.loads(request.body)
+    if not job["jobQueue"].startswith(f"{BATCH}:job-queue/"):
+        return 400, {}, json.dumps({"message": f"JobQueue {job['jobQueue']} not found"}).encode()
+    if not job["jobDefinition"].startswith(f"{BATCH}:job-definition/"):
+        return 403, {}, json.dumps({"Message": f"not authorized on {job['jobDefinition']}"}).encode()
+    made = {"jobId": "0-1", "jobName": job["jobName"], "jobArn": f"{BATCH}:job/0-1"}
+    return 200, {"Content-Type": "application/json"}, json.dumps(made).encode()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    home = tmp_path_factory.mktemp("ministack")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (home / "log").open("wb")
+    environment = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_ACCOUNT_ID": ACCOUNT}
+    process = subprocess.Popen([sys.executable, "-m", "ministack"], cwd=home, env=environment, stdout=log, stderr=log)
+    try:
+        await_port(port, process, home / "log")
+        engine = Engine(port)
+        engine.prepare()
+        yield engine
+    finally:
+        process.terminate()
+        process.wait(10)
+        log.close()
+
+
+def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"ministack does not answer:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def api(engine: Engine) -> RestApi:
+    return rest_api(Backends(aws=engine.send))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message["title"])
+def test_every_sample_request_gets_its_answer(api: RestApi, message: dict[str, Any]) -> None:
+    body = message.get("text", message.get("body"))
+    answer = call(api, message["method"], f"/api{message['path']}", body, headers=message.get("headers"))
+    assert answer.status == message["status"], answer.body
+    if "code" in message:
+        assert error(answer)["code"] == message["code"]
+        for part in message["mentions"]:
+            assert part in error(answer)["message"]
+
+
+def test_a_run_gets_the_messages_input_and_its_cause(api: RestApi, engine: Engine) -> None:
+    given = {"scheduleId": "daily-am-load", "startDateTime": " ", "scheduleStatus": " "}
+    call(api, "POST", "/api/v1/executions", {"input": json.dumps(given), "name": "input-1"})
+    sent = engine.run_input("input-1")
+    cause = sent.pop("cause")
+    assert sent == given
+    assert cause["kind"] == "api"
+    assert cause["requestId"]
+
+
+def test_a_run_gets_the_body_without_its_name(api: RestApi, engine: Engine) -> None:
+    body = {"scheduleId": "daily-am-load", "scheduleStatus": "RESTART", "startDateTime": "2018-09-07T04:20:00.884784"}
+    call(api, "POST", "/api/v1/executions", {**body, "name": "body-1", "stateMachineArn": "arn:other"})
+    sent = engine.run_input("body-1")
+    del sent["cause"]
+    assert sent == body
+
+
+def test_a_documents_text_reaches_the_run_unharmed(api: RestApi, engine: Engine) -> None:
+    text = "it's \"q\" \\ / \n\t ${x} $input.json('$') #set($a=1) #end é 漢 \U0001f600 <&> \x7f"
+    document = {
+        "description": text,
+        "jobList": [{"jobName": "a", "parameters": {text: text}, "n": [1, 2.5, None, True]}],
+    }
+    call(api, "POST", "/api/v1/executions", {**document, "name": "hostile-body"})
+    call(api, "POST", "/api/v1/executions", {"input": json.dumps(document), "name": "hostile-input"})
+    for name in ("hostile-body", "hostile-input"):
+        sent = engine.run_input(name)
+        del sent["cause"]
+        assert sent == document
+
+
+def test_a_cause_cannot_be_given(api: RestApi, engine: Engine) -> None:
+    given = {"scheduleId": "daily-am-load", "cause": {"kind": "cron"}}
+    call(api, "POST", "/api/v1/executions", {"input": json.dumps(given), "name": "cause-1"})
+    assert engine.run_input("cause-1")["cause"]["kind"] == "api"
+
+
+def test_a_start_says_where_to_look(api: RestApi) -> None:
+    answer = call(api, "POST", "/api/v1/executions", {"scheduleId": "daily-am-load", "name": "links-1"})
+    started = json.loads(answer.body)
+    assert started["name"] == "links-1"
+    assert started["scheduleId"] == "daily-am-load"
+    assert started["executionArn"].endswith(":execution:schedule_runner:links-1")
+    assert started["startDate"]
+    assert started["links"] == {"execution": "/api/v1/executions/links-1"}
+
+
+def test_a_start_without_a_name_is_named_for_its_request(api: RestApi) -> None:
+    answer = call(api, "POST", "/api/v1/executions", {"scheduleId": "daily-am-load"})
+    assert json.loads(answer.body)["name"] == f"api-{dict(answer.headers)['x-amzn-RequestId']}"
