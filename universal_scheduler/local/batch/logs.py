@@ -15,7 +15,12 @@ from typing import Protocol, TypeAlias
 
 GROUP = "/aws/batch/job"
 TAIL_SECONDS = 1.0
-READ_BYTES = 1 << 20
+READ_BYTES = 128 * 1024
+"""At a time: what else the event loop has to do waits meanwhile."""
+READS_PER_TAIL = 8
+MAX_OUTPUT_BYTES = 32 * 1024 * 1024
+"""Of one attempt, each line's overhead included: a job that prints for ever must neither fill the memory of a log
+service on this machine nor take for ever to end."""
 EVENT_OVERHEAD = 26
 MAX_EVENT_BYTES = 256 * 1024 - EVENT_OVERHEAD
 MAX_BATCH_BYTES = 1_048_576
@@ -39,6 +44,8 @@ class _Tail:
     stream: str
     offset: int = 0
     partial: bytes = b""
+    shipped: int = 0
+    full: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -73,7 +80,7 @@ class LogShipper:
         while True:
             await asyncio.sleep(TAIL_SECONDS)
             for tail in list(self._live.values()):
-                if _size(tail.path) > tail.offset:
+                if not tail.full and _size(tail.path) > tail.offset:
                     await self._ship(tail, last=False)
 
     async def close(self) -> None:
@@ -88,18 +95,29 @@ class LogShipper:
     async def _ship(self, tail: _Tail, *, last: bool) -> None:
         async with tail.lock:
             try:
-                while data := _read(tail.path, tail.offset):
-                    tail.offset += len(data)
-                    *lines, tail.partial = (tail.partial + data).split(b"\n")
-                    if len(tail.partial) > MAX_EVENT_BYTES:
-                        end = _whole_characters(tail.partial, MAX_EVENT_BYTES)
-                        lines.append(tail.partial[:end])
-                        tail.partial = tail.partial[end:]
-                    await self._put(tail.stream, lines)
+                reads = 0
+                while not tail.full and (last or reads < READS_PER_TAIL) and (data := _read(tail.path, tail.offset)):
+                    await self._ship_data(tail, data)
+                    reads += 1
+                    await asyncio.sleep(0)
                 if last:
                     await self._put(tail.stream, [tail.partial])
             except Exception:
                 logger.exception("the log stream %s misses lines", tail.stream)
+
+    async def _ship_data(self, tail: _Tail, data: bytes) -> None:
+        tail.offset += len(data)
+        *lines, tail.partial = (tail.partial + data).split(b"\n")
+        if len(tail.partial) > MAX_EVENT_BYTES:
+            end = _whole_characters(tail.partial, MAX_EVENT_BYTES)
+            lines.append(tail.partial[:end])
+            tail.partial = tail.partial[end:]
+        tail.shipped += len(data) + EVENT_OVERHEAD * len(lines)
+        if tail.shipped >= MAX_OUTPUT_BYTES:
+            tail.full = True
+            lines += [tail.partial, f"[the rest of the output is only in {tail.path}]".encode()]
+            tail.partial = b""
+        await self._put(tail.stream, lines)
 
     async def _put(self, stream: str, lines: Sequence[bytes]) -> None:
         for batch in batches(lines, self._now()):

@@ -18,6 +18,8 @@ from typing import Protocol
 
 from universal_scheduler.local.batch import supervisor
 
+CLOSE_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -128,8 +130,13 @@ class ProcessRunner:
             return
         assert self._process.stdin is not None
         self._process.stdin.close()
-        await self._reader
-        await self._process.wait()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._reader
+                await self._process.wait()
+        except TimeoutError:  # a process that not even SIGKILL ends, in a dead network file system for one
+            self._process.kill()
+            await self._process.wait()
 
     def _send(self, **message: object) -> None:
         assert self._process is not None, "the runner is not open"

@@ -98,7 +98,10 @@ class Supervisor:
         job = str(message["id"])
         try:
             pid = spawn(message)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            self._reply(id=job, event="failed", error=f'exec: "{error.filename}": {error.strerror}')
+            return
+        except (ValueError, TypeError) as error:  # a null byte, for one: nothing may end us but the end of commands
             self._reply(id=job, event="failed", error=str(error))
             return
         self._pid_of[job] = pid

@@ -1,0 +1,185 @@
+"""A local Batch in which time and processes are the test's: nothing runs, nothing waits."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from universal_scheduler.local.batch import Batch, BatchApi, Exit
+
+REGION, ACCOUNT = "us-east-1", "123456789012"
+ARN = f"arn:aws:batch:{REGION}:{ACCOUNT}"
+
+
+@dataclass
+class FakeTimer:
+    action: Callable[[], None] | None
+
+    def cancel(self) -> None:
+        self.action = None
+
+
+class FakeClock:
+    """A clock that stands still until it is advanced."""
+
+    def __init__(self) -> None:
+        self.time = 1_700_000_000_000
+        self._timers: list[tuple[int, int, FakeTimer]] = []
+        self._order = itertools.count()
+
+    def now(self) -> int:
+        return self.time
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(action)
+        heapq.heappush(self._timers, (self.time + round(seconds * 1000), next(self._order), timer))
+        return timer
+
+    def advance(self, seconds: float = 0) -> None:
+        """Let time pass, with all that was to happen in it."""
+        end = self.time + round(seconds * 1000)
+        while self._timers and self._timers[0][0] <= end:
+            due, _, timer = heapq.heappop(self._timers)
+            self.time = max(self.time, due)
+            if timer.action is not None:
+                timer.action()
+        self.time = end
+
+
+@dataclass
+class Command:
+    argv: list[str]
+    env: dict[str, str]
+    cwd: Path
+    output: Path
+    on_start: Callable[[int], None]
+    on_exit: Callable[[Exit], None]
+    signals: list[Signals] = field(default_factory=list)
+
+
+class FakeRunner:
+    """Starts commands at once and lets the test say how they end."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.commands: dict[str, Command] = {}
+        self.order: list[str] = []
+        self.refuses: str | None = None
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    def start(
+        self,
+        job_id: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        output_path: Path,
+        *,
+        on_start: Callable[[int], None],
+        on_exit: Callable[[Exit], None],
+    ) -> None:
+        command = Command(list(argv), dict(env), cwd, output_path, on_start, on_exit)
+        self.order.append(job_id)
+        if (error := self.refuses) is not None:
+            self._clock.call_later(0, lambda: on_exit(Exit(error=error)))
+            return
+        self.commands[job_id] = command
+        self._clock.call_later(0, lambda: on_start(1))
+
+    def kill(self, job_id: str, number: Signals) -> None:
+        if job_id in self.commands:
+            self.commands[job_id].signals.append(number)
+
+
+class NoLogs:
+    async def put(self, *_: object) -> None:
+        raise AssertionError("nothing is printed here")
+
+
+class World:
+    """A Batch with a queue ``default`` over a compute environment ``usched`` and a job definition ``shell``."""
+
+    def __init__(self, state_dir: Path, vcpus: int = 256) -> None:
+        self.clock = FakeClock()
+        self.runner = FakeRunner(self.clock)
+        self.events: list[dict[str, Any]] = []
+        self.batch = Batch(
+            region=REGION,
+            account=ACCOUNT,
+            state_dir=state_dir,
+            base_env={"PATH": "/usr/bin:/bin", "BASE": "1"},
+            log_sink=NoLogs(),
+            runner=self.runner,
+            clock=self.clock,
+            listener=self.events.append,
+        )
+        self.api = BatchApi(self.batch)
+        self.call = self.api.call
+        self.call("CreateComputeEnvironment", environment("usched", vcpus))
+        self.call("CreateJobQueue", queue("default", 5, "usched"))
+        self.call("RegisterJobDefinition", definition("shell"))
+
+    def submit(self, name: str = "job", **request: Any) -> str:
+        """Submit a job and let Batch look at it; its id."""
+        request = {"jobQueue": "default", "jobDefinition": "shell", **request}
+        job_id: str = self.call("SubmitJob", {"jobName": name, **request})["jobId"]
+        self.clock.advance()
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        (found,) = self.call("DescribeJobs", {"jobs": [job_id]})["jobs"]
+        return dict(found)
+
+    def status(self, *job_ids: str) -> Any:
+        """The status of a job, or of several."""
+        found = [self.job(job_id)["status"] for job_id in job_ids]
+        return found[0] if len(found) == 1 else found
+
+    def exit(self, job_id: str, code: int | None = 0, signal: int | None = None) -> None:
+        """The job's current attempt ends."""
+        number = len(self.job(job_id)["attempts"]) + 1
+        self.runner.commands.pop(f"{job_id}/{number}").on_exit(Exit(code=code, signal=signal))
+        self.clock.advance()
+
+    def running(self) -> list[str]:
+        return [key.rpartition("/")[0] for key in self.runner.commands]
+
+    def command(self, job_id: str) -> Command:
+        (found,) = [it for key, it in self.runner.commands.items() if key.startswith(f"{job_id}/")]
+        return found
+
+    def history(self, job_id: str) -> list[str]:
+        """The statuses that events told of."""
+        return [event["status"] for event in self.events if event["jobId"] == job_id]
+
+
+def environment(name: str, vcpus: int, **settings: Any) -> dict[str, Any]:
+    resources = {"type": "FARGATE", "maxvCpus": vcpus, "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}
+    return {"computeEnvironmentName": name, "type": "MANAGED", "computeResources": resources, **settings}
+
+
+def queue(name: str, priority: int, *environments: str, **settings: Any) -> dict[str, Any]:
+    order = [{"order": number, "computeEnvironment": it} for number, it in enumerate(environments)]
+    return {"jobQueueName": name, "priority": priority, "computeEnvironmentOrder": order, **settings}
+
+
+def definition(name: str, vcpus: str = "1", **settings: Any) -> dict[str, Any]:
+    needs = [{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": "512"}]
+    container = {"image": "busybox", "command": ["true"], "resourceRequirements": needs}
+    container |= settings.pop("container", {})
+    return {"jobDefinitionName": name, "type": "container", "containerProperties": container, **settings}
+
+
+def needs(vcpus: str) -> dict[str, Any]:
+    """Overrides for so many vCPUs."""
+    return {"resourceRequirements": [{"type": "VCPU", "value": vcpus}]}
