@@ -96,10 +96,11 @@ class BatchApi:
             return self.call(operation, request)
 
         try:
-            if asyncio.get_running_loop() is self._loop:
-                return self.call(operation, request)
+            here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
-            pass  # no event loop in this thread, as it should be
+            here = None
+        if here is self._loop:  # waiting for itself, it would wait for ever
+            return self.call(operation, request)
         return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
 
     async def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG002
