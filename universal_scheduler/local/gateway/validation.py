@@ -1,6 +1,7 @@
 """Validates request bodies against models, with the wording of API Gateway's own validator.
 
-API Gateway's `$context.error.validationErrorString` does not say where in the body the error is; this one adds it.
+API Gateway's `$context.error.validationErrorString` does not say where in the body the error is; this one adds it, and
+the model's own description of what is wanted there.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def _describe(error: ValidationError) -> str:
             text = f"instance value ({_shown(found)}) not found in enum (possible values: {jsonbody.dump(wanted)})"
         case _:
             text = f"{error.validator}: {error.message}"
-    return f"{text} at {where}" if where else text
+    if where:
+        text = f"{text} at {where}"
+    return f"{text} ({schema['description']})" if "description" in schema else text
 
 
 def _type(value: Any) -> str:
