@@ -196,6 +196,18 @@ def test_a_refused_start_is_kept_as_a_failed_run(world: World) -> None:
     assert (run.status, run.reason) == (RunStatus.FAILED, "no such schedule")
 
 
+def test_a_refused_restart_is_kept_and_leaves_the_run_that_it_meant_alone(world: World) -> None:
+    run = world.start(document())
+    message = {"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"}
+    later = Execution("arn:exec:later", "later")
+    record_refusal(world.store, message, later, STARTED, "RunStillActive: it runs", world.now)
+    refused = world.store.find_run("later")
+    assert refused is not None
+    assert (refused.status, refused.reason) == (RunStatus.FAILED, "RunStillActive: it runs")
+    assert refused.cause["restartOf"] == run.key.start
+    assert world.store.history[run.key]["scheduleStatus"] == "RUNNING"
+
+
 def test_an_execution_that_was_overtaken_does_nothing(world: World) -> None:
     run = world.start(document())
     for step in (world.submit, world.poll, world.record):

@@ -145,19 +145,19 @@ def record_refusal(
 ) -> None:
     """Keep a run that could not be started as a FAILED one, so that it is seen where people look for runs.
 
-    A restart that was refused leaves the run that it meant as it is, and a message that names no schedule leaves
-    nothing: the execution itself has the error.
+    A message that names no schedule leaves nothing: the execution itself has the error.
     """
     message = read_message(event)
     document = as_row(message.document) if message.document is not None else {}
     schedule_id = document.get("scheduleId") or message.schedule_id
-    if not isinstance(schedule_id, str) or not schedule_id or message.restart_of:
+    if not isinstance(schedule_id, str) or not schedule_id:
         return
+    cause = dict(message.cause or {"kind": "execution"})
     run = Run(
         key=RunKey(schedule_id, start_date_time(started, execution.arn)),
         status=RunStatus.RUNNING,
         execution=execution,
-        cause=message.cause or {"kind": "execution"},
+        cause=cause | ({"restartOf": message.restart_of} if message.restart_of else {}),
     )
     if store.create_run(run):
         store.finish_run(run, RunStatus.FAILED, error, iso(now), [])
