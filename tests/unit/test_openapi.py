@@ -91,11 +91,22 @@ def test_every_operation_is_validated(path: str, verb: str, operation: dict[str,
     if verb == "post":
         assert checks["validateRequestBody"]
         assert operation["requestBody"]["required"]
-        assert operation["requestBody"]["content"].keys() == {"application/json"}
+        models = operation["requestBody"]["content"]
+        templates = operation["x-amazon-apigateway-integration"].get("requestTemplates")
+        if templates is not None:
+            assert templates.keys() == models.keys() == {"application/json", "application/x-www-form-urlencoded"}
+            assert len({json.dumps(template) for template in templates.values()}) == 1
+        assert len({json.dumps(model) for model in models.values()}) == 1
     else:
         assert checks["validateRequestParameters"]
     declared = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["required"]}
     assert declared == set(re.findall(r"\{(\w+)}", path))
+
+
+@pytest.mark.parametrize("operation", [operation for _, _, operation in OPERATIONS], ids=IDS)
+def test_no_operation_is_open_to_everybody(operation: dict[str, Any]) -> None:
+    [[scheme]] = operation["security"]
+    assert BODY["components"]["securitySchemes"][scheme]["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
 @pytest.mark.parametrize("operation", [operation for _, _, operation in OPERATIONS], ids=IDS)
@@ -277,7 +288,7 @@ def test_templates_keep_the_two_rules_of_safety() -> None:
         for kind in ("requestTemplates", "responseTemplates")
         for template in mapping.get(kind, {}).values()
     ]
-    assert len(templates) == 9
+    assert len(templates) == 11
     for text in templates:
         for condition in re.findall(r"#(?:else)?if\((.*)\)$", text, re.M):
             assert re.search(r"[!=]=", condition), condition
