@@ -1,0 +1,5 @@
+"""The `usched` command."""
+
+from universal_scheduler.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,221 @@
+"""The commands of `usched` and what they take. What each does is in the module of its name, loaded when it runs."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import click
+
+from universal_scheduler.cli import target
+from universal_scheduler.cli.problems import explain
+from universal_scheduler.cli.target import Target
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
+P = ParamSpec("P")
+Command = Callable[P, int]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+KEY = "universal_scheduler.target."
+LOCAL_SECONDS, AWS_SECONDS = 0.3, 2.0
+INTERRUPTED = 130
+EPILOG = (
+    "Exit codes: 0 done; 1 it was tried and did not succeed (a run FAILED, a file was not stored, the engine did not "
+    "start); 2 nothing was done (wrong usage, nobody to ask, no such schedule, run or job); 130 interrupted."
+)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is not None:
+        context.meta[f"{KEY}{parameter.name}"] = value
+
+
+def _target_options(*, of_command: bool) -> Decorator:
+    """`--local`, `--port` and `--stack`: before or after the command's name, and from the environment."""
+    environment: dict[str, Any] = {} if of_command else {"envvar": "USCHED_LOCAL"}
+    stack_environment: dict[str, Any] = {} if of_command else {"envvar": "USCHED_STACK"}
+    remembered: dict[str, Any] = {"expose_value": False, "callback": _remember}
+    options = (
+        click.option(
+            "--local",
+            is_flag=True,
+            default=None,
+            help="Talk to the embedded engine (or set USCHED_LOCAL=1).",
+            **environment,
+            **remembered,
+        ),
+        click.option("--port", type=int, help="The embedded engine on this port.", **remembered),
+        click.option(
+            "--stack",
+            metavar="NAME",
+            help=f"The CloudFormation stack, on AWS (or set USCHED_STACK; default {target.DEFAULT_STACK}).",
+            **stack_environment,
+            **remembered,
+        ),
+    )
+    return lambda function: functools.reduce(lambda made, option: option(made), reversed(options), function)
+
+
+def _command(function: Command[P]) -> Callable[P, None]:
+    """Exit with the code that the command answers; tell expected errors in two lines, without a traceback."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = function(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            problem = explain(error)
+            if problem is None:
+                raise
+            problem.as_json = bool(kwargs.get("as_json"))
+            raise problem from error
+        sys.exit(code)
+
+    return guarded
+
+
+def _target() -> Target:
+    meta = click.get_current_context().meta
+    values = {name: meta[KEY + name] for name in ("local", "port", "stack") if KEY + name in meta}
+    return Target(**values)
+
+
+def _connect() -> Wiring:
+    return target.connect(_target())
+
+
+_stage = _target_options(of_command=True)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="universal-scheduler")
+@_target_options(of_command=False)
+def main() -> None:
+    """Run schedules of batch jobs, on AWS or on this machine."""
+
+
+@main.command("apply", epilog=EPILOG)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@_json
+@_stage
+@_command
+def apply_(files: tuple[str, ...], as_json: bool) -> int:
+    """Check schedules and store them.
+
+    FILE is YAML or JSON with one or several schedules, a directory of such files, or - for standard input. Of a file
+    with an error in it nothing is stored; the other files are.
+    """
+    from universal_scheduler.cli.apply import apply_command
+
+    return apply_command(_connect().store, files, as_json)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@click.option("--wait", is_flag=True, help="Show its progress until it ends; exit with 1 when it does not succeed.")
+@click.option("--name", help="The execution's name; no two runs may have the same.")
+@click.option("--restart", metavar="START", help="Restart the run that started then: only what is left of it runs.")
+@_json
+@_stage
+@_command
+def run(schedule_id: str, wait: bool, name: str | None, restart: str | None, as_json: bool) -> int:
+    """Start a run of schedule ID."""
+    from universal_scheduler.cli.run import run_command
+
+    chosen = _target()
+    interval = LOCAL_SECONDS if chosen.local or chosen.port is not None else AWS_SECONDS
+    return run_command(
+        target.connect(chosen), schedule_id, name=name, restart=restart, wait=wait, interval=interval, as_json=as_json
+    )
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="[ID]", required=False)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@_json
+@_stage
+@_command
+def runs(schedule_id: str | None, limit: int, as_json: bool) -> int:
+    """List the newest runs, of schedule ID or of all."""
+    from universal_scheduler.cli.show import runs_command
+
+    return runs_command(_connect().store, schedule_id, limit, as_json)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@click.argument("start", metavar="[START]", required=False)
+@_json
+@_stage
+@_command
+def show(schedule_id: str, start: str | None, as_json: bool) -> int:
+    """Show a run of schedule ID: the one that started at START, or the newest.
+
+    A schedule that is not valid, or has never run, is shown itself.
+    """
+    from universal_scheduler.cli.show import show_command
+
+    return show_command(_connect().store, schedule_id, start, as_json)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@click.argument("job")
+@click.option("--start", metavar="START", help="Of the run that started then; else of the newest.")
+@_json
+@_stage
+@_command
+def logs(schedule_id: str, job: str, start: str | None, as_json: bool) -> int:
+    """Print what JOB of schedule ID printed."""
+    from universal_scheduler.cli.logs import logs_command
+
+    return logs_command(_connect(), schedule_id, job, start, as_json)
+
+
+@main.group(epilog=EPILOG)
+def local() -> None:
+    """Start, stop and describe embedded engines: the whole scheduler on this machine."""
+
+
+def _port(text: str) -> Decorator:
+    return click.option("--port", type=click.IntRange(0, 65535), help=text, expose_value=False, callback=_remember)
+
+
+@local.command("start", epilog=EPILOG)
+@_port("Its port (default 4566); 0 takes a free one.")
+@click.option("--vcpus", type=click.IntRange(1), help="How many vCPUs all running jobs may have together.")
+@_json
+@_command
+def local_start(vcpus: int | None, as_json: bool) -> int:
+    """Start an engine; one that runs already stays as it is."""
+    from universal_scheduler.cli.local import start_command
+
+    return start_command(_target().port, vcpus, as_json)
+
+
+@local.command("stop", epilog=EPILOG)
+@_port("Its port; else the only one that runs.")
+@_json
+@_command
+def local_stop(as_json: bool) -> int:
+    """Stop an engine, its jobs, and whatever a killed one has left behind."""
+    from universal_scheduler.cli.local import stop_command
+
+    return stop_command(_target().port, as_json)
+
+
+@local.command("status", epilog=EPILOG)
+@_port("Its port; else the newest one that runs.")
+@_json
+@_command
+def local_status(as_json: bool) -> int:
+    """Describe the engine that runs; exit with 2 where none does."""
+    from universal_scheduler.cli.local import status_command
+
+    return status_command(_target().port, as_json)

@@ -1,0 +1,134 @@
+"""How things look on a terminal: consoles, tables, times. Takes the JSON shapes of `usecases/views.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_WITHOUT_TERMINAL = 160
+COLOURS = {
+    "SUCCEEDED": "green",
+    "SKIPPED": "green",
+    "FAILED": "red",
+    "NOTFOUND": "red",
+    "UPSTREAM_FAILED": "yellow",
+    "CANCELLED": "yellow",
+    "RUNNING": "cyan",
+    "STARTING": "cyan",
+}
+
+View = Mapping[str, Any]
+
+
+def make_console() -> Console:
+    """Standard output: the terminal's width, or a wide page where there is no terminal (COLUMNS changes it)."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_WITHOUT_TERMINAL
+    return console
+
+
+def put_json(document: object) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def status_text(status: str) -> Text:
+    return Text(status, style=COLOURS.get(status, "dim"))
+
+
+def plain_table(*columns: str, title: Text | str | None = None) -> Table:
+    table = Table(*columns, box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table.title_style = "bold"
+    return table
+
+
+def jobs_table(run: View, now: float) -> Table:
+    """A run: its jobs with state, duration, exit code and reason."""
+    table = plain_table("job", "status", "started", "seconds", "exit", "why", title=heading(run, now))
+    table.columns[3].justify = table.columns[4].justify = "right"
+    table.columns[0].overflow = "fold"
+    for job in run["jobs"]:
+        table.add_row(
+            job["jobName"],
+            status_text(job["status"]),
+            clock(job.get("startedAt", "")),
+            seconds(job.get("startedAt", ""), job.get("stoppedAt", ""), now),
+            str(job.get("exitCode", "")),
+            Text(job.get("reason", "") if job["status"] != "SUCCEEDED" else ""),
+        )
+    return table
+
+
+def runs_table(runs: Sequence[View], now: float) -> Table:
+    table = plain_table("schedule", "startDateTime (UTC)", "status", "seconds", "started by", "why")
+    table.columns[3].justify = "right"
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    for run in runs:
+        table.add_row(
+            run["scheduleId"],
+            run["startDateTime"],
+            status_text(run["status"]),
+            seconds(run["startDateTime"], run.get("endDateTime", ""), now),
+            cause_text(run.get("cause", {})),
+            Text(run.get("reason", "")),
+        )
+    return table
+
+
+def errors_table(errors: Sequence[View]) -> Table:
+    table = plain_table("where", "found", "expected")
+    for error in errors:
+        table.add_row(Text(error["path"]), Text(error["found"]), Text(error["expected"]))
+    return table
+
+
+def heading(run: View, now: float) -> Text:
+    taken = seconds(run["startDateTime"], run.get("endDateTime", ""), now)
+    return Text.assemble(f"{run['scheduleId']} {run['startDateTime']} ", status_text(run["status"]), f" {taken} s")
+
+
+def cause_text(cause: View) -> str:
+    match cause.get("kind"):
+        case "row":
+            return "row inserted"
+        case "upstream":
+            return f"end of {cause.get('scheduleId', '?')}"
+        case "api":
+            return "REST API"
+        case "cli":
+            return "usched run"
+        case None:
+            return ""
+        case kind:
+            return str(kind)
+
+
+def clock(moment: str) -> str:
+    """The time of day (UTC) of an ISO 8601 moment; of the day it is, the day is not repeated."""
+    return moment[11:19]
+
+
+def seconds(start: str, end: str, now: float) -> str:
+    """How long something took, or takes until now where it has no end."""
+    began = _epoch(start)
+    if began is None:
+        return ""
+    return f"{max(0.0, (_epoch(end) or now) - began):.1f}"
+
+
+def _epoch(moment: str) -> float | None:
+    try:
+        read = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()

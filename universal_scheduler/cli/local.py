@@ -1,0 +1,84 @@
+"""`usched local`: starts, stops and describes embedded engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from universal_scheduler.cli.console import put_json
+from universal_scheduler.cli.problems import Failure, Problem
+from universal_scheduler.cli.target import find_engine
+from universal_scheduler.local import engine as engines
+from universal_scheduler.local.engine import Engine
+
+
+def start_command(port: int | None, vcpus: int | None, as_json: bool) -> int:
+    with _told():
+        engine = engines.start(engines.PORT if port is None else port, vcpus=vcpus)
+    if as_json:
+        put_json(engine.to_json())
+        return 0
+    _describe(engine)
+    click.echo("\nUse it:  export USCHED_LOCAL=1        (or --local with each command)")
+    click.echo(f"AWS SDK: export AWS_ENDPOINT_URL={engine.endpoint} AWS_DEFAULT_REGION=us-east-1")
+    click.echo("         export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
+    return 0
+
+
+def stop_command(port: int | None, as_json: bool) -> int:
+    """Stop the one that is named, or the only one; where none runs, end what a killed one has left behind."""
+    running = engines.running()
+    if port is not None:
+        homes = [engines.state_dir_of(port)]
+    elif len(running) > 1:
+        ports = ", ".join(str(engine.port) for engine in running)
+        raise Problem(f"{len(running)} embedded engines run, on the ports {ports}.", "Say which with --port.")
+    else:
+        homes = [engine.state_dir for engine in running] or sorted(engines.engines_dir().glob("engine-*"))
+    with _told():
+        stopped = [home for home in homes if home.is_dir() and engines.stop(home)]
+    if as_json:
+        put_json({"stopped": [str(home) for home in stopped]})
+    elif stopped:
+        for home in stopped:
+            click.echo(f"Stopped {home.name}; what its jobs wrote is still in {home / 'data'}")
+    else:
+        click.echo("No embedded engine runs.")
+    return 0
+
+
+def status_command(port: int | None, as_json: bool) -> int:
+    engine = find_engine(port)
+    if as_json:
+        put_json(engine.to_json())
+        return 0
+    _describe(engine)
+    others = [str(other.port) for other in engines.running() if other.port != engine.port]
+    if others:
+        click.echo(f"Others run on {', '.join(others)}")
+    return 0
+
+
+def _describe(engine: Engine) -> None:
+    click.echo(f"Embedded engine, process {engine.pid}")
+    facts = {
+        "AWS endpoint": engine.endpoint,
+        "REST API": engine.api,
+        "state machine": engine.state_machine_arn,
+        "tables": ", ".join(engine.tables),
+        "queues": ", ".join(engine.queues),
+        "definitions": ", ".join(engine.job_definitions),
+        "state": str(engine.state_dir),
+    }
+    for name, value in facts.items():
+        click.echo(f"  {name:14} {value}")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except engines.EngineError as error:
+        raise Failure(str(error)) from error

@@ -1,0 +1,102 @@
+"""Expected errors as a person is told them: a line what is wrong, a line what to do; those of the AWS SDK too."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import IO, Any
+
+import click
+
+from universal_scheduler.domain.errors import (
+    InvalidSchedule,
+    RunNotFound,
+    RunStillActive,
+    ScheduleNotFound,
+    SchedulerError,
+)
+
+ADVICE: dict[type[SchedulerError], str] = {
+    ScheduleNotFound: "List what has run with: usched runs. Store a schedule with: usched apply FILE",
+    RunNotFound: "List the schedule's runs with: usched runs ID",
+    RunStillActive: "Follow it with: usched show ID",
+    InvalidSchedule: "Correct the document and store it with: usched apply FILE",
+}
+SDK_ADVICE = {
+    "NoCredentialsError": "Give the SDK credentials (AWS_PROFILE), or add --local for the embedded engine.",
+    "NoRegionError": "Name the region (AWS_DEFAULT_REGION, or your profile), or add --local for the embedded engine.",
+    "EndpointConnectionError": "Look at the network and AWS_ENDPOINT_URL; of the embedded engine: usched local status",
+    "ConnectionClosedError": "Try again; of the embedded engine: usched local status",
+    "ReadTimeoutError": "Try again; of the embedded engine: usched local status",
+}
+SDK_ANY = "Look at your AWS configuration (AWS_PROFILE, AWS_DEFAULT_REGION), or add --local for the embedded engine."
+STAGE_ADVICE = "Check that the stack is deployed in this region (--stack, AWS_DEFAULT_REGION)."
+CODE_ADVICE = {
+    "AccessDeniedException": "These credentials may not do this: ask for the permission, or use others.",
+    "AccessDenied": "These credentials may not do this: ask for the permission, or use others.",
+    "ExpiredTokenException": "The credentials have run out: log in again.",
+    "ExpiredToken": "The credentials have run out: log in again.",
+    "UnrecognizedClientException": "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID.",
+    "InvalidClientTokenId": "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID.",
+    "InvalidName": "An execution's name has at most 80 letters, digits, '-', '_' or '.'.",
+    "ResourceNotFoundException": STAGE_ADVICE,
+    "StateMachineDoesNotExist": STAGE_ADVICE,
+}
+
+
+class Problem(click.ClickException):
+    """Nothing was done: nobody to ask, no such thing. With `--json` it is also the JSON document on standard output."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, advice: str = "", **more: Any) -> None:
+        super().__init__(message)
+        self.advice = advice
+        self.more = more
+        self.as_json = False
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if self.as_json:
+            error = {"message": self.message, **({"advice": self.advice} if self.advice else {}), **self.more}
+            click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {self.message}", file=file, err=True)
+        if self.advice:
+            click.echo(f"       {self.advice}", file=file, err=True)
+
+
+class Failure(Problem):
+    """It was tried, and failed."""
+
+    exit_code = 1
+
+
+def explain(error: Exception) -> Problem | None:
+    """The problem that a person is told for an error; None for one that is a defect and wants its traceback."""
+    match error:
+        case Problem():
+            return error
+        case InvalidSchedule():
+            errors = [entry.as_dict() for entry in error.errors]
+            lines = "".join(f"\n         {entry}" for entry in error.errors)
+            return Problem(f"The schedule is not valid.{lines}", ADVICE[InvalidSchedule], errors=errors)
+        case SchedulerError():
+            return Problem(str(error), ADVICE.get(type(error), ""))
+        case _:
+            return _of_the_sdk(error)
+
+
+def _of_the_sdk(error: Exception) -> Problem | None:
+    if "botocore" not in sys.modules:  # then it cannot be one of its errors, and loading it takes long
+        return None
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    match error:
+        case ClientError():
+            told = error.response.get("Error", {})
+            code = told.get("Code", "")
+            message = f"{error.operation_name} was refused: {code}: {told.get('Message', '')}"
+            return Problem(message, CODE_ADVICE.get(code, ""))
+        case BotoCoreError():
+            return Problem(str(error), SDK_ADVICE.get(type(error).__name__, SDK_ANY))
+        case _:
+            return None

@@ -1,0 +1,64 @@
+"""Shows runs while they go on: a live table on a terminal, a line for each change elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from universal_scheduler.cli.console import View, jobs_table
+
+Look = Callable[[], Sequence[View]]
+"""What the runs (`views.run_view`) are now."""
+
+
+def follow(console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
+    """Look at runs every `interval` seconds until they have ended, and show what changes; answers the last look."""
+    if console.is_terminal:
+        return _live(console, look, ended, interval)
+    return _lines(console, look, ended, interval)
+
+
+def quietly(look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
+    while True:
+        runs = look()
+        if ended(runs):
+            return runs
+        time.sleep(interval)
+
+
+def _live(console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
+    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+
+        def shown() -> Sequence[View]:
+            runs = look()
+            tables = [jobs_table(run, time.time()) for run in runs]
+            live.update(Group(*tables) if tables else Text("waiting for the run …", style="dim"), refresh=True)
+            return runs
+
+        return quietly(shown, ended, interval)
+
+
+def _lines(console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
+    known: dict[tuple[str, str, int], str] = {}
+
+    def shown() -> Sequence[View]:
+        runs = look()
+        for run in runs:
+            name = run["scheduleId"]
+            for job in run["jobs"]:
+                exit_code = f" exit code {job['exitCode']}" if "exitCode" in job else ""
+                report(f"{name} {job['jobName']}", run["runId"], job["attempt"], job["status"], exit_code)
+            report(name, run["runId"], run["generation"], run["status"], f" {run['reason']}" if "reason" in run else "")
+        return runs
+
+    def report(what: str, run_id: str, turn: int, status: str, more: str) -> None:
+        if known.get((what, run_id, turn)) != status:
+            known[what, run_id, turn] = status
+            console.print(Text(f"{datetime.now(UTC):%H:%M:%S} {what} {status}{more}"), soft_wrap=True)
+
+    return quietly(shown, ended, interval)

@@ -1,0 +1,137 @@
+"""`usched run`: starts a run of a schedule, or restarts one, and waits for its end where asked to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
+from universal_scheduler.cli.problems import Failure, Problem
+from universal_scheduler.cli.progress import follow, quietly
+from universal_scheduler.domain.document import parse
+from universal_scheduler.domain.errors import RunNotFound, RunStillActive, ScheduleNotFound
+from universal_scheduler.domain.model import Execution, RunKey
+from universal_scheduler.domain.names import execution_name
+from universal_scheduler.usecases.views import find_execution
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
+FAILED = 1
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+EXECUTION_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
+LOOKS_BETWEEN_DOUBTS = 5
+"""How often the store is looked at before Step Functions is asked whether the execution goes on at all."""
+
+
+def run_command(
+    stage: Wiring,
+    schedule_id: str,
+    *,
+    name: str | None,
+    restart: str | None,
+    wait: bool,
+    interval: float,
+    as_json: bool,
+) -> int:
+    """Exit code 0; with `wait` 1 where the run did not succeed."""
+    execution = start(stage, schedule_id, name, restart)
+    started = {"scheduleId": schedule_id, "name": execution.name, "executionArn": execution.arn}
+    if not wait:
+        if as_json:
+            put_json(started)
+        else:
+            made = f"restarted the run of {restart}" if restart else "started a run"
+            console = make_console()
+            console.print(f"{schedule_id}: {made}, execution {execution.name}", soft_wrap=True)
+            console.print(f"Follow it with: usched show {schedule_id}", style="dim")
+        return 0
+    run = wait_for_end(stage, execution.name, interval, quiet=as_json)
+    if as_json:
+        put_json(run)
+    return 0 if run["status"] == "SUCCEEDED" else FAILED
+
+
+def start(stage: Wiring, schedule_id: str, name: str | None = None, restart: str | None = None) -> Execution:
+    """Start an execution, after everything that would make it fail at once has been looked at.
+
+    Raises:
+        ScheduleNotFound, InvalidSchedule, RunNotFound, RunStillActive, Problem: nothing was started.
+    """
+    message: dict[str, Any] = {"scheduleId": schedule_id}
+    if restart is None:
+        row = stage.store.get_schedule(schedule_id)
+        if row is None:
+            raise ScheduleNotFound(schedule_id)
+        parse(row)
+    else:
+        run = stage.store.get_run(RunKey(schedule_id, restart))
+        if run is None:
+            raise RunNotFound(schedule_id, restart)
+        if not run.status.ended:
+            raise RunStillActive(schedule_id, restart)
+        message |= {"startDateTime": restart, "scheduleStatus": "RESTART"}
+    request = uuid4().hex
+    # The request's id is in the input too: the same name with the same input would be answered as if it were new.
+    message["cause"] = {"kind": "cli", "requestId": request}
+    execution, new = stage.workflow.start(name or execution_name("cli", schedule_id, request), message)
+    if not new:
+        raise Problem(f"The name '{name}' has been used for another run.", "Choose another --name, or leave it out.")
+    return execution
+
+
+def wait_for_end(stage: Wiring, name: str, interval: float, *, quiet: bool) -> View:
+    """The run of an execution when it has ended (`views.run_view`), shown on the way unless `quiet`.
+
+    Raises:
+        Failure: the execution has ended, and its run has not, or there never was one.
+    """
+    console = make_console()
+    looks = 0
+
+    def look() -> Sequence[View]:
+        nonlocal looks
+        looks += 1
+        found: View | None = find_execution(stage.store, name, time.time())
+        if (found is None or found["status"] not in ENDED) and looks % LOOKS_BETWEEN_DOUBTS == 0:
+            found = _doubt(stage, name) or found
+        return [found] if found else []
+
+    runs = quietly(look, _ended, interval) if quiet else follow(console, look, _ended, interval)
+    if not quiet and not console.is_terminal:
+        console.print(jobs_table(runs[0], time.time()))
+    return runs[0]
+
+
+def _ended(runs: Sequence[View]) -> bool:
+    return bool(runs) and all(run["status"] in ENDED for run in runs)
+
+
+def _doubt(stage: Wiring, name: str) -> View | None:
+    """Step Functions' own word for an execution that shows no ended run: it may have failed without one."""
+    execution = stage.workflow.describe(name)
+    if execution is None or execution["status"] not in EXECUTION_ENDED:
+        return None
+    found = _again(lambda: find_execution(stage.store, name, time.time()))
+    if found is not None and found["status"] in ENDED:
+        return found
+    reason = execution.get("reason", "Step Functions gives no reason")
+    left = "" if found is None else f" and left the run {found['startDateTime']} {found['status']}"
+    raise Failure(
+        f"The execution {name} ended {execution['status']}{left}: {reason}",
+        "Its history in Step Functions shows the step that failed.",
+        name=name,
+        status=execution["status"],
+    )
+
+
+def _again(look: Callable[[], View | None]) -> View | None:
+    """The index by which a run is found lags behind: look for two seconds before it counts as absent or unended."""
+    deadline = time.monotonic() + 2
+    while True:
+        found = look()
+        if (found is not None and found["status"] in ENDED) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)

@@ -1,0 +1,115 @@
+"""`usched runs` and `usched show`: what has run, and what a run or a schedule is like."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from universal_scheduler.cli.console import (
+    View,
+    cause_text,
+    errors_table,
+    jobs_table,
+    make_console,
+    plain_table,
+    put_json,
+    runs_table,
+)
+from universal_scheduler.domain.document import find_errors
+from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
+from universal_scheduler.domain.model import Run, RunKey
+from universal_scheduler.ports import Store
+from universal_scheduler.usecases.views import run_summary, run_view, schedule_view
+
+RUNS_SHOWN = 20
+
+
+def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: bool) -> int:
+    runs = store.list_runs(schedule_id, limit)
+    if not runs and schedule_id is not None and store.get_schedule(schedule_id) is None:
+        raise ScheduleNotFound(schedule_id)
+    views = [run_summary(run) for run in runs]
+    if as_json:
+        put_json({"runs": views})
+        return 0
+    console = make_console()
+    if views:
+        console.print(runs_table(views, time.time()))
+    else:
+        console.print(f"{schedule_id or 'No schedule'} has not run yet.")
+    return 0
+
+
+def show_command(store: Store, schedule_id: str, start: str | None, as_json: bool) -> int:
+    """The run that is named, else the newest; the schedule itself where it is not valid or has no run."""
+    view = find_view(store, schedule_id, start)
+    if as_json:
+        put_json(view)
+    elif "jobs" in view:
+        show_run(make_console(), view)
+    else:
+        show_schedule(make_console(), view)
+    return 0
+
+
+def find_view(store: Store, schedule_id: str, start: str | None) -> dict[str, Any]:
+    if start is not None:
+        return _view(store, find_run(store, schedule_id, start))
+    row = store.get_schedule(schedule_id)
+    invalid = row is not None and bool(find_errors(row))
+    runs = store.list_runs(schedule_id, RUNS_SHOWN)
+    if runs and not invalid:
+        return _view(store, runs[0])
+    if row is None:
+        raise ScheduleNotFound(schedule_id)
+    return schedule_view(row, runs)
+
+
+def find_run(store: Store, schedule_id: str, start: str | None) -> Run:
+    """The run that is named, else the schedule's newest.
+
+    Raises:
+        ScheduleNotFound, RunNotFound
+    """
+    if start is not None:
+        run = store.get_run(RunKey(schedule_id, start))
+        if run is None:
+            raise RunNotFound(schedule_id, start)
+        return run
+    newest = store.list_runs(schedule_id, 1)
+    if newest:
+        return newest[0]
+    if store.get_schedule(schedule_id) is None:
+        raise ScheduleNotFound(schedule_id)
+    raise RunNotFound(schedule_id, "any time")
+
+
+def show_run(console: Console, run: View) -> None:
+    console.print(jobs_table(run, time.time()))
+    facts = {"started by": cause_text(run.get("cause", {})), "execution": run.get("name"), "why": run.get("reason")}
+    for name, value in facts.items():
+        if value:
+            console.print(Text.assemble((f"{name}: ", "dim"), value), soft_wrap=True)
+
+
+def show_schedule(console: Console, schedule: View) -> None:
+    console.print(Text(schedule["scheduleId"], style="bold"))
+    if schedule.get("errors"):
+        console.print(Text("The row is not valid: it starts nothing until it is corrected.", style="red"))
+        console.print(errors_table(schedule["errors"]))
+    else:
+        console.print("It has not run yet.")
+        table = plain_table("job", "after", "queue", "definition")
+        for job in schedule["schedule"]["jobList"]:
+            after = ", ".join(job.get("jobDependencies", []))
+            table.add_row(job["jobName"], after, job["jobQueue"], job["jobDefinition"])
+        console.print(table)
+    if schedule.get("runs"):
+        console.print(runs_table(schedule["runs"], time.time()))
+
+
+def _view(store: Store, run: Run) -> dict[str, Any]:
+    return run_view(run, store.list_jobs(run.key.run_id), time.time())

@@ -1,0 +1,120 @@
+"""Which scheduler a command talks to: an embedded engine, or the stage that the AWS SDK's configuration leads to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from universal_scheduler.cli.problems import Problem
+
+if TYPE_CHECKING:
+    from universal_scheduler.local.engine import Engine
+    from universal_scheduler.wiring import Wiring
+
+DEFAULT_STACK = "universal-scheduler"
+START_ENGINE = "Start one with: usched local start"
+QUEUES = ("high", "default", "low")
+DEFINITIONS = ("shell",)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the options say."""
+
+    local: bool = False
+    port: int | None = None
+    """Of the embedded engine; None takes the newest that runs."""
+    stack: str | None = None
+
+
+def connect(target: Target) -> Wiring:
+    """The adapters of the scheduler that is meant.
+
+    Settings come from the engine, else from the stack that is named, else from the environment that `settings.py`
+    reads, else from the stack `universal-scheduler`.
+    """
+    if target.local or target.port is not None:
+        return of_engine(find_engine(target.port))
+    from universal_scheduler.settings import from_environment
+    from universal_scheduler.wiring import Wiring
+
+    if target.stack is None and os.environ.get("STATE_MACHINE_ARN"):
+        return Wiring(from_environment())
+    return _of_stack(target.stack or DEFAULT_STACK)
+
+
+def find_engine(port: int | None) -> Engine:
+    """The engine that runs on this port, or the newest one that runs."""
+    from universal_scheduler.local import engine
+
+    if port is not None:
+        found = engine.status(port)
+        if found is None:
+            raise Problem(f"No embedded engine runs on port {port}.", f"{START_ENGINE} --port {port}")
+        return found
+    engines = engine.running()
+    if not engines:
+        raise Problem("No embedded engine runs.", START_ENGINE)
+    return max(engines, key=lambda entry: (entry.state_dir / engine.INFO).stat().st_mtime)
+
+
+def of_engine(engine: Engine) -> Wiring:
+    """The adapters of an embedded engine, whatever the user's own AWS configuration says."""
+    import boto3
+
+    from universal_scheduler.settings import Settings
+    from universal_scheduler.wiring import Wiring
+
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # boto3 wants the profile to exist even where it is not used
+        os.environ.pop(name, None)
+    settings = Settings(
+        schedules_table=_table(engine.tables["BatchSchedules"]),
+        history_table=_table(engine.tables["BatchScheduleHistory"]),
+        jobs_table=_table(engine.tables["BatchScheduleJobs"]),
+        state_machine_arn=engine.state_machine_arn,
+        job_queues=engine.queues,
+        job_definitions=engine.job_definitions,
+    )
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    return Wiring(settings, session, engine.endpoint)
+
+
+def _of_stack(stack: str) -> Wiring:
+    from universal_scheduler.settings import Settings
+    from universal_scheduler.wiring import Wiring
+
+    outputs = _outputs(stack)
+    try:
+        settings = Settings(
+            schedules_table=_table(outputs["SchedulesTableArn"]),
+            history_table=_table(outputs["HistoryTableArn"]),
+            jobs_table=_table(outputs["JobsTableArn"]),
+            state_machine_arn=outputs["StateMachineArn"],
+            job_queues={name: outputs[f"{name.title()}QueueArn"] for name in QUEUES},
+            job_definitions={name: outputs[f"{name.title()}JobDefinitionArn"] for name in DEFINITIONS},
+        )
+    except KeyError as missing:
+        message = f"The stack '{stack}' has no output {missing}: it is not a universal scheduler, or an older one."
+        raise Problem(message, "Name the scheduler's stack with --stack, or deploy template.yaml again.") from None
+    return Wiring(settings)
+
+
+def _outputs(stack: str) -> Mapping[str, str]:
+    import boto3
+    from botocore.exceptions import ClientError
+
+    try:
+        [found] = boto3.Session().client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in error.response.get("Error", {}).get("Message", ""):
+            raise
+        message = f"There is no stack '{stack}' in this account and region."
+        advice = "Deploy template.yaml, name its stack with --stack, or add --local for the embedded engine."
+        raise Problem(message, advice) from error
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def _table(arn: str) -> str:
+    return arn.rpartition("/")[2]
