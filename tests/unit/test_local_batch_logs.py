@@ -123,3 +123,8 @@ def test_endless_output_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ship(sink, tmp_path / "out")
     assert sink.texts()[-1] == f"[the rest of the output is only in {tmp_path / 'out'}]"
     assert len("".join(sink.texts())) < 500_000
+
+
+def test_a_container_may_name_its_log_group() -> None:
+    assert logs.log_group({"logConfiguration": {"options": {"awslogs-group": "/mine"}}}) == "/mine"
+    assert logs.log_group({"logConfiguration": {"logDriver": "awslogs"}}) == logs.log_group({}) == "/aws/batch/job"

@@ -30,6 +30,7 @@ from universal_scheduler.local.processes import MARK
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+JOB_SCRIPTS = package.ROOT / "containers" / "job" / "bin"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -175,8 +176,8 @@ class _Server:
         data.mkdir(exist_ok=True)
         environment = {
             **common,
-            # A job's `python` is the engine's, as it is the image's on AWS.
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), common["PATH"]]),
+            # As in the job image: its scripts are found by name, and `python` is the one that has their packages.
+            "PATH": os.pathsep.join([str(JOB_SCRIPTS), str(Path(sys.executable).parent), common["PATH"]]),
             "HOME": os.environ.get("HOME", "/"),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "AWS_ENDPOINT_URL": self._endpoint,

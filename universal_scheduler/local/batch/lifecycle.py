@@ -22,7 +22,7 @@ from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.clock import Clock
 from universal_scheduler.local.batch.dependencies import Waiters
 from universal_scheduler.local.batch.jobs import JobStore
-from universal_scheduler.local.batch.logs import LogShipper
+from universal_scheduler.local.batch.logs import LogShipper, log_group
 from universal_scheduler.local.batch.model import (
     ArrayProgress,
     Attempt,
@@ -224,7 +224,7 @@ class Lifecycle:
 
     def _started(self, job: Job, key: str, output: Path) -> None:
         job.started_at = self._clock.now()
-        self._logs.follow(key, output, job.log_stream)
+        self._logs.follow(key, output, job.log_stream, log_group(job.spec.container))
         if (seconds := job.spec.timeout_seconds) is not None:
             stop = Stop(Reason.TIMED_OUT, by_user=False)
             job.timers.append(self._clock.call_later(seconds, lambda: self._stop(job, stop)))

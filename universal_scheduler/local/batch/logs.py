@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 GROUP = "/aws/batch/job"
 TAIL_SECONDS = 1.0
@@ -42,6 +42,7 @@ class LogSink(Protocol):
 class _Tail:
     path: Path
     stream: str
+    group: str
     offset: int = 0
     partial: bytes = b""
     shipped: int = 0
@@ -58,9 +59,9 @@ class LogShipper:
         self._live: dict[str, _Tail] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, key: str, path: Path, stream: str) -> None:
+    def follow(self, key: str, path: Path, stream: str, group: str = GROUP) -> None:
         """Ship what is written to a file from now on."""
-        self._live[key] = _Tail(path, stream)
+        self._live[key] = _Tail(path, stream, group)
 
     def finish(self, key: str, done: Callable[[], None]) -> None:
         """Nothing will be written any more: ship the rest, then call ``done``; at once when there is no rest."""
@@ -101,7 +102,7 @@ class LogShipper:
                     reads += 1
                     await asyncio.sleep(0)
                 if last:
-                    await self._put(tail.stream, [tail.partial])
+                    await self._put(tail, [tail.partial])
             except Exception:
                 logger.exception("the log stream %s misses lines", tail.stream)
 
@@ -117,11 +118,20 @@ class LogShipper:
             tail.full = True
             lines += [tail.partial, f"[the rest of the output is only in {tail.path}]".encode()]
             tail.partial = b""
-        await self._put(tail.stream, lines)
+        await self._put(tail, lines)
 
-    async def _put(self, stream: str, lines: Sequence[bytes]) -> None:
+    async def _put(self, tail: _Tail, lines: Sequence[bytes]) -> None:
         for batch in batches(lines, self._now()):
-            await self._sink.put(GROUP, stream, batch)
+            await self._sink.put(tail.group, tail.stream, batch)
+
+
+def log_group(container: Mapping[str, Any]) -> str:
+    """The group that a job's container names, else Batch's own.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/using_awslogs.html
+    """
+    options = (container.get("logConfiguration") or {}).get("options") or {}
+    return str(options.get("awslogs-group") or GROUP)
 
 
 def batches(lines: Sequence[bytes], time: int) -> Iterator[list[Event]]:
