@@ -97,7 +97,7 @@ def _worker(channel: int, log: int) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        sys.stdout.reconfigure(line_buffering=False)  # type: ignore[union-attr]
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         with socket.socket(fileno=channel) as connection, connection.makefile("rwb") as lines:
             _serve(lines)
     except BaseException:  # noqa: BLE001 - sys.exit in a handler comes here too; the engine sees the socket close

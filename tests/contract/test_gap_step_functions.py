@@ -1,0 +1,110 @@
+"""Step Functions start, stop, time out and call back as on AWS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import Cloud, eventually
+
+KEEPS_TOKEN = "def handler(event, context):\n    open({path!r}, 'w').write(event['token'])\n"
+
+
+def callback(function: str, **more: Any) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": {"FunctionName": function, "Payload": {"token.$": "$$.Task.Token"}},
+        "End": True,
+        **more,
+    }
+
+
+def test_a_callback_tasks_lambda_that_fails_fails_the_task(cloud: Cloud) -> None:
+    function = cloud.function("class RunChanged(Exception): pass\ndef handler(event, context):\n    raise RunChanged\n")
+    look_again = {"ErrorEquals": ["RunChanged"], "Next": "Look Again"}
+    states = {"Wait": callback(function, Catch=[look_again]), "Look Again": {"Type": "Succeed"}}
+    assert cloud.run(states)["status"] == "SUCCEEDED"
+
+
+def test_a_callback_task_times_out_after_what_its_input_says(cloud: Cloud) -> None:
+    function = cloud.function("def handler(event, context): pass\n")
+    state = callback(function, TimeoutSecondsPath="$.patience")
+    assert cloud.run({"Wait": state}, {"patience": 1})["error"] == "States.Timeout"
+
+
+def test_a_callback_task_without_heartbeat_fails(cloud: Cloud) -> None:
+    function = cloud.function("def handler(event, context): pass\n")
+    ended = cloud.run({"Wait": callback(function, HeartbeatSeconds=1, TimeoutSeconds=60)})
+    assert ended["error"] == "States.HeartbeatTimeout"
+
+
+def test_every_attempt_of_a_callback_task_has_its_own_token(cloud: Cloud, notes: Path) -> None:
+    source = f"def handler(event, context):\n    open({str(notes)!r}, 'a').write(event['token'] + '\\n')\n"
+    retry = [{"ErrorEquals": ["States.Timeout"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+    cloud.run({"Wait": callback(cloud.function(source), TimeoutSeconds=1, Retry=retry)})
+    first, second = notes.read_text().split()
+    assert first != second
+
+
+def test_a_callback_tasks_time_runs_while_its_lambda_runs(cloud: Cloud) -> None:
+    function = cloud.function("import time\ndef handler(event, context): time.sleep(9)\n")
+    assert cloud.run({"Wait": callback(function, TimeoutSeconds=1)})["error"] == "States.Timeout"
+
+
+def test_a_callback_task_ends_with_its_answer(engine: Cloud, notes: Path) -> None:
+    function = engine.function(KEEPS_TOKEN.format(path=str(notes)))
+    execution = engine.start({"Wait": callback(function)})
+    token = engine.eventually(lambda: notes.read_text() if notes.exists() else None)
+    engine.client("stepfunctions").send_task_success(taskToken=token, output='{"woken": true}')
+    assert engine.ended(execution)["output"] == '{"woken": true}'
+
+
+def test_a_start_that_is_repeated_is_answered_with_the_same_execution(cloud: Cloud) -> None:
+    client = cloud.client("stepfunctions")
+    request = {"stateMachineArn": cloud.machine({"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}), "name": "once"}
+    first = client.start_execution(**request, input="{}")
+    again = client.start_execution(**request, input="{}")
+    assert again["executionArn"] == first["executionArn"]
+    assert again["startDate"] == first["startDate"]
+
+
+def test_a_name_with_other_input_is_taken(engine: Cloud) -> None:
+    client = engine.client("stepfunctions")
+    request = {
+        "stateMachineArn": engine.machine({"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}),
+        "name": "once",
+    }
+    client.start_execution(**request, input='{"a": 1}')
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
+        client.start_execution(**request, input='{"a": 2}')
+
+
+def test_an_execution_that_was_stopped_stays_stopped(cloud: Cloud, notes: Path) -> None:
+    source = (
+        f"import time, pathlib\nnotes = pathlib.Path({str(notes)!r})\n"
+        "def handler(event, context):\n"
+        "    notes.write_text('begun')\n"
+        "    while notes.read_text() == 'begun':\n        time.sleep(0.01)\n"
+        "    notes.write_text('failing')\n    1 / 0\n"
+    )
+    function = cloud.client("lambda").get_function(FunctionName=cloud.function(source))["Configuration"]["FunctionArn"]
+    execution = cloud.start({"Task": {"Type": "Task", "Resource": function, "End": True}})
+    client = cloud.client("stepfunctions")
+    cloud.eventually(lambda: notes.exists() and notes.read_text() == "begun")
+    client.stop_execution(executionArn=execution)
+    notes.write_text("go on")
+    cloud.eventually(lambda: notes.read_text() == "failing")
+    with pytest.raises(AssertionError):  # it never becomes anything else
+        eventually(lambda: client.describe_execution(executionArn=execution)["status"] != "ABORTED", seconds=0.5)
+
+
+def test_a_throttled_lambda_is_named_as_such(cloud: Cloud) -> None:
+    function = cloud.function("def handler(event, context): pass\n")
+    client = cloud.client("lambda")
+    client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    arn = client.get_function(FunctionName=function)["Configuration"]["FunctionArn"]
+    ended = cloud.run({"Task": {"Type": "Task", "Resource": arn, "End": True}})
+    assert ended["error"] == "Lambda.TooManyRequestsException"
