@@ -1,0 +1,85 @@
+"""The template as it is deployed: local files in their places, functions in their long form, definitions that fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.translator.transform import transform
+
+from universal_scheduler.local import deploy, package
+
+CODE = "s3://bucket/code.zip"
+TEMPLATE = deploy.packaged(deploy.TEMPLATE, code_uri=CODE)
+
+
+def of_type(kind: str) -> dict[str, Any]:
+    return {name: it["Properties"] for name, it in TEMPLATE["Resources"].items() if it["Type"] == kind}
+
+
+def test_short_functions_become_long_ones(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("b: !GetAtt A.Arn\n")
+    (tmp_path / "t.yaml").write_text(
+        "Resources:\n"
+        "  A: {Type: T, Properties: {x: !Ref B, y: !Sub '${B}', z: !If [C, !Ref D, !Ref AWS::NoValue]}}\n"
+        "  E: {Type: T, Properties: {Fn::Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}, c: 1}}\n"
+    )
+    resources = deploy.packaged(tmp_path / "t.yaml", code_uri=CODE)["Resources"]
+    assert resources["A"]["Properties"] == {
+        "x": {"Ref": "B"},
+        "y": {"Fn::Sub": "${B}"},
+        "z": {"Fn::If": ["C", {"Ref": "D"}, {"Ref": "AWS::NoValue"}]},
+    }
+    assert resources["E"]["Properties"] == {"b": {"Fn::GetAtt": ["A", "Arn"]}, "c": 1}
+
+
+def test_no_local_file_is_left_to_look_for() -> None:
+    assert "AWS::Include" not in json.dumps(TEMPLATE)
+    assert all(function["CodeUri"] == CODE for function in of_type("AWS::Serverless::Function").values())
+    assert all("DefinitionUri" not in machine for machine in of_type("AWS::Serverless::StateMachine").values())
+
+
+def test_every_placeholder_of_a_definition_is_filled() -> None:
+    for name, machine in of_type("AWS::Serverless::StateMachine").items():
+        text = json.dumps(machine["Definition"])
+        used = {part.split("}")[0] for part in text.split("${")[1:]}
+        assert used == set(machine["DefinitionSubstitutions"]), name
+
+
+def test_every_handler_is_a_file_and_every_file_a_function() -> None:
+    files = {path.stem for path in (package.ROOT / "lambdas").glob("*.py") if "def handler(" in path.read_text()}
+    handlers = {function["Handler"] for function in of_type("AWS::Serverless::Function").values()}
+    assert handlers == {f"lambdas.{name}.handler" for name in files}
+
+
+def test_every_function_has_a_log_group_of_its_name_that_forgets() -> None:
+    groups = {name: group["LogGroupName"]["Fn::Sub"] for name, group in of_type("AWS::Logs::LogGroup").items()}
+    for function in of_type("AWS::Serverless::Function").values():
+        group = groups[function["LoggingConfig"]["LogGroup"]["Ref"]]
+        assert group == "/aws/lambda/" + function["FunctionName"]["Fn::Sub"]
+    assert all("RetentionInDays" in group for group in of_type("AWS::Logs::LogGroup").values())
+
+
+def test_no_function_may_do_everything_to_anything() -> None:
+    for name, function in of_type("AWS::Serverless::Function").items():
+        for statement in function["Policies"][0]["Statement"]:
+            actions = statement.get("Action", [])
+            for action in [actions] if isinstance(actions, str) else actions:
+                assert "*" not in action, name
+            if statement.get("Resource") == "*":  # calls that know no resource
+                assert statement["Action"] in ("batch:ListJobs", "batch:DescribeJobs"), name
+
+
+def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    class NoPolicies:
+        def load(self) -> dict[str, str]:
+            return {}
+
+    document = transform(json.loads(json.dumps(TEMPLATE)), {}, NoPolicies())
+    kinds = [resource["Type"] for resource in document["Resources"].values()]
+    assert kinds.count("AWS::Lambda::Function") == len(of_type("AWS::Serverless::Function"))
+    assert kinds.count("AWS::Lambda::EventSourceMapping") == 2
