@@ -78,7 +78,7 @@ class Store(Protocol):
         ...
 
     def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:
-        """End a job that the platform does not have."""
+        """End a job that the platform does not have; SKIPPED is written for one that no rule can reach any more."""
         ...
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:

@@ -14,12 +14,22 @@ from tests.tables import create_tables
 from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import (
+    Dependency,
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Observation,
+    Run,
+    RunKey,
+    RunStatus,
+)
 from universal_scheduler.ports import Store
 
 KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")
 RUN = Run(KEY, RunStatus.RUNNING, Execution("arn:one", "one"), cause={"kind": "row"}, wait_seconds=7)
-JOB = JobRun(Job("a", "default", "shell", ("z",), container_overrides={"command": ["true"]}))
+JOB = JobRun(Job("a", "default", "shell", (Dependency("z"),), container_overrides={"command": ["true"]}))
 
 
 @pytest.fixture(params=["memory", "dynamodb"])

@@ -10,7 +10,7 @@ from universal_scheduler.domain.document import find_errors, parse
 from universal_scheduler.domain.errors import InvalidSchedule
 
 
-def job(name: str, *after: str, **more: Any) -> dict[str, Any]:
+def job(name: str, *after: Any, **more: Any) -> dict[str, Any]:
     return {"jobName": name, "jobDefinition": "shell", "jobQueue": "default", "jobDependencies": list(after), **more}
 
 
@@ -105,3 +105,31 @@ def test_all_errors_are_told_at_once() -> None:
     with pytest.raises(InvalidSchedule) as caught:
         parse({"scheduleId": 7, "jobList": [{"jobName": "a"}], "wait_time": 0})
     assert {error.path for error in caught.value.errors} == {"$.scheduleId", "$.jobList[0]", "$.wait_time"}
+
+
+def test_a_dependency_may_say_how_the_upstream_job_must_have_ended() -> None:
+    document = row(job("a"), job("b", {"job": "a", "status": "FAILED"}), job("c", {"job": "a", "exitCode": [3, 4]}))
+    _, b, c = parse(document).jobs
+    assert (b.dependencies[0].status, c.dependencies[0].exit_codes) == ("FAILED", (3, 4))
+    assert b.depends_on == c.depends_on == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"runWhen": "all_sucess"}, "$.jobList[1].runWhen"),
+        ({"notBefore": "2026-11-21T06:00:00"}, "$.jobList[1].notBefore"),
+        ({"jobDependencies": [{"job": "a", "state": "FAILED"}]}, "$.jobList[1].jobDependencies[0]"),
+        ({"jobDependencies": ["a", {"job": "a", "exitCode": 1}]}, "$.jobList[1].jobDependencies[1]"),
+        ({"priority": 10_000}, "$.jobList[1].priority"),
+    ],
+)
+def test_a_wrong_control_of_a_job_is_named(change: dict[str, Any], path: str) -> None:
+    assert only_error(row(job("a"), job("b") | change)).startswith(path)
+
+
+def test_controls_of_a_job_are_read() -> None:
+    controls = {"runWhen": "one_failed", "optional": True, "notBefore": "1970-01-01T01:00:00+00:00", "priority": 7}
+    [_, b] = parse(row(job("a"), job("b", "a", **controls, shareIdentifier="ops"))).jobs
+    assert (b.run_when, b.optional, b.not_before, b.priority) == ("one_failed", True, 3600.0, 7)
+    assert b.share_identifier == "ops"

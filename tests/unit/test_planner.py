@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from universal_scheduler.domain.model import Job, JobRun, JobStatus, RunStatus
+from universal_scheduler.domain.model import Dependency, Job, JobRun, JobStatus, RunStatus
 from universal_scheduler.domain.planner import MAX_BATCH_DEPENDENCIES, End, Recover, Submit, Wait, plan
 
 NOW = 1_000_000.0
 
 
 def job(name: str, *after: str, status: JobStatus = JobStatus.WAITING, intent_at: float = 0.0) -> JobRun:
-    return JobRun(Job(name, "default", "shell", after), status=status, intent_at=intent_at)
+    return JobRun(Job(name, "default", "shell", tuple(map(Dependency, after))), status=status, intent_at=intent_at)
 
 
 def test_a_job_without_upstream_is_submitted() -> None:

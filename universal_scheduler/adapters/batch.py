@@ -51,6 +51,10 @@ class BatchPlatform:
             request["containerOverrides"] = _with_environment(job.container_overrides, environment)
         if job.retry_strategy is not None:
             request["retryStrategy"] = job.retry_strategy
+        if job.priority is not None:
+            request["schedulingPriorityOverride"] = job.priority
+        if job.share_identifier:
+            request["shareIdentifier"] = job.share_identifier
         if job.timeout_seconds is not None:
             request["timeout"] = {"attemptDurationSeconds": job.timeout_seconds}
         try:

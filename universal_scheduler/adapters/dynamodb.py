@@ -204,7 +204,7 @@ class DynamoStore:
             run_id,
             job,
             status,
-            {"statusReason": reason, "stoppedAt": now},
+            {"statusReason": reason, "stoppedAt": now, "notTaken": status is JobStatus.SKIPPED or None},
             condition="attempt = :attempt AND statusRank < :rank",
             values={":rank": status.rank},
         )

@@ -8,7 +8,18 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.document import dependency
+from universal_scheduler.domain.model import (
+    Dependency,
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Run,
+    RunKey,
+    RunStatus,
+    RunWhen,
+)
 
 ITEM_LIMIT_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
@@ -87,7 +98,12 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "position": job.position,
         "jobQueue": spec.queue,
         "jobDefinition": spec.definition,
-        "jobDependencies": list(spec.depends_on),
+        "jobDependencies": [dependency_to_value(each) for each in spec.dependencies],
+        "runWhen": str(spec.run_when),
+        "optional": spec.optional or None,
+        "notBeforeAt": spec.not_before or None,
+        "priority": spec.priority,
+        "shareIdentifier": spec.share_identifier or None,
         "parameters": dict(spec.parameters) or None,
         "containerOverrides": spec.container_overrides,
         "retryStrategy": spec.retry_strategy,
@@ -95,6 +111,7 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "jobStatus": str(job.status),
         "statusRank": job.status.rank,
         "attempt": job.attempt,
+        "notTaken": job.not_taken or None,
         "jobId": job.job_id or None,  # the key of an index: an empty string is not allowed there
         "statusReason": job.reason or None,
         "exitCode": job.exit_code,
@@ -106,13 +123,25 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
     }
 
 
+def dependency_to_value(each: Dependency) -> str | dict[str, Any]:
+    """As `jobDependencies` has it."""
+    if each.status is not None:
+        return {"job": each.job, "status": str(each.status)}
+    return {"job": each.job, "exitCode": list(each.exit_codes)} if each.exit_codes else each.job
+
+
 def job_from_values(row: Mapping[str, Any]) -> JobRun:
     return JobRun(
         job=Job(
             name=row["jobName"],
             queue=row["jobQueue"],
             definition=row["jobDefinition"],
-            depends_on=tuple(row.get("jobDependencies", ())),
+            dependencies=tuple(dependency(each) for each in row.get("jobDependencies", ())),
+            run_when=RunWhen(row.get("runWhen", RunWhen.ALL_SUCCESS)),
+            optional=row.get("optional", False),
+            not_before=float(row.get("notBeforeAt", 0)),
+            priority=row.get("priority"),
+            share_identifier=row.get("shareIdentifier", ""),
             parameters=row.get("parameters", {}),
             container_overrides=row.get("containerOverrides"),
             retry_strategy=row.get("retryStrategy"),
@@ -121,6 +150,7 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
         position=int(row["position"]),
         status=JobStatus(row["jobStatus"]),
         attempt=int(row["attempt"]),
+        not_taken=row.get("notTaken", False),
         job_id=row.get("jobId", ""),
         reason=row.get("statusReason", ""),
         exit_code=row.get("exitCode"),

@@ -114,7 +114,10 @@ class MemoryStore:
         known = self._attempt(run_id, job)
         if known is None or known.status.rank >= status.rank:
             return False
-        self.put_jobs(run_id, [replace(known, status=status, reason=reason, stopped_at=now)])
+        self.put_jobs(
+            run_id,
+            [replace(known, status=status, not_taken=status is JobStatus.SKIPPED, reason=reason, stopped_at=now)],
+        )
         return True
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from graphlib import CycleError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
-from universal_scheduler.domain.model import Job, Schedule
+from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen, Schedule
 from universal_scheduler.domain.planner import upstream_first
 
 if TYPE_CHECKING:
@@ -83,14 +84,39 @@ def _job(entry: Mapping[str, Any]) -> Job:
         name=entry["jobName"],
         queue=entry["jobQueue"],
         definition=entry["jobDefinition"],
-        depends_on=tuple(entry.get("jobDependencies", ())),
+        dependencies=tuple(dependency(each) for each in entry.get("jobDependencies", ())),
+        run_when=RunWhen(entry.get("runWhen", RunWhen.ALL_SUCCESS)),
+        optional=entry.get("optional", False),
+        not_before=_epoch(entry["notBefore"]) if "notBefore" in entry else 0.0,
         parameters=dict(entry.get("parameters", {})),
         container_overrides=entry.get("containerOverrides"),
         retry_strategy=entry.get("retryStrategy"),
         timeout_seconds=None if timeout is None else int(timeout),
+        priority=entry.get("priority"),
+        share_identifier=entry.get("shareIdentifier", ""),
         recorded_status=str(entry.get("jobStatus", "")).strip(),
         recorded_id=recorded_id.strip(),
     )
+
+
+def dependency(entry: str | Mapping[str, Any]) -> Dependency:
+    """One entry of `jobDependencies`: a name, or `{job, status}`, or `{job, exitCode}` with one code or several."""
+    if isinstance(entry, str):
+        return Dependency(entry)
+    status, codes = entry.get("status"), entry.get("exitCode", ())
+    return Dependency(
+        entry["job"],
+        None if status is None else JobStatus(status),
+        tuple(codes) if isinstance(codes, Sequence) else (codes,),
+    )
+
+
+def _epoch(text: str) -> float:
+    """Raises ValueError where the text is no date and time with a zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return moment.timestamp()
 
 
 @lru_cache(maxsize=1)
@@ -153,9 +179,13 @@ def _graph_errors(
             yield DocumentError(f"$.jobList[{index}].jobName", f"'{name}' again", f"a name that {where} does not have")
         first_at.setdefault(name, index)
     known = list(first_at)
+    upstream_of = {job["jobName"]: [dependency(each).job for each in job.get("jobDependencies", ())] for job in jobs}
     broken = False
     for index, job in enumerate(jobs):
-        for position, upstream in enumerate(job.get("jobDependencies", ())):
+        if "notBefore" in job:
+            yield from _date_errors(f"$.jobList[{index}].notBefore", job["notBefore"])
+        names = [dependency(each).job for each in job.get("jobDependencies", ())]
+        for position, upstream in enumerate(names):
             path = f"$.jobList[{index}].jobDependencies[{position}]"
             if upstream == job["jobName"]:
                 broken = True
@@ -164,15 +194,24 @@ def _graph_errors(
                 broken = True
                 hint = _did_you_mean(upstream, known)
                 yield DocumentError(path, f"'{upstream}'{hint}", "the jobName of a job of this schedule")
+            elif upstream in names[:position]:
+                yield DocumentError(path, f"'{upstream}' again", "every upstream job once")
     if not broken and len(known) == len(jobs):
         try:
-            upstream_first({job["jobName"]: job.get("jobDependencies", ()) for job in jobs})
+            upstream_first(upstream_of)
         except CycleError as error:
             cycle = " → ".join(reversed(error.args[1]))
             yield DocumentError("$.jobList", f"a cycle: {cycle}", "jobs that do not wait for themselves")
     for position, upstream in enumerate(trigger.get("after", ())):
         if upstream == schedule_id:
             yield DocumentError(f"$.trigger.after[{position}]", "the schedule itself", "another schedule's scheduleId")
+
+
+def _date_errors(path: str, text: str) -> Iterator[DocumentError]:
+    try:
+        _epoch(text)
+    except ValueError:
+        yield DocumentError(path, _shown(text), "a date and time with its zone, e.g. 2026-11-21T06:00:00+01:00")
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:

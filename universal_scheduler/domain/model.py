@@ -69,6 +69,31 @@ _ORDER = ("WAITING", "HELD", "SUBMITTING", "SUBMITTED", "PENDING", "RUNNABLE", "
 _RANKS = {status: _ORDER.index(status) if status in _ORDER else len(_ORDER) for status in JobStatus}
 
 
+class RunWhen(StrEnum):
+    """When a job runs, by how its upstream jobs ended; `rules.judge` says what each means exactly."""
+
+    ALL_SUCCESS = "all_success"
+    ALL_DONE = "all_done"
+    ALL_FAILED = "all_failed"
+    ONE_SUCCESS = "one_success"
+    ONE_FAILED = "one_failed"
+    NONE_FAILED = "none_failed"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """One entry of `jobDependencies`: the upstream job, and how it must have ended (at most one of the two)."""
+
+    job: str
+    status: JobStatus | None = None
+    exit_codes: tuple[int, ...] = ()
+
+    @property
+    def conditional(self) -> bool:
+        return self.status is not None or bool(self.exit_codes)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One node of a schedule's `jobList`."""
@@ -76,14 +101,26 @@ class Job:
     name: str
     queue: str
     definition: str
-    depends_on: tuple[str, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+    run_when: RunWhen = RunWhen.ALL_SUCCESS
+    optional: bool = False
+    """Whether its failure leaves the run a success."""
+    not_before: float = 0.0
+    """Epoch seconds."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     container_overrides: Mapping[str, Any] | None = None
     retry_strategy: Mapping[str, Any] | None = None
     timeout_seconds: int | None = None
+    priority: int | None = None
+    """Batch's schedulingPriorityOverride, for queues with a scheduling policy."""
+    share_identifier: str = ""
     recorded_status: str = ""
     """`jobStatus` as the document has it: `PASS` skips the job; a restart keeps `SUCCEEDED` and `SKIP`."""
     recorded_id: str = ""
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        return tuple(dependency.job for dependency in self.dependencies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +173,11 @@ class Run:
     ended_at: str = ""
     document: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def max_concurrent_jobs(self) -> int | None:
+        limit = self.document.get("maxConcurrentJobs")
+        return None if limit is None else int(limit)
+
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
@@ -147,6 +189,8 @@ class JobRun:
     status: JobStatus = JobStatus.WAITING
     attempt: int = 1
     """Counts the runs of this job: a restart submits it as the next attempt."""
+    not_taken: bool = False
+    """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
     job_id: str = ""
     reason: str = ""
     exit_code: int | None = None

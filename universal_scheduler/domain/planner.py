@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
+from typing import assert_never
 
-from universal_scheduler.domain.model import JobRun, JobStatus, RunStatus
+from universal_scheduler.domain.model import JobRun, JobStatus, RunStatus, RunWhen
+from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.rules import Edge, Judgement, Verdict, edge, judge
 
 MAX_BATCH_DEPENDENCIES = 20
 """SubmitJob takes at most 20 dependsOn: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""
@@ -67,55 +70,86 @@ class Plan:
         return tuple(action for action in self.actions if not isinstance(action, Wait))
 
 
-def plan(jobs: Sequence[JobRun], now: float) -> Plan:
+def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Plan:
     """Decide, for every job that has not ended, what happens next.
 
-    A job runs when all its upstream jobs SUCCEEDED or were SKIPPED, and it ends as UPSTREAM_FAILED as soon as one of
-    them ended otherwise. Where all unfinished upstream jobs are already with Batch (or go there in this very plan),
-    the dependency is handed down as Batch's own dependsOn, which means the same and needs nobody to wait.
+    A job runs, waits or never will as its `runWhen` rule says of its upstream jobs (`rules.judge`). Where the rule is
+    that all must succeed, and the unfinished ones are all with Batch already (or go there in this very plan), the
+    dependency is handed down as Batch's own dependsOn, which means the same and needs nobody to wait.
+
+    `limit` is how many jobs of the run may be with their platform at a time; with one, nothing is handed down.
     """
-    by_name = {job.name: job for job in jobs}
-    status = {job.name: job.status for job in jobs}
-    with_platform = {job.name for job in jobs if job.status.live}
+    known = {job.name: job for job in jobs}
+    with_platform = {job.name for job in jobs if job.status.live or job.status is JobStatus.SUBMITTING}
     actions: list[Action] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs}):
-        job = by_name[name]
-        if job.status.ended or job.status.live:
-            if job.status.live:
-                actions.append(Wait(name, f"{job.status} on its queue"))
+        job = known[name]
+        if job.status.ended:
             continue
-        action = _decide(job, status, with_platform, now)
+        if job.status.live:
+            actions.append(Wait(name, f"{job.status} on its queue"))
+            continue
+        action = _decide(job, known, with_platform, now, limit)
         actions.append(action)
-        if isinstance(action, End):
-            status[name] = action.status
-        elif isinstance(action, Submit | Recover):
-            with_platform.add(name)
-    return Plan(tuple(actions), _outcome({job.name: job.status for job in jobs}))
+        match action:
+            case End():
+                not_taken = action.status is JobStatus.SKIPPED
+                known[name] = replace(job, status=action.status, not_taken=not_taken)
+            case Submit() | Recover():
+                with_platform.add(name)
+            case Wait():
+                pass
+            case _:
+                assert_never(action)
+    return Plan(tuple(actions), outcome(jobs))
 
 
-def _decide(job: JobRun, status: Mapping[str, JobStatus], with_platform: set[str], now: float) -> Action:
-    upstream = job.job.depends_on
-    unfinished = tuple(name for name in upstream if not status[name].ended)
+def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], now: float, limit: int | None) -> Action:
+    upstream = {dependency.job: edge(dependency, known[dependency.job]) for dependency in job.job.dependencies}
+    open_ends = tuple(name for name, state in upstream.items() if state is Edge.OPEN)
     if job.status is JobStatus.SUBMITTING:
         if now - job.intent_at < INTENT_SETTLE_SECONDS:
             return Wait(job.name, "its submission's answer is awaited")
-        return Recover(job.name, "its submission was begun and not confirmed", unfinished)
+        after = open_ends if job.job.run_when is RunWhen.ALL_SUCCESS else ()
+        return Recover(job.name, "its submission was begun and not confirmed", after)
+    judgement = judge(job.job.run_when, list(upstream.values()))
+    if judgement.verdict is Verdict.NEVER:
+        return End(job.name, _did_not_run(job, _blamed(judgement, upstream), known), judgement.status)
     if job.status is JobStatus.HELD:
-        return Wait(job.name, "held")
-    broken = [name for name in upstream if status[name].ended and not status[name].satisfies]
-    if broken:
-        return End(job.name, _not_run_after(broken, status), JobStatus.UPSTREAM_FAILED)
-    if not unfinished:
-        return Submit(job.name, "all upstream jobs succeeded" if upstream else "has no upstream job")
-    if all(name in with_platform for name in unfinished) and len(unfinished) <= MAX_BATCH_DEPENDENCIES:
-        return Submit(job.name, f"Batch starts it after {', '.join(unfinished)}", unfinished)
-    return Wait(job.name, f"waits for {_named(unfinished, status)}")
+        return Wait(job.name, f"held{': ' + job.reason if job.reason else ''}")
+    if now < job.job.not_before:
+        return Wait(job.name, f"not before {iso(job.job.not_before)} UTC")
+    if limit is not None and len(with_platform) >= limit:
+        return Wait(job.name, f"{limit} jobs of the run are at work, as many as its maxConcurrentJobs")
+    if judgement.verdict is Verdict.READY:
+        return Submit(job.name, _why_ready(job))
+    if limit is None and _can_be_handed_down(job, upstream, with_platform):
+        return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
+    return Wait(job.name, f"waits for {_named(open_ends, known)}")
 
 
-def _outcome(status: Mapping[str, JobStatus]) -> RunStatus | None:
-    if not all(state.ended for state in status.values()):
+def _blamed(judgement: Judgement, upstream: Mapping[str, Edge]) -> list[str]:
+    """The upstream jobs for which a job will never run: those that failed, or else all that have ended."""
+    if judgement.status is JobStatus.UPSTREAM_FAILED:
+        return [name for name, state in upstream.items() if state is Edge.FAILED]
+    return [name for name, state in upstream.items() if state is not Edge.OPEN]
+
+
+def _can_be_handed_down(job: JobRun, upstream: Mapping[str, Edge], with_platform: set[str]) -> bool:
+    open_ends = [each for each in job.job.dependencies if upstream[each.job] is Edge.OPEN]
+    return (
+        job.job.run_when is RunWhen.ALL_SUCCESS
+        and len(open_ends) <= MAX_BATCH_DEPENDENCIES
+        and all(each.job in with_platform and not each.conditional for each in open_ends)
+        and all(state in (Edge.OPEN, Edge.MET) for state in upstream.values())
+    )
+
+
+def outcome(jobs: Sequence[JobRun]) -> RunStatus | None:
+    """How a run with these jobs ends; None while one of them has not ended."""
+    if not all(job.status.ended for job in jobs):
         return None
-    succeeded = all(state.satisfies for state in status.values())
+    succeeded = all(job.status.satisfies or job.job.optional for job in jobs)
     return RunStatus.SUCCEEDED if succeeded else RunStatus.FAILED
 
 
@@ -128,17 +162,29 @@ def upstream_first(dependencies: Mapping[str, Sequence[str]]) -> tuple[str, ...]
     return tuple(TopologicalSorter(dependencies).static_order())
 
 
-def not_run_reason(job: JobRun, jobs: Mapping[str, JobRun]) -> str:
-    """Why a job that its platform never started did not run, named by the upstream jobs that broke its rule."""
-    status = {name: jobs[name].status for name in job.job.depends_on}
-    broken = [name for name, state in status.items() if state.ended and not state.satisfies]
-    return _not_run_after(broken, status) if broken else "did not run: an upstream job did not succeed"
+def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun:
+    """A job that Batch failed unstarted because of its dependsOn did not fail itself: its upstream did."""
+    if job.status is not JobStatus.FAILED or job.started_at or job.job.run_when is not RunWhen.ALL_SUCCESS:
+        return job
+    upstream = {each.job: edge(each, known[each.job]) for each in job.job.dependencies}
+    judgement = judge(job.job.run_when, list(upstream.values()))
+    if judgement.verdict is not Verdict.NEVER:
+        return job
+    reason = _did_not_run(job, _blamed(judgement, upstream), known)
+    return replace(job, status=judgement.status, reason=reason)
 
 
-def _not_run_after(broken: Sequence[str], status: Mapping[str, JobStatus]) -> str:
-    return f"did not run: upstream {_named(broken, status)}"
+def _did_not_run(job: JobRun, reached: Sequence[str], known: Mapping[str, JobRun]) -> str:
+    rule = "" if job.job.run_when is RunWhen.ALL_SUCCESS else f" ({job.job.run_when})"
+    return f"did not run{rule}: upstream {_named(reached, known)}"
 
 
-def _named(names: Sequence[str], status: Mapping[str, JobStatus]) -> str:
-    shown = ", ".join(f"{name} ({status[name]})" for name in names[:5])
+def _why_ready(job: JobRun) -> str:
+    if not job.job.dependencies:
+        return "has no upstream job"
+    return "all upstream jobs succeeded" if job.job.run_when is RunWhen.ALL_SUCCESS else f"{job.job.run_when} holds"
+
+
+def _named(names: Sequence[str], known: Mapping[str, JobRun]) -> str:
+    shown = ", ".join(f"{name} ({known[name].status})" for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

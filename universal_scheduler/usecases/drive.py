@@ -19,7 +19,8 @@ from universal_scheduler.domain.planner import (
     End,
     Recover,
     Submit,
-    not_run_reason,
+    explain,
+    outcome,
     plan,
 )
 from universal_scheduler.ports import JobPlatform, Store
@@ -54,22 +55,23 @@ def submit_jobs(
         StaleExecution: a newer execution drives the run.
         PlatformUnavailable: throttled; what was submitted is recorded, the rest stays to be submitted.
     """
-    _current(store, ref)
+    limit = _current(store, ref).max_concurrent_jobs
     run_id = ref.key.run_id
     jobs = {job.name: job for job in store.list_jobs(run_id)}
-    for action in plan(list(jobs.values()), clock()).work:
+    for action in plan(list(jobs.values()), clock(), limit).work:
         if time_left() < 10:
             return Next.SUBMIT
         job = jobs[action.name]
         match action:
             case End():
                 if store.end_job(run_id, job, action.status, action.reason, clock()):
-                    jobs[job.name] = replace(job, status=action.status, reason=action.reason)
+                    not_taken = action.status is JobStatus.SKIPPED
+                    jobs[job.name] = replace(job, status=action.status, not_taken=not_taken, reason=action.reason)
             case Submit() | Recover():
                 jobs[job.name] = _submit(store, platform, ref.key, job, action, jobs, clock)
             case _:
                 assert_never(action)
-    return what_next(list(jobs.values()), clock())
+    return what_next(list(jobs.values()), clock(), limit)
 
 
 def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> Next:
@@ -79,7 +81,7 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> N
         StaleExecution: a newer execution drives the run.
         PlatformUnavailable: throttled; what was recorded stays recorded.
     """
-    _current(store, ref)
+    limit = _current(store, ref).max_concurrent_jobs
     run_id = ref.key.run_id
     jobs = {job.name: job for job in store.list_jobs(run_id)}
     live = {job.job_id: job for job in jobs.values() if job.status.live}
@@ -95,10 +97,10 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> N
     for name, job in jobs.items():
         before = live.get(job.job_id)
         if before is not None and job is not before:
-            explained = _explain(job, jobs)
+            explained = explain(job, jobs)
             if store.observe_job(run_id, before, _as_observation(explained)):
                 jobs[name] = explained
-    return what_next(list(jobs.values()), now)
+    return what_next(list(jobs.values()), now, limit)
 
 
 def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
@@ -111,8 +113,7 @@ def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
     if run.status.ended:
         return run.status
     jobs = store.list_jobs(ref.key.run_id)
-    outcome = plan(jobs, now).outcome
-    status = outcome if outcome is not None else RunStatus.FAILED
+    status = outcome(jobs) or RunStatus.FAILED
     reason = _why_failed(jobs) if status is RunStatus.FAILED else ""
     store.finish_run(run, status, reason, iso(now), job_list(jobs))
     return status
@@ -133,8 +134,8 @@ def abandon_run(store: Store, platform: JobPlatform, ref: RunRef, error: str, no
     store.finish_run(run, RunStatus.FAILED, error, iso(now), job_list(ended))
 
 
-def what_next(jobs: Sequence[JobRun], now: float) -> Next:
-    planned = plan(jobs, now)
+def what_next(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Next:
+    planned = plan(jobs, now, limit)
     if planned.outcome is not None:
         return Next.RECORD
     return Next.SUBMIT if planned.work else Next.WAIT
@@ -224,15 +225,6 @@ def _observed(job: JobRun, seen: Observation) -> JobRun:
     )
 
 
-def _explain(job: JobRun, jobs: Mapping[str, JobRun]) -> JobRun:
-    """A job that Batch failed unstarted because of its dependsOn did not fail itself: its upstream did."""
-    if job.status is not JobStatus.FAILED or job.started_at or not job.job.depends_on:
-        return job
-    if all(jobs[name].status.satisfies for name in job.job.depends_on):
-        return job
-    return replace(job, status=JobStatus.UPSTREAM_FAILED, reason=not_run_reason(job, jobs))
-
-
 def _as_observation(job: JobRun) -> Observation:
     return Observation(
         job.job_id, job.status, job.reason, job.exit_code, job.log_stream, job.started_at, job.stopped_at
@@ -241,7 +233,7 @@ def _as_observation(job: JobRun) -> Observation:
 
 def _why_failed(jobs: Sequence[JobRun]) -> str:
     """The jobs that failed of themselves, with reason and exit code; how many did not run because of them."""
-    failed = [job for job in jobs if job.status.ended and not job.status.satisfies]
+    failed = [job for job in jobs if job.status.ended and not job.status.satisfies and not job.job.optional]
     causes = [job for job in failed if job.status is not JobStatus.UPSTREAM_FAILED] or failed
     named = [f"{job.name} {job.status}{_detail(job)}" for job in causes[:NAMED_FAILURES]]
     if len(causes) > NAMED_FAILURES:

@@ -123,7 +123,7 @@ def _remaining(store: Store, run: Run) -> list[JobRun]:
 
 def _again(job: JobRun, recorded: Mapping[str, Any]) -> JobRun:
     word = str(recorded.get("jobStatus", "")).strip().upper()
-    if job.status.satisfies:
+    if job.status.satisfies and not job.not_taken:
         return job
     if word == SKIP_WORD:
         return replace(job, status=JobStatus.SKIPPED, reason="PASS in the history row")

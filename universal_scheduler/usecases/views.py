@@ -15,7 +15,7 @@ from universal_scheduler.ports import Store
 
 def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
     """A run with its jobs; a job that waits has the planner's own reason."""
-    planned = plan(jobs, now) if not run.status.ended else None
+    planned = plan(jobs, now, run.max_concurrent_jobs) if not run.status.ended else None
     waiting = {
         action.name: action.reason for action in (planned.actions if planned else ()) if isinstance(action, Wait)
     }

@@ -1,0 +1,150 @@
+"""The rules, and whole runs over memory against a slow and obvious oracle."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
+from universal_scheduler.domain.model import (
+    Dependency,
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Run,
+    RunKey,
+    RunStatus,
+    RunWhen,
+)
+from universal_scheduler.domain.rules import Edge, Verdict, edge, judge
+from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
+
+MET, FAILED, NOT_TAKEN, OPEN = Edge.MET, Edge.FAILED, Edge.NOT_TAKEN, Edge.OPEN
+RUNS = {
+    RunWhen.ALL_SUCCESS: lambda edges: all(each is MET for each in edges),
+    RunWhen.ALL_DONE: lambda _: True,
+    RunWhen.ALL_FAILED: lambda edges: all(each is FAILED for each in edges),
+    RunWhen.ONE_SUCCESS: lambda edges: not edges or any(each is MET for each in edges),
+    RunWhen.ONE_FAILED: lambda edges: not edges or any(each is FAILED for each in edges),
+    RunWhen.NONE_FAILED: lambda edges: not any(each is FAILED for each in edges),
+    RunWhen.ALWAYS: lambda _: True,
+}
+NEEDS_SUCCESS = (RunWhen.ALL_SUCCESS, RunWhen.ONE_SUCCESS, RunWhen.NONE_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("rule", "edges", "verdict"),
+    [
+        (RunWhen.ALL_SUCCESS, [MET, OPEN], Verdict.NOT_YET),
+        (RunWhen.ALL_SUCCESS, [FAILED, OPEN], Verdict.NEVER),
+        (RunWhen.ALL_DONE, [FAILED, OPEN], Verdict.NOT_YET),
+        (RunWhen.ALL_DONE, [FAILED, NOT_TAKEN], Verdict.READY),
+        (RunWhen.ALL_FAILED, [MET, OPEN], Verdict.NEVER),
+        (RunWhen.ONE_SUCCESS, [MET, OPEN], Verdict.READY),
+        (RunWhen.ONE_FAILED, [FAILED, OPEN], Verdict.READY),
+        (RunWhen.ONE_FAILED, [MET, MET], Verdict.NEVER),
+        (RunWhen.NONE_FAILED, [MET, NOT_TAKEN], Verdict.READY),
+        (RunWhen.ALWAYS, [OPEN], Verdict.READY),
+    ],
+)
+def test_a_rule_answers_as_early_as_it_can(rule: RunWhen, edges: list[Edge], verdict: Verdict) -> None:
+    assert judge(rule, edges).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("dependency", "status", "exit_code", "state"),
+    [
+        (Dependency("a"), JobStatus.SUCCEEDED, 0, MET),
+        (Dependency("a"), JobStatus.SKIPPED, None, MET),
+        (Dependency("a"), JobStatus.NOTFOUND, None, FAILED),
+        (Dependency("a", status=JobStatus.FAILED), JobStatus.FAILED, 1, MET),
+        (Dependency("a", status=JobStatus.FAILED), JobStatus.SUCCEEDED, 0, NOT_TAKEN),
+        (Dependency("a", exit_codes=(3, 4)), JobStatus.FAILED, 3, MET),
+        (Dependency("a", exit_codes=(3, 4)), JobStatus.FAILED, 5, NOT_TAKEN),
+        (Dependency("a", exit_codes=(3, 4)), JobStatus.RUNNING, None, OPEN),
+    ],
+)
+def test_a_dependency_is_a_success_or_a_branch(
+    dependency: Dependency, status: JobStatus, exit_code: int | None, state: Edge
+) -> None:
+    assert edge(dependency, JobRun(Job("a", "q", "d"), status=status, exit_code=exit_code)) is state
+
+
+@dataclass(frozen=True)
+class Case:
+    jobs: list[Job]
+    exit_codes: dict[str, int]
+    """What each job does if it runs: 0 succeeds."""
+    seed: int
+    limit: int | None
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    jobs = []
+    for index in range(draw(st.integers(1, 25))):
+        upstream = draw(st.lists(st.integers(0, index - 1), unique=True, max_size=4)) if index else []
+        conditions = st.sampled_from([{}, {}, {}, {"status": JobStatus.FAILED}, {"exit_codes": (0, 3)}])
+        dependencies = tuple(Dependency(f"j{i}", **draw(conditions)) for i in upstream)
+        rule = draw(st.sampled_from([RunWhen.ALL_SUCCESS, *RunWhen]))
+        jobs.append(Job(f"j{index}", "q", "d", dependencies, run_when=rule, optional=draw(st.booleans())))
+    codes = {job.name: draw(st.sampled_from([0, 0, 0, 1, 3])) for job in jobs}
+    return Case(draw(st.permutations(jobs)), codes, draw(st.integers()), draw(st.sampled_from([None, None, 1, 3])))
+
+
+def oracle(case: Case) -> dict[str, JobStatus]:
+    """Every job's end, each from the ends of those before it: no time, no order, no platform."""
+    ended: dict[str, JobRun] = {}
+    for job in sorted(case.jobs, key=lambda job: int(job.name[1:])):
+        edges = [edge(each, ended[each.job]) for each in job.dependencies]
+        code = case.exit_codes[job.name]
+        if RUNS[job.run_when](edges):
+            status = JobStatus.FAILED if code else JobStatus.SUCCEEDED
+            ended[job.name] = JobRun(job, status=status, exit_code=code)
+        elif job.run_when in NEEDS_SUCCESS and FAILED in edges:
+            ended[job.name] = JobRun(job, status=JobStatus.UPSTREAM_FAILED)
+        else:
+            ended[job.name] = JobRun(job, status=JobStatus.SKIPPED, not_taken=True)
+    return {name: job.status for name, job in ended.items()}
+
+
+@settings(max_examples=400, deadline=None)
+@given(cases())
+def test_a_run_ends_as_the_oracle_says_in_whatever_order_jobs_end(case: Case) -> None:
+    store, platform, chance = MemoryStore(), MemoryPlatform(), random.Random(case.seed)
+    key = RunKey("s", "2026-11-21T06:00:00.000001")
+    document = {"maxConcurrentJobs": case.limit} if case.limit else {}
+    store.create_run(Run(key, RunStatus.RUNNING, Execution("arn", "name"), document=document))
+    store.put_jobs(key.run_id, [JobRun(job, position) for position, job in enumerate(case.jobs)])
+    ref, then, turns = RunRef(key, 1), Next.SUBMIT, 0
+    while then is not Next.RECORD:
+        turns += 1
+        assert turns < 500, "the run does not end"
+        if then is Next.SUBMIT:
+            then = submit_jobs(store, platform, ref, lambda: 0.0, lambda: 100.0)
+            live = [job for job in store.list_jobs(key.run_id) if job.status.live]
+            assert case.limit is None or len(live) <= case.limit
+            continue
+        ready = [
+            job_id
+            for job_id, entry in platform.jobs.items()
+            if not entry.seen.status.ended
+            and all(platform.jobs[other].seen.status is JobStatus.SUCCEEDED for other in entry.depends_on)
+        ]
+        assert ready, "everything waits for everything"
+        for job_id in chance.sample(ready, chance.randint(1, len(ready))):
+            code = case.exit_codes[platform.jobs[job_id].job.name]
+            platform.end(job_id, JobStatus.FAILED if code else JobStatus.SUCCEEDED, exit_code=code)
+        then = poll_jobs(store, platform, ref, 0.0)
+    expected = oracle(case)
+    assert {job.name: job.status for job in store.list_jobs(key.run_id)} == expected
+    submitted = [entry.job.name for entry in platform.jobs.values()]
+    assert len(submitted) == len(set(submitted)), "a job was submitted twice"
+    required = {job.name for job in case.jobs if not job.optional}
+    fine = all(expected[name] in (JobStatus.SUCCEEDED, JobStatus.SKIPPED) for name in required)
+    assert record_result(store, ref, 0.0) is (RunStatus.SUCCEEDED if fine else RunStatus.FAILED)

@@ -1,0 +1,100 @@
+"""When a job may run: its `runWhen` rule over how its upstream jobs ended. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from universal_scheduler.domain.model import Dependency, JobRun, JobStatus, RunWhen
+
+
+class Edge(StrEnum):
+    """What one dependency has come to, seen from the job that depends."""
+
+    OPEN = "OPEN"
+    MET = "MET"
+    FAILED = "FAILED"
+    NOT_TAKEN = "NOT_TAKEN"
+    """The upstream job ended well, but not as this dependency's condition asks; or no rule could reach it."""
+
+
+class Verdict(StrEnum):
+    READY = "READY"
+    NOT_YET = "NOT_YET"
+    NEVER = "NEVER"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A rule's answer; where it is NEVER, `status` is how the job ends."""
+
+    verdict: Verdict
+    status: JobStatus = JobStatus.SKIPPED
+
+
+READY = Judgement(Verdict.READY)
+NOT_YET = Judgement(Verdict.NOT_YET)
+SKIPPED = Judgement(Verdict.NEVER, JobStatus.SKIPPED)
+UPSTREAM_FAILED = Judgement(Verdict.NEVER, JobStatus.UPSTREAM_FAILED)
+
+
+def edge(dependency: Dependency, upstream: JobRun) -> Edge:
+    """What the upstream job's state means for this dependency.
+
+    A condition on status or exit code is a branch: it is met, or it is not taken. Without one, an upstream job that
+    SUCCEEDED or that somebody skipped meets it; one that no rule could reach leaves it not taken.
+    """
+    if not upstream.status.ended:
+        return Edge.OPEN
+    if dependency.status is not None:
+        return Edge.MET if upstream.status is dependency.status else Edge.NOT_TAKEN
+    if dependency.exit_codes:
+        return Edge.MET if upstream.exit_code in dependency.exit_codes else Edge.NOT_TAKEN
+    if upstream.not_taken:
+        return Edge.NOT_TAKEN
+    return Edge.MET if upstream.status.satisfies else Edge.FAILED
+
+
+def judge(rule: RunWhen, edges: Sequence[Edge]) -> Judgement:
+    """Whether the job runs, waits, or never will; as early as the edges tell, and the same in whatever order they do.
+
+    A job without upstream jobs is ready under every rule. A job that can never run ends as UPSTREAM_FAILED where a
+    failure is what keeps it from running, and as SKIPPED where a branch was not taken.
+    """
+    if not edges:
+        return READY
+    done = Edge.OPEN not in edges
+    failed, met, not_taken = (state in edges for state in (Edge.FAILED, Edge.MET, Edge.NOT_TAKEN))
+    match rule:
+        case RunWhen.ALWAYS:
+            return READY
+        case RunWhen.ALL_DONE:
+            return READY if done else NOT_YET
+        case RunWhen.ALL_SUCCESS:
+            if failed:
+                return UPSTREAM_FAILED
+            if not done:
+                return NOT_YET
+            return SKIPPED if not_taken else READY
+        case RunWhen.NONE_FAILED:
+            if failed:
+                return UPSTREAM_FAILED
+            return READY if done else NOT_YET
+        case RunWhen.ALL_FAILED:
+            if met or not_taken:
+                return SKIPPED
+            return READY if done else NOT_YET
+        case RunWhen.ONE_SUCCESS:
+            if met:
+                return READY
+            if not done:
+                return NOT_YET
+            return UPSTREAM_FAILED if failed else SKIPPED
+        case RunWhen.ONE_FAILED:
+            if failed:
+                return READY
+            return SKIPPED if done else NOT_YET
+        case _:
+            assert_never(rule)
