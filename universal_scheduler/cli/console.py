@@ -123,7 +123,8 @@ def seconds(start: str, end: str, now: float) -> str:
     began = _epoch(start)
     if began is None:
         return ""
-    return f"{max(0.0, (_epoch(end) or now) - began):.1f}"
+    taken = max(0.0, (_epoch(end) or now) - began)
+    return f"{taken:.2f}" if taken < 10 else f"{taken:.0f}"
 
 
 def _epoch(moment: str) -> float | None:

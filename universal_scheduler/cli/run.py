@@ -12,7 +12,7 @@ from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.progress import follow, quietly
 from universal_scheduler.domain.document import parse
 from universal_scheduler.domain.errors import RunNotFound, RunStillActive, ScheduleNotFound
-from universal_scheduler.domain.model import Execution, RunKey
+from universal_scheduler.domain.model import Execution, RunKey, RunStatus
 from universal_scheduler.domain.names import execution_name
 from universal_scheduler.usecases.views import find_execution
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
 FAILED = 1
-ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+ENDED = frozenset(str(status) for status in RunStatus if status.ended)
 EXECUTION_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
+AGAIN_SECONDS = 2.0
 LOOKS_BETWEEN_DOUBTS = 5
 """How often the store is looked at before Step Functions is asked whether the execution goes on at all."""
 
@@ -128,8 +129,8 @@ def _doubt(stage: Wiring, name: str) -> View | None:
 
 
 def _again(look: Callable[[], View | None]) -> View | None:
-    """The index by which a run is found lags behind: look for two seconds before it counts as absent or unended."""
-    deadline = time.monotonic() + 2
+    """The index by which a run is found lags behind: look for a while before it counts as absent or unended."""
+    deadline = time.monotonic() + AGAIN_SECONDS
     while True:
         found = look()
         if (found is not None and found["status"] in ENDED) or time.monotonic() > deadline:

@@ -1,0 +1,23 @@
+"""Fixtures of the unit tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.usched import Stage
+from universal_scheduler.cli import app, target
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USCHED_LOCAL", "USCHED_STACK", "USCHED_STATE_DIR", "STATE_MACHINE_ARN", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """The scheduler that `usched` talks to, over memory."""
+    made = Stage()
+    monkeypatch.setattr(target, "connect", lambda _: made)
+    monkeypatch.setattr(app, "AWS_SECONDS", 0.001)
+    return made

@@ -1,0 +1,124 @@
+"""What all of `usched` has in common: which scheduler it talks to, errors, help, and that it is documented."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from click.testing import CliRunner
+
+from tests.usched import Stage, usched
+from universal_scheduler.cli import app, target
+
+
+def test_without_an_engine_the_user_is_told_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("USCHED_STATE_DIR", str(tmp_path))
+    for words in (["runs", "--local"], ["--local", "runs"], ["--port", "9", "runs"], ["local", "status"]):
+        result = usched(*words)
+        assert result.exit_code == 2
+        assert "No embedded engine runs" in result.stderr
+        assert "usched local start" in result.stderr
+    assert usched("local", "stop").exit_code == 0
+
+
+def test_the_environment_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[target.Target] = []
+    monkeypatch.setattr(target, "connect", lambda chosen: asked.append(chosen) or Stage())
+    monkeypatch.setenv("USCHED_LOCAL", "1")
+    usched("runs")
+    usched("runs", "--port", "4000")
+    monkeypatch.setenv("USCHED_LOCAL", "0")
+    monkeypatch.setenv("USCHED_STACK", "theirs")
+    usched("runs")
+    usched("--stack", "mine", "runs")
+    assert asked == [
+        target.Target(local=True),
+        target.Target(local=True, port=4000),
+        target.Target(stack="theirs"),
+        target.Target(stack="mine"),
+    ]
+
+
+def test_the_settings_come_from_the_stacks_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = {
+        "StateMachineArn": "arn:aws:states:eu-west-1:123456789012:stateMachine:schedule_runner",
+        **{f"{name}TableArn": f"arn:aws:dynamodb:::table/x{name}" for name in ("Schedules", "History", "Jobs")},
+        **{f"{name}Arn": f"arn:{name}" for name in ("HighQueue", "DefaultQueue", "LowQueue", "ShellJobDefinition")},
+    }
+    monkeypatch.setattr(target, "_outputs", lambda _: outputs)
+    monkeypatch.delenv("STATE_MACHINE_ARN", raising=False)
+    settings = target.connect(target.Target()).settings
+    assert (settings.schedules_table, settings.history_table) == ("xSchedules", "xHistory")
+    assert settings.job_queues == {"high": "arn:HighQueue", "default": "arn:DefaultQueue", "low": "arn:LowQueue"}
+    del outputs["HistoryTableArn"]
+    assert "no output 'HistoryTableArn'" in usched("runs", "--stack", "other").stderr
+
+
+def test_the_settings_come_from_the_environment_where_no_stack_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_MACHINE_ARN", "arn:mine")
+    monkeypatch.setenv("JOBS_TABLE", "MyJobs")
+    settings = target.connect(target.Target()).settings
+    assert (settings.state_machine_arn, settings.jobs_table) == ("arn:mine", "MyJobs")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NoCredentialsError(), ["Unable to locate credentials", "--local"]),
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "Query"),
+            ["Query was refused", "permission"],
+        ),
+        (ClientError({"Error": {"Code": "Odd", "Message": "no"}}, "Query"), ["Query was refused: Odd: no"]),
+    ],
+)
+def test_what_the_sdk_raises_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: list[str]
+) -> None:
+    def fail(_: target.Target) -> Any:
+        raise error
+
+    monkeypatch.setattr(target, "connect", fail)
+    result = usched("runs", "--json")
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in words)
+    assert "error" in json.loads(result.stdout)
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "connect", lambda _: 1 / 0)
+    assert isinstance(CliRunner().invoke(app.main, ["runs"]).exception, ZeroDivisionError)
+
+
+def test_an_interrupted_command_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: target.Target) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(target, "connect", interrupt)
+    assert usched("runs").exit_code == 130
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from universal_scheduler.cli import main; main(['--help'], standalone_mode=False);"
+        "heavy = {'boto3', 'botocore', 'rich', 'yaml', 'jsonschema', 'ministack'} & set(sys.modules);"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Exit codes" in done.stdout
+
+
+def test_every_command_and_option_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    groups = {"usched": app.main, "usched local": app.local}
+    for prefix, group in groups.items():
+        for name, command in group.commands.items():
+            assert f"`{prefix} {name}" in page, name
+            for option in (option for parameter in command.params for option in parameter.opts if option[0] == "-"):
+                assert option in page, f"{name} {option}"

@@ -1,0 +1,188 @@
+"""`usched run`, `runs`, `show` and `logs` over memory: what they start and show, their JSON and exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.usched import STARTED, Stage, row, told, usched
+from universal_scheduler.cli import run
+from universal_scheduler.domain.model import Execution, RunKey
+from universal_scheduler.usecases.start import start_run
+
+
+def test_run_starts_an_execution_that_is_named_for_the_command(stage: Stage) -> None:
+    stage.store.put_schedule(row())
+    first, second = told("run", "load"), told("run", "load")
+    assert first.keys() == {"scheduleId", "name", "executionArn"}
+    assert first["name"].startswith("cli-load-")
+    assert first["name"] != second["name"]
+    message = stage.workflow.started[first["name"]]
+    assert message["scheduleId"] == "load"
+    assert message["cause"]["kind"] == "cli"
+
+
+def test_run_takes_a_name_once(stage: Stage) -> None:
+    stage.store.put_schedule(row())
+    assert told("run", "load", "--name", "mine")["name"] == "mine"
+    result = usched("run", "load", "--name", "mine")
+    assert result.exit_code == 2
+    assert "'mine' has been used" in result.stderr
+
+
+def test_run_of_an_unknown_schedule_starts_nothing(stage: Stage) -> None:
+    result = usched("run", "nope")
+    assert result.exit_code == 2
+    assert "There is no schedule 'nope'" in result.stderr
+    assert len(result.stderr.splitlines()) == 2
+    assert not stage.workflow.started
+
+
+def test_run_of_an_invalid_row_says_why_and_starts_nothing(stage: Stage) -> None:
+    stage.store.put_schedule(row(jobList=[]))
+    result = usched("run", "load", "--json")
+    assert result.exit_code == 2
+    [error] = json.loads(result.stdout)["error"]["errors"]
+    assert error["path"] == "$.jobList"
+    assert "$.jobList" in result.stderr
+    assert not stage.workflow.started
+
+
+@pytest.mark.parametrize(("failing", "code"), [("", 0), ("a", 1)])
+def test_wait_shows_progress_and_exits_with_the_runs_end(stage: Stage, failing: str, code: int) -> None:
+    stage.store.put_schedule(row())
+    stage.workflow.on_start = lambda name: stage.drive(name, failing=failing) and None
+    result = usched("run", "load", "--wait")
+    assert result.exit_code == code
+    assert f"load a {'FAILED exit code 3' if failing else 'SUCCEEDED exit code 0'}" in result.stdout
+    assert f"load b {'UPSTREAM_FAILED' if failing else 'SUCCEEDED'}" in result.stdout
+
+
+def test_wait_with_json_prints_the_ended_run_only(stage: Stage) -> None:
+    stage.store.put_schedule(row())
+    stage.workflow.on_start = lambda name: stage.drive(name, failing="b") and None
+    view = told("run", "load", "--wait")
+    assert (view["status"], view["counts"]) == ("FAILED", {"SUCCEEDED": 1, "FAILED": 1})
+    assert "b FAILED with exit code 3" in view["reason"]
+
+
+def test_wait_ends_when_the_execution_ended_without_a_run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "AGAIN_SECONDS", 0.0)
+    stage.store.put_schedule(row())
+    stage.workflow.described["x"] = {"name": "x", "status": "FAILED", "reason": "Boom: the function is gone"}
+    result = usched("run", "load", "--wait", "--name", "x")
+    assert result.exit_code == 1
+    assert "x ended FAILED: Boom: the function is gone" in result.stderr
+
+
+def test_wait_ends_when_the_execution_was_stopped_and_its_run_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "AGAIN_SECONDS", 0.0)
+    stage.store.put_schedule(row())
+
+    def begin(name: str) -> None:
+        start_run(stage.store, stage.workflow.started[name], Execution(f"arn:{name}", name), STARTED)
+        stage.workflow.described[name] = {"name": name, "status": "ABORTED"}
+
+    stage.workflow.on_start = begin
+    result = usched("run", "load", "--wait")
+    assert result.exit_code == 1
+    assert "ended ABORTED and left the run 2026-11-21T06:00" in result.stderr
+
+
+def test_restart_names_the_run_and_refuses_what_cannot_be(stage: Stage) -> None:
+    stage.store.put_schedule(row())
+    key = stage.drive(told("run", "load")["name"], failing="a")
+    name = told("run", "load", "--restart", key.start)["name"]
+    message = stage.workflow.started[name]
+    assert (message["startDateTime"], message["scheduleStatus"]) == (key.start, "RESTART")
+    start_run(stage.store, message, Execution("arn:again", name), STARTED)
+    assert "still RUNNING" in usched("run", "load", "--restart", key.start).stderr
+    absent = usched("run", "load", "--restart", "2020-01-01T00:00:00.000000")
+    assert absent.exit_code == 2
+    assert "has no run that started at '2020" in absent.stderr
+
+
+@pytest.fixture
+def ran(stage: Stage) -> RunKey:
+    """A schedule with one run that failed in its first job."""
+    stage.store.put_schedule(row())
+    return stage.drive(told("run", "load")["name"], failing="a")
+
+
+def test_runs_lists_the_newest(ran: RunKey) -> None:
+    assert [entry["runId"] for entry in told("runs")["runs"]] == [ran.run_id]
+    assert [entry["status"] for entry in told("runs", "load", "--limit", "1")["runs"]] == ["FAILED"]
+    text = usched("runs").stdout
+    assert ran.start in text
+    assert "usched run" in text
+
+
+def test_runs_of_a_schedule_that_never_ran_and_of_one_that_is_not_there(stage: Stage) -> None:
+    stage.store.put_schedule(row("idle"))
+    assert told("runs", "idle") == {"runs": []}
+    assert "has not run yet" in usched("runs", "idle").stdout
+    assert "has not run yet" in usched("runs").stdout
+    assert usched("runs", "nope").exit_code == 2
+
+
+def test_show_takes_the_newest_run_or_the_one_that_is_named(ran: RunKey) -> None:
+    newest = told("show", "load")
+    assert newest["status"] == "FAILED"
+    assert [(job["jobName"], job["status"]) for job in newest["jobs"]] == [("a", "FAILED"), ("b", "UPSTREAM_FAILED")]
+    assert told("show", "load", ran.start) == newest
+    text = usched("show", "load").stdout
+    assert "UPSTREAM_FAILED" in text
+    assert "did not run: upstream a (FAILED)" in text
+    assert usched("show", "load", "2020").exit_code == 2
+
+
+def test_show_of_a_schedule_without_runs_is_the_schedule(stage: Stage) -> None:
+    stage.store.put_schedule(row())
+    view = told("show", "load")
+    assert (view["valid"], view["schedule"]["wait_time"]) == (True, 1)
+    assert "It has not run yet." in usched("show", "load").stdout
+
+
+def test_show_of_a_row_with_errors_shows_them_though_it_has_run(stage: Stage, ran: RunKey) -> None:
+    stage.store.put_schedule(row(jobLst=1))
+    view = told("show", "load")
+    assert not view["valid"]
+    assert view["errors"][0]["path"] == "$"
+    assert view["runs"][0]["runId"] == ran.run_id
+    text = usched("show", "load").stdout
+    assert "did you mean 'jobList'" in text
+    assert "FAILED" in text
+
+
+@pytest.mark.usefixtures("stage")
+def test_show_of_nothing() -> None:
+    result = usched("show", "nope", "--json")
+    assert result.exit_code == 2
+    assert "nope" in json.loads(result.stdout)["error"]["message"]
+    assert "usched apply" in result.stderr
+
+
+def test_logs_prints_every_page(stage: Stage, ran: RunKey) -> None:
+    stage.details = [
+        {"container": {"logStreamName": "stream-1", "logConfiguration": {"options": {"awslogs-group": "/mine"}}}}
+    ]
+    assert usched("logs", "load", "a").stdout == "one\ntwo\nthree\n"
+    document = told("logs", "load", "a", "--start", ran.start)
+    assert (document["logGroupName"], document["logStreamName"]) == ("/mine", "stream-1")
+    assert [event["message"] for event in document["events"]] == ["one", "two", "three"]
+
+
+@pytest.mark.usefixtures("ran")
+def test_logs_of_a_job_that_printed_nothing_or_never_started_or_is_not_there(stage: Stage) -> None:
+    stage.details = [{"container": {"logStreamName": "silent"}}]
+    assert usched("logs", "load", "a").stdout == ""
+    stage.details = []
+    unstarted = usched("logs", "load", "b")
+    assert unstarted.exit_code == 2
+    assert "UPSTREAM_FAILED" in unstarted.stderr
+    absent = usched("logs", "load", "c")
+    assert absent.exit_code == 2
+    assert "Its jobs are a, b." in absent.stderr

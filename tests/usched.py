@@ -1,0 +1,97 @@
+"""The `usched` command over memory, for tests: a stage to talk to, and how it is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+from click.testing import CliRunner, Result
+
+from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.cli import app
+from universal_scheduler.domain.model import Execution, JobStatus, RunKey
+from universal_scheduler.usecases.drive import RunRef, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.start import start_run
+
+STARTED = "2026-11-21T06:00:00.000Z"
+LOGS = {"stream-1": ["one", "two", "three"]}
+
+
+@dataclass
+class Workflow(MemoryWorkflow):
+    """Remembers what was started, and says of each execution what it is told to."""
+
+    described: dict[str, dict[str, Any]] = field(default_factory=dict)
+    on_start: Callable[[str], None] = lambda _: None
+
+    def start(self, name: str, message: Any) -> tuple[Execution, bool]:
+        answer = super().start(name, message)
+        self.on_start(name)
+        return answer
+
+    def describe(self, name: str) -> dict[str, Any] | None:
+        return self.described.get(name)
+
+
+class Stage:
+    """What `target.connect` answers with, over memory."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.workflow = Workflow()
+        self.platform = MemoryPlatform()
+        self.batch = SimpleNamespace(describe_jobs=lambda **_: {"jobs": self.details})
+        self.details: list[dict[str, Any]] = []
+        self.logs = SimpleNamespace(get_log_events=self.get_log_events)
+
+    def get_log_events(self, **request: Any) -> dict[str, Any]:
+        """One event a page; the last token is answered with itself."""
+        lines = LOGS.get(request["logStreamName"])
+        if lines is None:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetLogEvents")
+        at = int(request.get("nextToken", "0"))
+        events = [{"timestamp": at, "message": text} for text in lines[at : at + 1]]
+        return {"events": events, "nextForwardToken": str(at + len(events))}
+
+    def drive(self, name: str, *, failing: str = "") -> RunKey:
+        """Run an execution to its end, as the state machine would."""
+        execution = Execution(f"arn:{name}", name)
+        made = start_run(self.store, self.workflow.started[name], execution, STARTED)
+        ref = RunRef(made.key, made.generation)
+        submit_jobs(self.store, self.platform, ref, lambda: 1.0, lambda: 99.0)
+        for job_id, job in list(self.platform.jobs.items()):
+            if not job.seen.status.ended:
+                ended = JobStatus.FAILED if job.job.name == failing else JobStatus.SUCCEEDED
+                self.platform.end(job_id, ended, exit_code=3 if ended is JobStatus.FAILED else 0)
+        poll_jobs(self.store, self.platform, ref, 2.0)
+        record_result(self.store, ref, 3.0)
+        return made.key
+
+
+def usched(*words: str, text: str | None = None) -> Result:
+    result = CliRunner().invoke(app.main, words, input=text)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result
+
+
+def told(*words: str, text: str | None = None) -> Any:
+    """The one JSON document on standard output."""
+    return json.loads(usched(*words, "--json", text=text).stdout)
+
+
+def row(schedule_id: str = "load", **more: Any) -> dict[str, Any]:
+    jobs = [
+        {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"},
+        {"jobName": "b", "jobDefinition": "shell", "jobQueue": "default", "jobDependencies": ["a"]},
+    ]
+    return {"scheduleId": schedule_id, "jobList": jobs, "wait_time": 1, **more}
+
+
+def written(path: Path, *documents: Any) -> str:
+    path.write_text("\n---\n".join(json.dumps(document) for document in documents))
+    return str(path)
