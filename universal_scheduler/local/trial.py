@@ -1,0 +1,215 @@
+"""Tries a schedule in this process: the same planner and use cases over memory, real processes, no AWS API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
+
+from universal_scheduler.adapters.batch import BatchPlatform
+from universal_scheduler.adapters.memory import MemoryStore
+from universal_scheduler.domain.model import Execution, JobRun, Run
+from universal_scheduler.domain.names import iso
+from universal_scheduler.local import batch as local_batch
+from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.start import start_run
+
+if TYPE_CHECKING:
+    from types_boto3_batch import BatchClient
+
+QUEUE, DEFINITION = "try", "try"
+SLOW_LOOK_SECONDS = 5.0
+"""How often the jobs are looked at where none of them tells of itself."""
+NEVER_ENDING = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a tried run ended."""
+
+    run: Run
+    jobs: tuple[JobRun, ...]
+    output: Mapping[str, str]
+    """What the jobs have printed, by job name; those that printed nothing are not here."""
+
+
+def try_schedule(
+    document: Mapping[str, Any],
+    *,
+    directory: Path | None = None,
+    vcpus: int | None = None,
+    on_change: Callable[[Run, Sequence[JobRun]], None] | None = None,
+) -> Trial:
+    """Run a schedule document's jobs here and now; its queues and definitions need not exist.
+
+    A job runs its `containerOverrides.command`; one without runs `true`. Jobs find a directory that they share in
+    `USCHED_DATA`. `directory` keeps their files; without one they are gone afterwards. `on_change` is told of the run's
+    jobs whenever something has happened to them.
+
+    Raises:
+        InvalidSchedule: the document is not valid; nothing ran.
+    """
+    with _directory(directory) as home:
+        return asyncio.run(_Trial(home, vcpus or 4 * (os.cpu_count() or 1), on_change).run(document))
+
+
+@contextmanager
+def _directory(given: Path | None) -> Any:
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="usched-try-") as name:
+        yield Path(name)
+
+
+class _Trial:
+    def __init__(self, home: Path, vcpus: int, on_change: Callable[[Run, Sequence[JobRun]], None] | None) -> None:
+        self._store = MemoryStore()
+        self._changed = asyncio.Event()
+        self._tell = on_change or (lambda _run, _jobs: None)
+        self._logs = _Logs()
+        data = home / "data"
+        data.mkdir(exist_ok=True)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        self._api = local_batch.BatchApi(
+            local_batch.Batch(
+                region="us-east-1",
+                account="123456789012",
+                state_dir=home,
+                base_env={**os.environ, "PATH": path, "USCHED_DATA": str(data)},
+                log_sink=self._logs,
+                runner=local_batch.ProcessRunner(dict(os.environ)),
+                listener=self._heard,
+            )
+        )
+        self._vcpus = vcpus
+        self._platform = BatchPlatform(
+            client := cast("BatchClient", _Client(self._api)),
+            submitter=client,
+            queues=_Always(QUEUE),
+            definitions=_Always(DEFINITION),
+        )
+
+    async def run(self, document: Mapping[str, Any]) -> Trial:
+        started = time.time()
+        run = start_run(self._store, document, Execution("try", "try"), f"{iso(started)}Z")
+        await self._api.start()
+        try:
+            self._make_queue()
+            await self._drive(run)
+        finally:
+            await self._api.close()
+        ended = self._store.get_run(run.key)
+        assert ended is not None
+        jobs = tuple(self._store.list_jobs(run.key.run_id))
+        return Trial(ended, jobs, {job.name: text for job in jobs if (text := self._logs.text(job.log_stream))})
+
+    async def _drive(self, run: Run) -> None:
+        ref, then = RunRef(run.key, run.generation), Next.SUBMIT
+        while then is not Next.RECORD:
+            if then is Next.SUBMIT:
+                then = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING)
+            else:
+                await self._something_happens()
+                then = poll_jobs(self._store, self._platform, ref, time.time())
+            self._tell(run, self._store.list_jobs(run.key.run_id))
+        record_result(self._store, ref, time.time())
+
+    async def _something_happens(self) -> None:
+        try:
+            await asyncio.wait_for(self._changed.wait(), SLOW_LOOK_SECONDS)
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    def _heard(self, _detail: dict[str, Any]) -> None:
+        self._changed.set()
+
+    def _make_queue(self) -> None:
+        requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+        self._api.call(
+            "CreateComputeEnvironment",
+            {
+                "computeEnvironmentName": QUEUE,
+                "type": "MANAGED",
+                "computeResources": {"type": "EC2", "maxvCpus": self._vcpus, "subnets": ["subnet-0"]},
+            },
+        )
+        self._api.call(
+            "CreateJobQueue",
+            {
+                "jobQueueName": QUEUE,
+                "priority": 1,
+                "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": QUEUE}],
+            },
+        )
+        self._api.call(
+            "RegisterJobDefinition",
+            {
+                "jobDefinitionName": DEFINITION,
+                "type": "container",
+                "containerProperties": {"image": "-", "command": ["true"], "resourceRequirements": requirements},
+            },
+        )
+
+
+class _Logs:
+    """Keeps what the jobs print."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = defaultdict(list)
+
+    async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
+        del group
+        self._lines[stream] += [text for _, text in events]
+
+    def text(self, stream: str) -> str:
+        return "\n".join(self._lines.get(stream, ()))
+
+
+class _Always(dict[str, str]):
+    """Every short name, and every ARN of a stage that is not here, is the one thing that there is."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__()
+        self._value = value
+
+    def get(self, key: str, default: object = None, /) -> str:
+        del key, default
+        return self._value
+
+
+class _Client:
+    """The calls of a boto3 Batch client that the platform makes, straight into the local Batch."""
+
+    def __init__(self, api: local_batch.BatchApi) -> None:
+        self._api = api
+
+    def submit_job(self, **request: Any) -> dict[str, Any]:
+        return self._call("SubmitJob", request)
+
+    def describe_jobs(self, **request: Any) -> dict[str, Any]:
+        return self._call("DescribeJobs", request)
+
+    def list_jobs(self, **request: Any) -> dict[str, Any]:
+        return self._call("ListJobs", request)
+
+    def terminate_job(self, **request: Any) -> dict[str, Any]:
+        return self._call("TerminateJob", request)
+
+    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._api.call(operation, request)
+        except local_batch.ClientError as error:
+            raise ClientError({"Error": {"Code": "ClientException", "Message": str(error)}}, operation) from error
