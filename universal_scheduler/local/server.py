@@ -20,13 +20,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from universal_scheduler.local import inprocess, package
+from universal_scheduler.local import inprocess, package, sfn_local
 from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
 from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
 from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import lambda_workers, rest_api, step_functions, stream_mappings
 from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.processes import MARK
+from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -147,6 +148,8 @@ class _Server:
         self._listener, self._home, self._vcpus, self._ready = listener, home, vcpus, ready
         self._port: int = listener.getsockname()[1]
         self._endpoint = f"http://{HOST}:{self._port}"
+        elsewhere = os.environ.get(ENDPOINT_VARIABLE)
+        self._sfn_local = SfnLocal(elsewhere) if elsewhere else None
 
     async def run(self, *, bare: bool) -> None:
         """Serve until SIGTERM or SIGINT. Raises what kept the engine from starting."""
@@ -218,6 +221,8 @@ class _Server:
         rest_api.apply(stages)
         step_functions.apply()
         stream_mappings.apply()
+        if self._sfn_local:
+            sfn_local.apply(self._sfn_local)
         return App(ministack.app.app, stages, batch)
 
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
@@ -237,9 +242,13 @@ class _Server:
             from universal_scheduler.local import deploy
 
             zip_path = package.build(self._home / "lambda.zip")
-            outputs = deploy.deploy(
-                deploy.Target(self._endpoint, REGION), {"MaxVcpus": str(self._vcpus)}, zip_path=zip_path
-            )
+            target = deploy.Target(self._endpoint, REGION)
+            outputs = deploy.deploy(target, {"MaxVcpus": str(self._vcpus)}, zip_path=zip_path)
+            if self._sfn_local:
+                machine = target.client("stepfunctions").describe_state_machine(
+                    stateMachineArn=outputs["StateMachineArn"]
+                )
+                self._sfn_local.take(machine["stateMachineArn"], machine["definition"], machine["roleArn"])
         engine = self._engine(outputs)
         unfinished = self._home / f"{INFO}.part"
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")

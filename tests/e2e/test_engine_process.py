@@ -1,0 +1,122 @@
+"""An engine's life: it starts once, is found, is stopped, and leaves nothing behind even when it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.e2e.conftest import eventually
+from universal_scheduler.local import deploy, engine, processes
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("USCHED_STATE_DIR", str(tmp_path))
+    yield tmp_path
+    for directory in tmp_path.iterdir():
+        engine.stop(directory)
+
+
+def client(at: engine.Engine, service: str) -> Any:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client(service, endpoint_url=at.endpoint, region_name="us-east-1", **keys)
+
+
+def test_an_engine_is_started_once_found_by_its_port_and_stopped() -> None:
+    started = engine.start(0, bare=True)
+    assert engine.start(started.port, bare=True) == started
+    assert engine.status(started.port) == started
+    assert engine.running() == [started]
+    assert engine.Engine.from_json(started.to_json()) == started
+    assert engine.stop(started)
+    assert engine.status(started.port) is None
+    assert processes.marked(started.state_dir) == []
+    assert not engine.stop(started)
+
+
+def test_what_a_killed_engine_left_is_gone_after_the_next_stop() -> None:
+    assert_killed_engine_leaves_nothing(then=lambda killed: engine.stop(killed.state_dir))
+
+
+def test_what_a_killed_engine_left_is_gone_after_the_next_start() -> None:
+    assert_killed_engine_leaves_nothing(then=lambda killed: engine.start(killed.port, bare=True))
+
+
+def assert_killed_engine_leaves_nothing(then: Any) -> None:
+    started = engine.start(0)
+    batch = client(started, "batch")
+    sleeping = {"command": ["sh", "-c", "setsid sleep 1000 & echo $! > $USCHED_DATA/pid; sleep 1000"]}
+    batch.submit_job(jobName="j", jobQueue="default", jobDefinition="shell", containerOverrides=sleeping)
+    client(started, "lambda").invoke(FunctionName="usched-get-schedule", Payload=b"{}")
+    note = started.state_dir / "data" / "pid"
+    left = int(eventually(lambda: note.read_text() if note.exists() else None))
+    os.kill(started.pid, signal.SIGKILL)
+    before = set(processes.marked(started.state_dir))
+    assert left in before
+    then(started)
+    eventually(lambda: not before & set(processes.marked(started.state_dir)))
+
+
+def test_a_stopped_engine_takes_its_jobs_along() -> None:
+    started = engine.start(0)
+    sleeping = {"command": ["sh", "-c", "touch $USCHED_DATA/begun; exec sleep 1000"]}
+    client(started, "batch").submit_job(
+        jobName="j", jobQueue="default", jobDefinition="shell", containerOverrides=sleeping
+    )
+    eventually((started.state_dir / "data" / "begun").exists)
+    engine.stop(started)
+    assert processes.marked(started.state_dir) == []
+
+
+def test_a_port_that_another_program_has_is_an_error_that_says_so() -> None:
+    with socket.create_server((engine.HOST, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(engine.EngineError, match=f"port {port} of 127.0.0.1 cannot be used .*another port"):
+            engine.start(port, bare=True)
+
+
+def test_two_starts_at_the_same_time_give_one_engine() -> None:
+    with socket.create_server((engine.HOST, 0)) as free:
+        port = free.getsockname()[1]
+    script = f"from universal_scheduler.local import engine; print(engine.start({port}, bare=True).pid)"
+    starts = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert len({start.communicate(timeout=60)[0] for start in starts}) == 1
+
+
+def test_a_template_that_cannot_be_deployed_is_an_error_that_names_the_resource(home: Path) -> None:
+    started = engine.start(0, bare=True)
+    template = home / "template.yaml"
+    template.write_text("Resources: {Wrong: {Type: AWS::Batch::JobQueue, Properties: {Priority: 1}}}")
+    code = home / "code.zip"
+    code.write_bytes(b"")
+    with pytest.raises(
+        deploy.DeployError, match=r"template\.yaml: Wrong \(AWS::Batch::JobQueue\): .*computeEnvironment"
+    ):
+        deploy.deploy(deploy.Target(started.endpoint), {}, template=template, zip_path=code)
+    template.unlink()
+    code.unlink()
+
+
+def test_an_engine_in_the_foreground_ends_with_its_signal() -> None:
+    script = "from universal_scheduler.local import engine\nengine.wait(engine.start(0, bare=True, foreground=True))"
+    terminal = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL)
+    started = eventually(lambda: next(iter(engine.running()), None))
+    os.killpg(terminal.pid, signal.SIGINT)
+    assert terminal.wait(20) != 0
+    eventually(lambda: not engine.running())
+    deadline = time.monotonic() + 10
+    while processes.marked(started.state_dir) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes.marked(started.state_dir) == []
