@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from tests.usched import STARTED, Stage, row, told, usched
 from universal_scheduler.cli import run
+from universal_scheduler.cli.progress import follow
 from universal_scheduler.domain.model import Execution, RunKey
 from universal_scheduler.usecases.start import start_run
 
@@ -186,3 +189,20 @@ def test_logs_of_a_job_that_printed_nothing_or_never_started_or_is_not_there(sta
     absent = usched("logs", "load", "c")
     assert absent.exit_code == 2
     assert "Its jobs are a, b." in absent.stderr
+
+
+def test_a_terminal_shows_a_table_that_changes_and_stays() -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    base = {"scheduleId": "load", "runId": "r", "startDateTime": "2026-11-21T06:00:00", "generation": 1}
+    job = {"jobName": "a", "attempt": 1}
+    looks = iter(
+        [
+            [],
+            [base | {"status": "RUNNING", "jobs": [job | {"status": "WAITING", "reason": "waits for b (RUNNING)"}]}],
+            [base | {"status": "SUCCEEDED", "jobs": [job | {"status": "SUCCEEDED", "exitCode": 0}]}],
+        ]
+    )
+    follow(console, lambda: next(looks), lambda runs: bool(runs) and runs[0]["status"] != "RUNNING", 0.0)
+    shown = screen.getvalue()
+    assert shown.index("waiting for the run") < shown.index("waits for b (RUNNING)") < shown.rindex("SUCCEEDED")
