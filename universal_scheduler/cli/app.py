@@ -178,6 +178,23 @@ def logs(schedule_id: str, job: str, start: str | None, as_json: bool) -> int:
     return logs_command(_connect(), schedule_id, job, start, as_json)
 
 
+@main.command("try", epilog=EPILOG)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--dir", "directory", metavar="DIR", help="Keep the jobs' files here; else they are gone afterwards.")
+@_json
+@_command
+def try_(files: tuple[str, ...], directory: str | None, as_json: bool) -> int:
+    """Run schedules here and now: real processes, no engine, no AWS.
+
+    Queues and definitions need not exist; a job runs its containerOverrides.command. Nothing is stored.
+    """
+    from pathlib import Path
+
+    from universal_scheduler.cli.trial import try_command
+
+    return try_command(files, Path(directory) if directory else None, as_json)
+
+
 @main.group(epilog=EPILOG)
 def local() -> None:
     """Start, stop and describe embedded engines: the whole scheduler on this machine."""

@@ -1,0 +1,88 @@
+"""`usched try`: runs the schedules of files here and now, in this process, without an engine or AWS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from universal_scheduler.cli.apply import errors_of
+from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
+from universal_scheduler.cli.documents import check_file, files_of
+from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.progress import follow
+from universal_scheduler.domain.model import JobRun, Run
+from universal_scheduler.local.trial import Trial, try_schedule
+from universal_scheduler.usecases.views import run_view
+
+FAILED = 1
+INTERVAL = 0.05
+LAST_LINES = 5
+
+
+def try_command(paths: Sequence[str], directory: Path | None, as_json: bool) -> int:
+    """Exit code 1 where a run did not succeed.
+
+    Raises:
+        Problem: a file is not valid; nothing ran.
+    """
+    checked = [check_file(file) for file in files_of(paths)]
+    if errors := errors_of(checked):
+        lines = "".join(
+            f"\n         {e['file']} {e['path']}: found {e['found']}, expected {e['expected']}" for e in errors
+        )
+        raise Problem(f"Nothing was tried.{lines}", "Correct the documents.", errors=errors)
+    tried = [
+        _quietly(row, directory) if as_json else _shown(make_console(), row, directory)
+        for entry in checked
+        for row in entry.rows
+    ]
+    if as_json:
+        put_json({"runs": tried})
+    return 0 if all(run["status"] == "SUCCEEDED" for run in tried) else FAILED
+
+
+def _quietly(row: Mapping[str, Any], directory: Path | None) -> dict[str, Any]:
+    return _with_output(try_schedule(row, directory=directory))
+
+
+def _shown(console: Console, row: Mapping[str, Any], directory: Path | None) -> dict[str, Any]:
+    """Try it in a thread of its own, and show what is known while it goes on."""
+    news: list[View] = []
+    done: list[Trial | BaseException] = []
+
+    def told(run: Run, jobs: Sequence[JobRun]) -> None:
+        news[:] = [run_view(run, jobs, time.time())]
+
+    def work() -> None:
+        try:
+            done.append(try_schedule(row, directory=directory, on_change=told))
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the user is
+            done.append(error)
+
+    thread = Thread(target=work, name="trial", daemon=True)  # Ctrl-C ends the process, and with it the jobs
+    thread.start()
+    follow(console, lambda: list(news), lambda _: bool(done), INTERVAL)
+    thread.join()
+    [end] = done
+    if isinstance(end, BaseException):
+        raise end
+    run = _with_output(end)
+    if not console.is_terminal:
+        console.print(jobs_table(run, time.time()))
+    for job in run["jobs"]:
+        if job["status"] == "FAILED" and "output" in job:
+            console.print(Text.assemble((f"{job['jobName']} printed last:", "bold")))
+            console.print(Text("\n".join(f"  {line}" for line in job["output"].splitlines()[-LAST_LINES:])))
+    return run
+
+
+def _with_output(trial: Trial) -> dict[str, Any]:
+    run = run_view(trial.run, trial.jobs, time.time())
+    jobs = [job | ({"output": text} if (text := trial.output.get(job["jobName"])) else {}) for job in run["jobs"]]
+    return run | {"jobs": jobs}
