@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tests.usched import STARTED, Stage, row, told, usched
 from universal_scheduler.cli import run
+from universal_scheduler.cli.console import jobs_table
 from universal_scheduler.cli.progress import follow
 from universal_scheduler.domain.model import Execution, RunKey
 from universal_scheduler.usecases.start import start_run
@@ -206,3 +207,11 @@ def test_a_terminal_shows_a_table_that_changes_and_stays() -> None:
     follow(console, lambda: next(looks), lambda runs: bool(runs) and runs[0]["status"] != "RUNNING", 0.0)
     shown = screen.getvalue()
     assert shown.index("waiting for the run") < shown.index("waits for b (RUNNING)") < shown.rindex("SUCCEEDED")
+
+
+def test_of_many_jobs_a_terminal_shows_what_matters() -> None:
+    jobs = [{"jobName": f"j{number}", "status": "WAITING"} for number in range(999)]
+    view = {"scheduleId": "load", "startDateTime": "", "status": "RUNNING", "counts": {"WAITING": 999, "RUNNING": 1}}
+    table = jobs_table(view | {"jobs": [*jobs, {"jobName": "here", "status": "RUNNING"}]}, 0.0, 3)
+    assert list(table.columns[0].cells) == ["here", "j0", "j1"]
+    assert table.caption == "3 of 1000 jobs: 999 WAITING, 1 RUNNING"

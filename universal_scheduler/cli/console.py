@@ -25,6 +25,8 @@ COLOURS = {
     "RUNNING": "cyan",
     "STARTING": "cyan",
 }
+INTEREST = {status: rank for rank, status in enumerate(("FAILED", "NOTFOUND", "RUNNING", "STARTING", "RUNNABLE"))}
+"""What to show first where there is no room for all."""
 
 View = Mapping[str, Any]
 
@@ -51,12 +53,17 @@ def plain_table(*columns: str, title: Text | str | None = None) -> Table:
     return table
 
 
-def jobs_table(run: View, now: float) -> Table:
-    """A run: its jobs with state, duration, exit code and reason."""
+def jobs_table(run: View, now: float, limit: int | None = None) -> Table:
+    """A run: its jobs with state, duration, exit code and reason; of more than `limit` those that matter most now."""
+    jobs: Sequence[View] = run["jobs"]
     table = plain_table("job", "status", "started", "seconds", "exit", "why", title=heading(run, now))
     table.columns[3].justify = table.columns[4].justify = "right"
     table.columns[0].overflow = "fold"
-    for job in run["jobs"]:
+    if limit is not None and len(jobs) > limit:
+        counts = ", ".join(f"{count} {status}" for status, count in run["counts"].items())
+        table.caption = f"{limit} of {len(jobs)} jobs: {counts}"
+        jobs = sorted(jobs, key=lambda job: INTEREST.get(job["status"], len(INTEREST)))[:limit]
+    for job in jobs:
         table.add_row(
             job["jobName"],
             status_text(job["status"]),

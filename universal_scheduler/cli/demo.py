@@ -87,7 +87,7 @@ def _run(console: Console, home: Path) -> None:
         raise DemoFailed("a schedule was not stored")
 
     console.print("The row's insertion starts the first run; its end starts the second.", style="bold")
-    runs = follow(console, _Look(stage.store), _both_ended, INTERVAL)
+    runs = follow(console, _Look(stage.store), _both_ended, INTERVAL, stays=False)
     _try_the_api(console, engine, stage)
 
     console.print("\nBoth runs", style="bold")

@@ -14,12 +14,19 @@ from universal_scheduler.cli.console import View, jobs_table
 
 Look = Callable[[], Sequence[View]]
 """What the runs (`views.run_view`) are now."""
+TABLE_FRAME = 6
+"""Lines of a table that are no jobs."""
 
 
-def follow(console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
-    """Look at runs every `interval` seconds until they have ended, and show what changes; answers the last look."""
+def follow(
+    console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float, *, stays: bool = True
+) -> Sequence[View]:
+    """Look at runs every `interval` seconds until they have ended, and show what changes; answers the last look.
+
+    `stays` says whether the last table stays on the terminal.
+    """
     if console.is_terminal:
-        return _live(console, look, ended, interval)
+        return _live(console, look, ended, interval, stays)
     return _lines(console, look, ended, interval)
 
 
@@ -31,12 +38,14 @@ def quietly(look: Look, ended: Callable[[Sequence[View]], bool], interval: float
         time.sleep(interval)
 
 
-def _live(console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
-    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+def _live(
+    console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float, stays: bool
+) -> Sequence[View]:
+    with Live(console=console, auto_refresh=False, transient=not stays) as live:
 
         def shown() -> Sequence[View]:
             runs = look()
-            tables = [jobs_table(run, time.time()) for run in runs]
+            tables = [jobs_table(run, time.time(), console.height - TABLE_FRAME) for run in runs]
             live.update(Group(*tables) if tables else Text("waiting for the run …", style="dim"), refresh=True)
             return runs
 
