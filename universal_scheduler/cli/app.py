@@ -195,6 +195,19 @@ def try_(files: tuple[str, ...], directory: str | None, as_json: bool) -> int:
     return try_command(files, Path(directory) if directory else None, as_json)
 
 
+@main.command(epilog=EPILOG)
+@click.argument("file", metavar="FILE")
+@click.option("--fail", multiple=True, metavar="JOB[=CODE]", help="This job fails, with exit code 1 or CODE.")
+@click.option("--duration", multiple=True, metavar="JOB=SECONDS", help="This job lasts so long; others a minute.")
+@_json
+@_command
+def simulate(file: str, fail: tuple[str, ...], duration: tuple[str, ...], as_json: bool) -> int:
+    """Show what a run would do: what runs when, what does not and why. Nothing is run."""
+    from universal_scheduler.cli.simulation import simulate_command
+
+    return simulate_command(file, fail, duration, as_json)
+
+
 @main.group(epilog=EPILOG)
 def local() -> None:
     """Start, stop and describe embedded engines: the whole scheduler on this machine."""

@@ -1,0 +1,69 @@
+"""What-if: whole runs in simulated time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from universal_scheduler.cli import app
+from universal_scheduler.domain.errors import InvalidSchedule
+from universal_scheduler.local.simulation import Simulated, simulate
+
+LOAD = str(Path(__file__).parents[2] / "schedules" / "daily-edw-load.yaml")
+NOW = 1_000_000.0
+
+
+def job(name: str, *after: str, **more: Any) -> dict[str, Any]:
+    return {"jobName": name, "jobQueue": "q", "jobDefinition": "d", "jobDependencies": list(after), **more}
+
+
+def played(*jobs: dict[str, Any], document: dict[str, Any] | None = None, **options: Any) -> Simulated:
+    return simulate({"scheduleId": "s", "jobList": list(jobs), **(document or {})}, now=NOW, **options)
+
+
+def spans(simulated: Simulated) -> dict[str, tuple[float, float]]:
+    return {each.name: (each.started_at - NOW, each.stopped_at - NOW) for each in simulated.jobs if each.started_at}
+
+
+def test_jobs_last_as_told_and_start_when_those_before_them_end() -> None:
+    simulated = played(job("a"), job("b", "a"), job("c"), durations={"a": 10, "c": 25})
+    assert spans(simulated) == {"a": (0, 10), "b": (10, 70), "c": (0, 25)}
+
+
+def test_a_limit_makes_jobs_queue() -> None:
+    simulated = played(*(job(name) for name in "abc"), document={"maxConcurrentJobs": 1}, durations={"b": 5})
+    assert spans(simulated) == {"a": (0, 60), "b": (60, 65), "c": (65, 125)}
+
+
+def test_a_job_starts_not_before_its_time() -> None:
+    simulated = played(job("a"), job("b", "a", notBefore="1970-01-12T14:46:40+00:00"))
+    assert spans(simulated)["b"] == (3600, 3660)
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    jobs = [job("a"), job("b", "a"), job("c", "a", runWhen="one_failed")]
+    assert played(*jobs, exit_codes={"a": 3}) == played(*jobs, exit_codes={"a": 3})
+
+
+def test_a_job_that_is_not_there_cannot_fail() -> None:
+    with pytest.raises(InvalidSchedule, match="no job 'x'"):
+        played(job("a"), exit_codes={"x": 1})
+
+
+def test_the_command_says_what_would_not_run_and_why() -> None:
+    result = CliRunner().invoke(app.main, ["simulate", LOAD, "--fail", "ConvertParquet=3"])
+    assert result.exit_code == 1
+    assert "daily-edw-load would end FAILED" in result.output
+    assert "did not run: upstream ConvertParquet (FAILED)" in result.output
+    result = CliRunner().invoke(app.main, ["simulate", LOAD, "--duration", "FTP=5", "--json"])
+    [run] = json.loads(result.output)["runs"]
+    assert (result.exit_code, run["counts"]) == (0, {"SUCCEEDED": 5})
+
+
+@pytest.mark.parametrize("options", [["--duration", "FTP=soon"], ["--fail", "Nobody"]])
+def test_the_command_refuses_options_that_mean_nothing(options: list[str]) -> None:
+    assert CliRunner().invoke(app.main, ["simulate", LOAD, *options]).exit_code == 2

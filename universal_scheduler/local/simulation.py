@@ -1,0 +1,104 @@
+"""What if: a run of a schedule played through with the real planner and use cases, over memory and simulated time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
+from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run
+from universal_scheduler.domain.names import iso
+from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.start import start_run
+
+DEFAULT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """How the run would end. Times of its jobs are epoch seconds, counted from `started`."""
+
+    run: Run
+    jobs: tuple[JobRun, ...]
+    started: float
+
+
+def simulate(
+    document: Mapping[str, Any],
+    *,
+    exit_codes: Mapping[str, int] | None = None,
+    durations: Mapping[str, float] | None = None,
+    now: float,
+) -> Simulated:
+    """Play a run through in no time: nothing is submitted anywhere, and the same arguments give the same run.
+
+    `exit_codes` names the jobs that fail, by job name; all others succeed. `durations` are seconds, 60 where not given;
+    capacity is unlimited. What a job's end is noticed late by in a real run is left out.
+
+    Raises:
+        InvalidSchedule: the document is not valid, or a job is named that it does not have.
+    """
+    store, platform = MemoryStore(), MemoryPlatform()
+    run = start_run(store, document, Execution("simulation", "simulation"), f"{iso(now)}Z")
+    _check_names(store.list_jobs(run.key.run_id), [*(exit_codes or {}), *(durations or {})])
+    world = _World(platform, exit_codes or {}, durations or {}, now)
+    ref, then = RunRef(run.key, run.generation), Next.SUBMIT
+    while then is not Next.RECORD:
+        if then is Next.SUBMIT:
+            then = submit_jobs(store, platform, ref, lambda: world.now, lambda: float("inf"))
+        else:
+            world.advance(_waking(store.list_jobs(run.key.run_id)))
+            then = poll_jobs(store, platform, ref, world.now)
+    record_result(store, ref, world.now)
+    ended = store.get_run(run.key)
+    assert ended is not None
+    return Simulated(ended, tuple(store.list_jobs(run.key.run_id)), now)
+
+
+class _World:
+    """The platform's jobs in simulated time: each starts when those before it have succeeded, and lasts as told."""
+
+    def __init__(
+        self, platform: MemoryPlatform, exit_codes: Mapping[str, int], durations: Mapping[str, float], now: float
+    ) -> None:
+        self._platform, self._exit_codes, self._durations = platform, exit_codes, durations
+        self.now = now
+        self._ends: dict[str, float] = {}
+
+    def advance(self, wakings: Sequence[float]) -> None:
+        """To the next end of a job, or the next time that a job waits for."""
+        jobs = self._platform.jobs
+        for job_id, entry in jobs.items():
+            ready = all(jobs[other].seen.status is JobStatus.SUCCEEDED for other in entry.depends_on)
+            if job_id not in self._ends and ready and not entry.seen.status.ended:
+                self._ends[job_id] = self.now + self._durations.get(entry.job.name, DEFAULT_SECONDS)
+                entry.seen = replace(entry.seen, status=JobStatus.RUNNING, started_at=self.now)
+        running = {job_id: end for job_id, end in self._ends.items() if not jobs[job_id].seen.status.ended}
+        coming = [*running.values(), *(waking for waking in wakings if waking > self.now)]
+        if not coming:
+            raise RuntimeError("the run waits for something that never happens: this is a defect of the planner")
+        self.now = min(coming)
+        for job_id, end in running.items():
+            if end <= self.now:
+                self._end(job_id)
+
+    def _end(self, job_id: str) -> None:
+        entry = self._platform.jobs[job_id]
+        started, code = entry.seen.started_at, self._exit_codes.get(entry.job.name, 0)
+        status = JobStatus.FAILED if code else JobStatus.SUCCEEDED
+        self._platform.end(job_id, status, exit_code=code, reason="simulated failure" if code else "")
+        entry.seen = replace(entry.seen, started_at=started, stopped_at=self.now)
+
+
+def _waking(jobs: Sequence[JobRun]) -> list[float]:
+    return [job.job.not_before for job in jobs if not job.status.ended and job.job.not_before]
+
+
+def _check_names(jobs: Sequence[JobRun], names: Sequence[str]) -> None:
+    known = [job.name for job in jobs]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        expected = f"a job of the schedule: {', '.join(known[:20])}"
+        raise InvalidSchedule([DocumentError("$.jobList", f"no job '{name}'", expected) for name in unknown])
