@@ -154,6 +154,7 @@ def stop(engine: Engine | Path) -> bool:
             os.kill(found.pid, signal.SIGKILL)
             _ended(found.pid, STOP_SECONDS)
     left = processes.sweep(home)
+    _reap()
     (home / INFO).unlink(missing_ok=True)
     return found is not None or left > 0
 
@@ -189,6 +190,7 @@ def _locked(home: Path) -> Iterator[None]:
 
 def _clean(home: Path) -> None:
     processes.sweep(home)
+    _reap()
     (home / INFO).unlink(missing_ok=True)
     for name in _REMADE:
         shutil.rmtree(home / name, ignore_errors=True)
@@ -229,22 +231,17 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 """Engines that this process started: it must wait for them, or they stay as zombies."""
 
 
+def _reap() -> None:
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[pid]
+
+
 def _ended(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        child = _children.get(pid)
-        if child is not None and child.poll() is not None:
-            del _children[pid]
-            return True
-        if child is None and not _alive(pid):
+        _reap()
+        if not processes.alive(pid):
             return True
         time.sleep(0.02)
     return False
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -39,6 +39,18 @@ def _marked_by_ps(mark: str) -> list[int]:
     return [int(row[0]) for row in rows if mark in row]
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that its parent has not waited for does not."""
+    try:
+        os.kill(pid, 0)
+        state = _PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return not _PROC.joinpath("self").exists()  # there is no /proc here: the signal's answer counts
+    except (ProcessLookupError, PermissionError):
+        return False
+    return state != "Z"
+
+
 def sweep(state_dir: Path) -> int:
     """Kill everything that carries the engine's mark; how many there were."""
     killed: set[int] = set()

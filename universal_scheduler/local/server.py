@@ -15,13 +15,14 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from universal_scheduler.local import inprocess, package, sfn_local
-from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
+from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, operation_of, owns
 from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
 from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import lambda_workers, rest_api, step_functions, stream_mappings
@@ -32,6 +33,8 @@ from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 JOB_SCRIPTS = package.ROOT / "containers" / "job" / "bin"
+CALLS_PATH = "/_usched/calls"
+"""Answers how often each operation has been called over HTTP: {"SubmitJob": 5, "DynamoDB_20120810.Query": 9}."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -100,7 +103,9 @@ def _set_up_environment(port: int, home: Path) -> None:
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
         "LAMBDA_EXECUTOR": "local",
+        "LAMBDA_WARM_TTL_SECONDS": "30",  # a burst's workers go soon; the first of each function stays
         "S3_DATA_DIR": str(home / "s3"),
+        "STATE_DIR": str(home / "ministack"),
         "LOG_LEVEL": os.environ.get("USCHED_LOG_LEVEL", "WARNING"),
     }
 
@@ -110,20 +115,26 @@ class App:
 
     def __init__(self, ministack: Asgi, stages: rest_api.Stages, batch: BatchApi) -> None:
         self._ministack, self._stages, self._batch = ministack, stages, batch
+        self._calls: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._ministack(scope, receive, send)
         path, query = scope["raw_path"].decode(), scope["query_string"].decode()
+        if path == CALLS_PATH:
+            return await _send(send, 200, [("content-type", "application/json")], json.dumps(self._calls).encode())
         if api := self._stages.get(path.split("/", 2)[1]):
             headers = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
             client = (scope.get("client") or (HOST,))[0]
             answer = await api.handle(scope["method"], path, headers, query, await _body(receive), client)
             return await _send(send, answer.status, answer.headers, answer.body)
         if owns(scope["method"], path):
+            self._calls[operation_of(scope["method"], path)] += 1
             target = f"{path}?{query}" if query else path
             status, named, content = await self._batch.handle(scope["method"], target, {}, await _body(receive))
             return await _send(send, status, named.items(), content)
+        if operation := dict(scope["headers"]).get(b"x-amz-target"):
+            self._calls[operation.decode("latin-1")] += 1
         return await self._ministack(scope, receive, send)
 
 
@@ -171,6 +182,7 @@ class _Server:
             await serving
         finally:
             stop.set()
+            (self._home / INFO).unlink(missing_ok=True)
             await batch.close()
             zygote.close()
 
