@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from universal_scheduler.local import inprocess, package, sfn_local
-from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, operation_of, owns
+from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
 from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
 from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import lambda_workers, rest_api, step_functions, stream_mappings
@@ -34,7 +34,7 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 JOB_SCRIPTS = package.ROOT / "containers" / "job" / "bin"
 CALLS_PATH = "/_usched/calls"
-"""Answers how often each operation has been called over HTTP: {"SubmitJob": 5, "DynamoDB_20120810.Query": 9}."""
+"""Answers how often each was called: {"/v1/submitjob": 5, "DynamoDB_20120810.Query": 9}. Batch by path, others by target."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -129,7 +129,7 @@ class App:
             answer = await api.handle(scope["method"], path, headers, query, await _body(receive), client)
             return await _send(send, answer.status, answer.headers, answer.body)
         if owns(scope["method"], path):
-            self._calls[operation_of(scope["method"], path)] += 1
+            self._calls[path] += 1
             target = f"{path}?{query}" if query else path
             status, named, content = await self._batch.handle(scope["method"], target, {}, await _body(receive))
             return await _send(send, status, named.items(), content)
