@@ -123,7 +123,7 @@ def ministack_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]
         port = str(taken.getsockname()[1])
     home = tmp_path_factory.mktemp("ministack")
     settings = {"GATEWAY_PORT": port, "BIND_HOST": engines.HOST, "MINISTACK_ACCOUNT_ID": "123456789012"}
-    quick = {"SFTP_ENABLED": "0", "IOT_MTLS_ENABLED": "0", "DOCKER_HOST": "unix:///none", "TMPDIR": str(home)}
+    quick = {"SFTP_ENABLED": "0", "IOT_MTLS_ENABLED": "0", "DOCKER_HOST": "unix:///none", "STATE_DIR": str(home)}
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "ministack.app"], env={**os.environ, **settings, **quick}, stdout=log, stderr=log

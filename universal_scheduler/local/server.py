@@ -34,7 +34,7 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 JOB_SCRIPTS = package.ROOT / "containers" / "job" / "bin"
 CALLS_PATH = "/_usched/calls"
-"""Answers how often each was called: {"/v1/submitjob": 5, "DynamoDB_20120810.Query": 9}. Batch by path, others by target."""
+"""Answers how often each was called, by path or target: {"/v1/submitjob": 5, "DynamoDB_20120810.Query": 9}."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
