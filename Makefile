@@ -44,8 +44,8 @@ test-sfn-local: $(STAMP) ## Run the end-to-end paths on Step Functions Local (ne
 	  echo "         'make test' has run the same paths on the embedded engine's Step Functions."; \
 	fi
 
-build: $(STAMP) ## Build the Lambda zip (build/lambda.zip)
-	@$(BIN)/python -m universal_scheduler.local.package
+build: $(STAMP) ## Build the zip for AWS Lambda (build/lambda.zip), with its dependencies
+	@$(BIN)/python -m universal_scheduler.local.package --with-dependencies
 
 clean: ## Remove what the other targets made
 	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -40,7 +40,7 @@ class Target:
 
 
 def deploy(
-    target: Target, parameters: Mapping[str, str], *, template: Path = TEMPLATE, zip_path: Path = package.OUTPUT
+    target: Target, parameters: Mapping[str, str], *, zip_path: Path, template: Path = TEMPLATE
 ) -> dict[str, str]:
     """Create or update the stack and return its outputs. Raises DeployError."""
     code = zip_path.read_bytes()

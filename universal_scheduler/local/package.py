@@ -1,4 +1,4 @@
-"""Builds the Lambda zip, build/lambda.zip: what ``sam build`` would make of the handlers and the library.
+"""Builds the Lambda zip: what ``sam build`` would make of the handlers and the library.
 
 python -m universal_scheduler.local.package [--output PATH] [--with-dependencies] [--platform PLATFORM]
 """
@@ -15,6 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "lambda.zip"
+"""What template.yaml deploys on AWS: has the dependencies."""
+BARE = ROOT / "build" / "lambda-bare.zip"
+"""Without them: of no use on AWS, so it must not lie where the template looks."""
 
 _LEFT_OUT = {("universal_scheduler", "cli"), ("universal_scheduler", "local")}
 _PYTHON = "3.13"  # of the template's functions
@@ -28,12 +31,13 @@ class PackageError(RuntimeError):
 
 
 def build(
-    output: Path = OUTPUT, *, root: Path = ROOT, with_dependencies: bool = False, platform: str = _PLATFORM
+    output: Path, *, root: Path = ROOT, with_dependencies: bool = False, platform: str | None = _PLATFORM
 ) -> Path:
     """Write the zip and return its path. The same sources give the same bytes.
 
-    With dependencies it is what AWS needs (``platform`` is pip's name for the functions' architecture); without, it is
-    what the embedded engine needs, where functions see the packages of this interpreter.
+    With dependencies it is what AWS needs (``platform`` is pip's name for the functions' architecture; None is this
+    interpreter and machine); without, it is what the embedded engine needs, where functions see the packages of this
+    interpreter.
     """
     files = dict(_sources(root))
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -67,18 +71,18 @@ def _tree(root: Path, directory: Path) -> Iterator[tuple[str, Path]]:
             yield "/".join(parts), path
 
 
-def _dependencies(target: Path, platform: str) -> Iterator[tuple[str, Path]]:
+def _dependencies(target: Path, platform: str | None) -> Iterator[tuple[str, Path]]:
     """What the library requires at run time, less what Lambda's runtime brings, for ``platform``."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    command += ["--target", str(target), "--platform", platform, "--python-version", _PYTHON, "--implementation", "cp"]
-    command += ["--only-binary", ":all:", *_requirements()]
+    command += ["--target", str(target), "--only-binary", ":all:", *_requirements()]
+    if platform is not None:
+        command += ["--platform", platform, "--python-version", _PYTHON, "--implementation", "cp"]
     if (ROOT / "constraints.txt").exists():
         command += ["-c", str(ROOT / "constraints.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PackageError(
-            f"pip cannot get the dependencies for Python {_PYTHON} on {platform}:\n{done.stderr.strip()}"
-        )
+        wanted = f"Python {_PYTHON} on {platform}" if platform else "this interpreter"
+        raise PackageError(f"pip cannot get the dependencies for {wanted}:\n{done.stderr.strip()}")
     for path in target.rglob("*"):
         parts = path.relative_to(target).parts
         if path.is_file() and "__pycache__" not in parts and parts[0] not in ("bin", *_given_files(target)):
@@ -103,12 +107,15 @@ def _given_files(target: Path) -> set[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the Lambda zip.")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument(
+        "--output", type=Path, help="default: build/lambda.zip, or lambda-bare.zip without dependencies"
+    )
     parser.add_argument("--with-dependencies", action="store_true", help="what AWS needs; not the embedded engine")
     parser.add_argument("--platform", default=_PLATFORM, help=f"pip's platform of the functions (default {_PLATFORM})")
     arguments = parser.parse_args()
+    output = arguments.output or (OUTPUT if arguments.with_dependencies else BARE)
     try:
-        path = build(arguments.output, with_dependencies=arguments.with_dependencies, platform=arguments.platform)
+        path = build(output, with_dependencies=arguments.with_dependencies, platform=arguments.platform)
     except PackageError as error:
         sys.exit(str(error))
     print(f"{path}: {path.stat().st_size:,} bytes")
