@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,82 @@ def test_no_function_may_do_everything_to_anything() -> None:
                 assert "*" not in action, name
             if statement.get("Resource") == "*":  # calls that know no resource
                 assert statement["Action"] in ("batch:ListJobs", "batch:DescribeJobs"), name
+
+
+MAY = {
+    "usched-start-run": {
+        "SchedulesTable: dynamodb:GetItem",
+        "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
+        "JobsTable: dynamodb:BatchWriteItem dynamodb:Query",
+        "execution:schedule_runner:*: states:DescribeExecution",
+    },
+    "usched-submit-jobs": {
+        "HistoryTable: dynamodb:GetItem",
+        "JobsTable: dynamodb:Query dynamodb:UpdateItem",
+        "HighQueue DefaultQueue LowQueue job-definition/shell job-definition/shell:*: batch:SubmitJob",
+        "OtherBatchArns: batch:SubmitJob",
+        "job/*: batch:TagResource batch:TerminateJob",
+        "*: batch:ListJobs",
+    },
+    "usched-job-status-poller": {
+        "HistoryTable: dynamodb:GetItem",
+        "JobsTable: dynamodb:Query dynamodb:UpdateItem",
+        "*: batch:DescribeJobs",
+    },
+    "usched-record-result": {
+        "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
+        "JobsTable: dynamodb:Query dynamodb:UpdateItem",
+        "job/*: batch:TerminateJob",
+        "*: batch:ListJobs",
+    },
+    "usched-schedule-stream": {"SchedulesTable: dynamodb:UpdateItem", "ScheduleRunner: states:StartExecution"},
+    "usched-history-stream": {"SchedulesTable: dynamodb:Scan", "ScheduleRunner: states:StartExecution"},
+    "usched-get-execution": {
+        "HistoryTable: dynamodb:GetItem",
+        "HistoryTable/index/executionName-index: dynamodb:Query",
+        "JobsTable: dynamodb:Query",
+        "execution:schedule_runner:*: states:DescribeExecution",
+    },
+    "usched-put-schedule": {"SchedulesTable: dynamodb:PutItem"},
+    "usched-get-schedule": {"SchedulesTable: dynamodb:GetItem", "HistoryTable: dynamodb:Query"},
+}
+"""Every call that each function makes, and on what; whoever adds a call adds it here."""
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def named(resource: Any) -> str:
+    """A resource without account and region: what the template calls it, or the end of its ARN."""
+    match resource:
+        case {"Fn::GetAtt": [str(name), "Arn"]} | {"Ref": str(name)}:
+            return name
+        case {"Fn::Sub": str(text)}:
+            text = text.replace("${NamePrefix}", "").replace(".Arn}", "}")
+            return re.sub(r"^arn:.*?\$\{AWS::AccountId}:|\$\{|}", "", text)
+        case _:
+            return str(resource)
+
+
+def statements(function: dict[str, Any]) -> set[str]:
+    """The policy, a line for each statement; those that are made on a condition, too."""
+    lines = set()
+    for statement in function["Policies"][0]["Statement"]:
+        allowed = statement["Fn::If"][1] if "Fn::If" in statement else statement
+        resources = " ".join(map(named, listed(allowed["Resource"])))
+        lines.add(f"{resources}: {' '.join(sorted(listed(allowed['Action'])))}")
+    return lines
+
+
+@pytest.mark.parametrize("name", MAY)
+def test_a_function_may_do_what_it_does_and_no_more(name: str) -> None:
+    functions = {
+        function["FunctionName"]["Fn::Sub"].removeprefix("${NamePrefix}"): function
+        for function in of_type("AWS::Serverless::Function").values()
+    }
+    assert functions.keys() == MAY.keys()
+    assert statements(functions[name]) == MAY[name]
 
 
 def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
