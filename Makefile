@@ -1,6 +1,6 @@
 # Everything a newcomer needs; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench test-sfn-local build clean
+.PHONY: help setup run test fault lint bench test-sfn-local build clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -23,6 +23,9 @@ run: $(STAMP) ## Run the main job on the embedded engine: two schedules, end to 
 
 test: $(STAMP) ## Run all tests that need nothing but this machine
 	@$(BIN)/python -m pytest -q
+
+fault: $(STAMP) ## Inject tens of thousands of faults into simulated runs
+	@USCHED_FAULT_SEEDS=1500 $(BIN)/python -m pytest -q -s tests/fault
 
 lint: $(STAMP) ## Format check, lint, strict types
 	@$(BIN)/ruff format --check .

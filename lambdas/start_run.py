@@ -17,5 +17,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes `{input, executionArn, executionName, startTime}`; answers the payload that names the run."""
     del context
     execution = Execution(event["executionArn"], event["executionName"])
-    run = start_run(wiring.store, event["input"], execution, event["startTime"])
+    run = start_run(wiring.store, event["input"], execution, event["startTime"], wiring.workflow.is_running)
     return payload(run.key, run.generation, run.wait_seconds, Next.SUBMIT)

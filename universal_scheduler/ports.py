@@ -73,6 +73,10 @@ class Store(Protocol):
         """The intent to submit: WAITING (or an older intent of this attempt) → SUBMITTING."""
         ...
 
+    def release_job(self, run_id: str, job: JobRun) -> bool:
+        """SUBMITTING with this very intent → WAITING: the platform certainly did not take the job."""
+        ...
+
     def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
         """SUBMITTING → SUBMITTED with the platform's id."""
         ...
@@ -96,7 +100,8 @@ class JobPlatform(Protocol):
 
         Raises:
             SubmissionRefused: it will never be accepted as it is.
-            PlatformUnavailable: throttled, or the service failed: it may or may not have been accepted.
+            Throttled: the platform did not take it for the moment; nothing has happened.
+            PlatformUnavailable: the service failed: it may or may not have been accepted.
         """
         ...
 

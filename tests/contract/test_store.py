@@ -109,12 +109,13 @@ def test_a_run_ends_once_and_only_for_its_newest_execution(store: Store) -> None
     assert store.recorded_jobs(KEY) == [{"jobName": "a", "jobStatus": "FAILED"}]
 
 
-def test_only_one_restart_of_an_ended_run_wins(store: Store) -> None:
+def test_only_one_restart_of_a_run_wins(store: Store) -> None:
     store.create_run(RUN)
     second = replace(RUN, generation=2, execution=Execution("arn:two", "two"))
-    assert not store.restart_run(second, of_generation=1), "still running"
     store.finish_run(RUN, RunStatus.FAILED, "why", "t", [])
+    assert not store.restart_run(second, of_generation=7), "another generation than was seen"
     assert store.restart_run(second, of_generation=1)
+    assert store.restart_run(second, of_generation=1), "the same again: the SDK repeats a call whose answer was lost"
     assert not store.restart_run(replace(second, execution=Execution("arn:three", "three")), of_generation=1)
     restarted = store.get_run(KEY)
     assert restarted is not None
@@ -145,6 +146,16 @@ def test_a_job_is_claimed_once_for_each_intent_that_was_seen(store: Store) -> No
     assert (claimed.status, claimed.intent_at) == (JobStatus.SUBMITTING, 100.5)
     assert store.claim_job("run", claimed, 200.5), "an old intent is taken over"
     assert not store.claim_job("run", claimed, 300.5)
+
+
+def test_a_claim_is_given_back_only_by_whoever_made_it(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    assert not store.release_job("run", JOB)
+    store.claim_job("run", JOB, 100.5)
+    [claimed] = store.list_jobs("run")
+    assert not store.release_job("run", replace(claimed, intent_at=99.0))
+    assert store.release_job("run", claimed)
+    assert store.list_jobs("run") == [JOB]
 
 
 def test_a_job_goes_forward_only(store: Store) -> None:

@@ -17,6 +17,7 @@ CASES = {
     "Failure": ["Start Run", *SUBMIT, *TURN, *END, "Schedule Failed"],
     "Restart": ["Start Run", *SUBMIT, *TURN, *END, "Schedule Succeeded"],
     "SeveralTurns": ["Start Run", *SUBMIT, *SUBMIT, *TURN, *TURN, *SUBMIT, *TURN, *END, "Schedule Succeeded"],
+    "Throttled": ["Start Run", *SUBMIT, "Pause", *SUBMIT, *TURN, *END, "Schedule Succeeded"],
     "NothingLeft": ["Start Run", *SUBMIT, *END, "Schedule Succeeded"],
     "Refused": ["Start Run", "Record Refusal", "Schedule Failed"],
     "Abandoned": ["Start Run", *SUBMIT, *TURN[:-1], "Abandon Run", "Schedule Failed"],

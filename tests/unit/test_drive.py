@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
 from universal_scheduler.domain.errors import (
+    InvalidSchedule,
     PlatformUnavailable,
     RunNotFound,
     RunStillActive,
     ScheduleNotFound,
     StaleExecution,
+    Throttled,
 )
 from universal_scheduler.domain.model import Execution, Job, JobStatus, Run, RunKey, RunStatus
 from universal_scheduler.usecases.drive import Next, RunRef, abandon_run, poll_jobs, record_result, submit_jobs
@@ -166,6 +168,42 @@ def test_a_run_that_is_still_watched_cannot_be_restarted(world: World) -> None:
         world.start({"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"})
 
 
+def test_a_run_whose_execution_died_is_restarted_and_its_jobs_are_watched_again(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",)}))
+    world.submit(run)
+    message = {"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"}
+    again = start_run(world.store, message, Execution("arn:exec:new", "new"), STARTED, lambda _: False)
+    assert again.generation == 2
+    assert world.submit(again) is Next.WAIT
+    assert len(world.platform.jobs) == 2, "both jobs still run: nothing is submitted again"
+    with pytest.raises(StaleExecution):
+        world.poll(run)
+
+
+def test_a_restart_that_cannot_be_leaves_the_run_as_it_was(world: World) -> None:
+    key = RunKey("nightly", "2018-09-22T19:55:26.747498")
+    world.store.history[key] = document({"a": ()}, scheduleStatus="FAILED", startDateTime=key.start, unknownKey=1)
+    with pytest.raises(InvalidSchedule):
+        world.start({"scheduleId": "nightly", "startDateTime": key.start, "scheduleStatus": "RESTART"})
+    assert world.store.history[key]["scheduleStatus"] == "FAILED"
+
+
+def test_pass_in_the_restart_message_skips_the_job(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",)}))
+    world.submit(run)
+    world.end(run, "a", JobStatus.FAILED)
+    world.poll(run)
+    world.record(run)
+    message = document({"a": (), "b": ("a",)}, startDateTime=run.key.start, scheduleStatus="RESTART")
+    message["jobList"][0]["jobStatus"] = "PASS"
+    assert world.statuses(world.start(message)) == {"a": "SKIPPED", "b": "WAITING"}
+
+
+def test_a_message_that_names_nothing_is_told_what_it_could_name(world: World) -> None:
+    with pytest.raises(InvalidSchedule, match="does not say what to run"):
+        world.start({})
+
+
 def test_starting_the_same_execution_again_makes_no_second_run(world: World) -> None:
     run = world.start(document())
     again = start_run(world.store, document(), world.execution(), STARTED)
@@ -232,15 +270,52 @@ class LostAnswer(MemoryPlatform):
 def test_a_submission_whose_answer_was_lost_is_found_and_not_repeated(world: World) -> None:
     world.platform = LostAnswer()
     run = world.start(document({"a": (), "b": (), "c": ()}))
-    with pytest.raises(PlatformUnavailable):
-        world.submit(run)
+    assert world.submit(run) is Next.WAIT
     world.now += 1
     assert world.submit(run) is Next.WAIT, "the intent is fresh: its job may not be listed yet"
-    world.now += 60
-    world.submit(run)
+    world.now += 61
+    while world.submit(run) is Next.SUBMIT:
+        pass
     names = [entry.job.name for entry in world.platform.jobs.values()]
     assert sorted(names) == ["a", "b", "c"]
     assert set(world.statuses(run).values()) == {"SUBMITTED"}
+
+
+class Throttling(MemoryPlatform):
+    """Takes every second submission only."""
+
+    calls = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> str:
+        self.calls += 1
+        if self.calls % 2:
+            raise Throttled("too many")
+        return super().submit(*args, **kwargs)
+
+
+def test_throttles_end_a_turn_and_never_the_run(world: World) -> None:
+    world.platform = Throttling()
+    run = world.start(document({f"j{i}": () for i in range(30)}))
+    turns = []
+    while (then := world.submit(run)) is Next.PAUSE:
+        turns.append(then)
+        assert "SUBMITTING" not in world.statuses(run).values(), "nothing was accepted: nothing is in doubt"
+    assert (then, len(turns)) == (Next.WAIT, 30)
+    assert set(world.statuses(run).values()) == {"SUBMITTED"}
+
+
+def test_dependents_of_a_submission_in_doubt_wait_without_a_busy_loop(world: World) -> None:
+    world.platform = LostAnswer()
+    run = world.start(document({"a": (), "b": (), "c": ("b",)}))
+    world.submit(run)
+    assert world.submit(run) is Next.WAIT
+
+
+def test_a_job_whose_row_went_on_without_it_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = world.start(document({"a": ()}))
+    monkeypatch.setattr(MemoryStore, "record_submission", lambda *_: False)
+    world.submit(run)
+    assert [entry.seen.status for entry in world.platform.jobs.values()] == [JobStatus.FAILED]
 
 
 def test_submission_stops_in_time_and_goes_on_in_the_next_turn(world: World) -> None:
@@ -270,6 +345,27 @@ def test_a_job_that_batch_forgot_is_not_waited_for_for_ever(world: World) -> Non
     world.now += 3600
     assert world.poll(run) is Next.RECORD
     assert world.statuses(run) == {"a": "NOTFOUND"}
+
+
+def test_a_job_that_batch_failed_is_not_judged_before_its_upstream_was_seen(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",)}))
+    world.submit(run)
+    world.end(run, "a", JobStatus.FAILED, exit_code=1)
+    a, b = world.platform.jobs.values()
+    ended, a.seen = a.seen, replace(a.seen, status=JobStatus.RUNNING)
+    assert world.poll(run) is Next.WAIT, "DescribeJobs told of b before it told of a"
+    a.seen = ended
+    assert world.poll(run) is Next.RECORD
+    assert world.statuses(run) == {"a": "FAILED", "b": "UPSTREAM_FAILED"}
+    assert b.seen.status is JobStatus.FAILED
+
+
+def test_giving_up_also_ends_a_job_whose_submission_is_in_doubt(world: World) -> None:
+    world.platform = LostAnswer()
+    run = world.start(document({"a": (), "b": ()}))
+    world.submit(run)
+    abandon_run(world.store, world.platform, ref(run), "gone", world.now)
+    assert all(entry.seen.status is JobStatus.FAILED for entry in world.platform.jobs.values())
 
 
 def test_giving_up_ends_the_jobs_that_nobody_would_watch(world: World) -> None:

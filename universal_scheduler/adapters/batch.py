@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused
+from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.model import Job, JobStatus, Observation
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 REFUSALS = frozenset({"ClientException", "ValidationException", "AccessDeniedException", "ParamValidation"})
 """SubmitJob answers these for a request that it will never take; all else may pass.
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html#API_SubmitJob_Errors"""
+THROTTLES = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"})
+"""Answered before anything has happened."""
 
 
 class BatchPlatform:
@@ -118,7 +120,8 @@ def _translated(error: ClientError, job: Job) -> SubmissionRefused | PlatformUna
     if _code(error) in REFUSALS:
         where = f"jobQueue '{job.queue}', jobDefinition '{job.definition}'"
         return SubmissionRefused(f"Batch refused the job: {message} ({where})")
-    return PlatformUnavailable(f"SubmitJob for {job.name}: {_code(error)}: {message}")
+    kind = Throttled if _code(error) in THROTTLES else PlatformUnavailable
+    return kind(f"SubmitJob for {job.name}: {_code(error)}: {message}")
 
 
 def _code(error: ClientError) -> str:

@@ -97,7 +97,8 @@ class DynamoStore:
             "SET scheduleStatus = :running, executionArn = :arn, executionName = :name, generation = :generation,"
             " cause = :cause, runId = :run REMOVE lastDateTime, statusReason",
             values | ({":of": of_generation} if of_generation else {}),
-            f"{known} AND scheduleStatus <> :running AND attribute_exists(scheduleId)",
+            # Or it is done already, and the SDK repeats the call because the answer was lost.
+            f"attribute_exists(scheduleId) AND ({known} OR executionArn = :arn)",
         )
 
     def finish_run(
@@ -187,6 +188,22 @@ class DynamoStore:
             condition="attempt = :attempt AND jobStatus = :seen"
             " AND (attribute_not_exists(intentAt) OR intentAt = :old)",
             values={":seen": str(job.status), ":old": job.intent_at},
+        )
+
+    def release_job(self, run_id: str, job: JobRun) -> bool:
+        values = {
+            ":waiting": str(JobStatus.WAITING),
+            ":rank": JobStatus.WAITING.rank,
+            ":attempt": job.attempt,
+            ":submitting": str(JobStatus.SUBMITTING),
+            ":intent": job.intent_at,
+        }
+        return self._update(
+            self._jobs,
+            {"runId": run_id, "jobName": job.name},
+            "SET jobStatus = :waiting, statusRank = :rank REMOVE intentAt",
+            values,
+            "attempt = :attempt AND jobStatus = :submitting AND intentAt = :intent",
         )
 
     def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:

@@ -55,8 +55,10 @@ class MemoryStore:
 
     def restart_run(self, run: Run, of_generation: int) -> bool:
         row = self.history.get(run.key)
-        if row is None or row.get("generation", 0) != of_generation or row.get("scheduleStatus") == run.status:
+        if row is None:
             return False
+        if row.get("generation", 0) != of_generation:
+            return bool(row.get("executionArn") == run.execution.arn)  # done before, and its answer was lost
         row.update({key: value for key, value in run_to_values(run).items() if key in RESTARTED})
         row.pop("lastDateTime", None)
         row.pop("statusReason", None)
@@ -101,6 +103,13 @@ class MemoryStore:
         if known is None or known.status is not job.status or known.intent_at != job.intent_at:
             return False
         self.put_jobs(run_id, [replace(known, status=JobStatus.SUBMITTING, intent_at=now)])
+        return True
+
+    def release_job(self, run_id: str, job: JobRun) -> bool:
+        known = self._attempt(run_id, job)
+        if known is None or known.status is not JobStatus.SUBMITTING or known.intent_at != job.intent_at:
+            return False
+        self.put_jobs(run_id, [replace(known, status=JobStatus.WAITING, intent_at=0.0)])
         return True
 
     def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
@@ -176,8 +185,11 @@ class MemoryPlatform:
         if self.queues is not None and job.queue not in self.queues:
             raise SubmissionRefused(f"there is no job queue '{job.queue}'")
         job_id = f"job-{len(self.jobs) + 1}"
-        status = JobStatus.PENDING if depends_on else JobStatus.SUBMITTED
-        self.jobs[job_id] = PlatformJob(name, job, tuple(depends_on), environment, Observation(job_id, status))
+        failed = any(self.jobs[other].seen.status is JobStatus.FAILED for other in depends_on)
+        seen = Observation(job_id, JobStatus.PENDING if depends_on else JobStatus.SUBMITTED)
+        if failed:
+            seen = Observation(job_id, JobStatus.FAILED, "Dependent Job failed")
+        self.jobs[job_id] = PlatformJob(name, job, tuple(depends_on), environment, seen)
         return job_id
 
     def find(self, queue: str, name: str) -> str | None:

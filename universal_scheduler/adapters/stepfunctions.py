@@ -36,6 +36,11 @@ class StepFunctionsWorkflow:
         reason = ": ".join(text for text in (seen.get("error"), seen.get("cause")) if text)
         return view | ({"reason": reason} if reason else {})
 
+    def is_running(self, execution: Execution) -> bool:
+        """Whether an execution still goes on; one that Step Functions does not know does not."""
+        seen = self.describe(execution.name)
+        return seen is not None and seen["status"] in ("RUNNING", "PENDING_REDRIVE")
+
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         try:
             answer = self._client.start_execution(stateMachineArn=self._machine, name=name, input=json.dumps(message))

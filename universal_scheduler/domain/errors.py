@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+MESSAGE_LIMIT = 8000
+"""Characters: an error goes from state to state beside a payload that has its own limit."""
+
 
 class SchedulerError(Exception):
     """Base of every error that the scheduler raises on purpose; its text is for the person who caused it."""
@@ -30,7 +33,8 @@ class InvalidSchedule(SchedulerError):
 
     def __init__(self, errors: Sequence[DocumentError]) -> None:
         self.errors = tuple(errors)
-        super().__init__("The schedule document is not valid. " + " | ".join(str(error) for error in self.errors))
+        told = " | ".join(str(error) for error in self.errors)
+        super().__init__(f"The schedule document is not valid. {told}"[:MESSAGE_LIMIT])
 
 
 class ScheduleNotFound(SchedulerError):
@@ -73,3 +77,7 @@ class SubmissionRefused(SchedulerError):
 
 class PlatformUnavailable(SchedulerError):
     """The job platform throttled the call or failed for a reason that passes: try again later."""
+
+
+class Throttled(PlatformUnavailable):
+    """The job platform did not take the call: too many at a time; nothing has happened."""

@@ -13,8 +13,10 @@ from universal_scheduler.domain.rules import Edge, Judgement, Verdict, edge, jud
 
 MAX_BATCH_DEPENDENCIES = 20
 """SubmitJob takes at most 20 dependsOn: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""
-INTENT_SETTLE_SECONDS = 15.0
-"""How long a submission may be invisible to ListJobs before it counts as never made."""
+INTENT_SETTLE_SECONDS = 60.0
+"""How long a submission may be under way, or accepted and not yet listed, before it counts as never made.
+
+It has to be longer than the call may take with all its time-outs, and than ListJobs may lag behind."""
 LOST_AFTER_SECONDS = 60.0
 """How long DescribeJobs may not know a job that SubmitJob answered with before the job is NOTFOUND."""
 
@@ -30,11 +32,10 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """A submission was begun and its outcome is not known: look the job up before submitting it again."""
+    """A submission was begun and its outcome is not known: look the job up; where it was not made, decide anew."""
 
     name: str
     reason: str
-    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Plan:
     `limit` is how many jobs of the run may be with their platform at a time; with one, nothing is handed down.
     """
     known = {job.name: job for job in jobs}
-    with_platform = {job.name for job in jobs if job.status.live or job.status is JobStatus.SUBMITTING}
+    with_platform = {job.name for job in jobs if job.status.live}
+    room = None if limit is None else limit - len(with_platform) - sum(_in_doubt(job) for job in jobs)
     actions: list[Action] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs}):
         job = known[name]
@@ -89,29 +91,30 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Plan:
         if job.status.live:
             actions.append(Wait(name, f"{job.status} on its queue"))
             continue
-        action = _decide(job, known, with_platform, now, limit)
+        action = _decide(job, known, with_platform, now, room)
         actions.append(action)
         match action:
             case End():
                 not_taken = action.status is JobStatus.SKIPPED
                 known[name] = replace(job, status=action.status, not_taken=not_taken)
-            case Submit() | Recover():
+            case Submit():
                 with_platform.add(name)
-            case Wait():
+                if room is not None:
+                    room -= 1
+            case Recover() | Wait():
                 pass
             case _:
                 assert_never(action)
     return Plan(tuple(actions), outcome(jobs))
 
 
-def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], now: float, limit: int | None) -> Action:
+def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], now: float, room: int | None) -> Action:
     upstream = {dependency.job: edge(dependency, known[dependency.job]) for dependency in job.job.dependencies}
     open_ends = tuple(name for name, state in upstream.items() if state is Edge.OPEN)
-    if job.status is JobStatus.SUBMITTING:
+    if _in_doubt(job):
         if now - job.intent_at < INTENT_SETTLE_SECONDS:
             return Wait(job.name, "its submission's answer is awaited")
-        after = open_ends if job.job.run_when is RunWhen.ALL_SUCCESS else ()
-        return Recover(job.name, "its submission was begun and not confirmed", after)
+        return Recover(job.name, "its submission was begun and not confirmed")
     judgement = judge(job.job.run_when, list(upstream.values()))
     if judgement.verdict is Verdict.NEVER:
         return End(job.name, _did_not_run(job, _blamed(judgement, upstream), known), judgement.status)
@@ -119,13 +122,18 @@ def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], n
         return Wait(job.name, f"held{': ' + job.reason if job.reason else ''}")
     if now < job.job.not_before:
         return Wait(job.name, f"not before {iso(job.job.not_before)} UTC")
-    if limit is not None and len(with_platform) >= limit:
-        return Wait(job.name, f"{limit} jobs of the run are at work, as many as its maxConcurrentJobs")
+    if room is not None and room <= 0:
+        return Wait(job.name, "as many jobs of the run are at work as its maxConcurrentJobs allows")
     if judgement.verdict is Verdict.READY:
         return Submit(job.name, _why_ready(job))
-    if limit is None and _can_be_handed_down(job, upstream, with_platform):
+    if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
     return Wait(job.name, f"waits for {_named(open_ends, known)}")
+
+
+def _in_doubt(job: JobRun) -> bool:
+    """Whether the job's submission was begun and nobody knows whether it was accepted."""
+    return job.status is JobStatus.SUBMITTING
 
 
 def _blamed(judgement: Judgement, upstream: Mapping[str, Edge]) -> list[str]:
@@ -162,16 +170,25 @@ def upstream_first(dependencies: Mapping[str, Sequence[str]]) -> tuple[str, ...]
     return tuple(TopologicalSorter(dependencies).static_order())
 
 
-def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun:
-    """A job that Batch failed unstarted because of its dependsOn did not fail itself: its upstream did."""
+def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
+    """A job that Batch failed unstarted because of its dependsOn did not fail itself: its upstream did.
+
+    None where that cannot be told yet: Batch has failed the job, and the upstream job's end has not been seen.
+    """
     if job.status is not JobStatus.FAILED or job.started_at or job.job.run_when is not RunWhen.ALL_SUCCESS:
         return job
     upstream = {each.job: edge(each, known[each.job]) for each in job.job.dependencies}
     judgement = judge(job.job.run_when, list(upstream.values()))
-    if judgement.verdict is not Verdict.NEVER:
-        return job
-    reason = _did_not_run(job, _blamed(judgement, upstream), known)
-    return replace(job, status=judgement.status, reason=reason)
+    match judgement.verdict:
+        case Verdict.NOT_YET:
+            return None
+        case Verdict.READY:
+            return job
+        case Verdict.NEVER:
+            reason = _did_not_run(job, _blamed(judgement, upstream), known)
+            return replace(job, status=judgement.status, reason=reason)
+        case _:
+            assert_never(judgement.verdict)
 
 
 def _did_not_run(job: JobRun, reached: Sequence[str], known: Mapping[str, JobRun]) -> str:

@@ -8,13 +8,16 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from universal_scheduler.domain.errors import (
+    PlatformUnavailable,
     RunNotFound,
     StaleExecution,
     SubmissionRefused,
+    Throttled,
 )
 from universal_scheduler.domain.model import Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import batch_job_name, iso
 from universal_scheduler.domain.planner import (
+    INTENT_SETTLE_SECONDS,
     LOST_AFTER_SECONDS,
     End,
     Recover,
@@ -22,18 +25,23 @@ from universal_scheduler.domain.planner import (
     explain,
     outcome,
     plan,
+    upstream_first,
 )
 from universal_scheduler.ports import JobPlatform, Store
 
 DESCRIBE_CHUNK = 100
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
 NAMED_FAILURES = 20
+CLAIM_LIMIT_SECONDS = INTENT_SETTLE_SECONDS / 3
+"""An intent that took longer to write is left to be recovered: the call after it could outlast the settling time."""
 
 
 class Next(StrEnum):
     """What the state machine does next."""
 
     SUBMIT = "SUBMIT"
+    PAUSE = "PAUSE"
+    """Batch takes no more submissions for the moment: go on with them in a few seconds."""
     WAIT = "WAIT"
     RECORD = "RECORD"
 
@@ -49,11 +57,12 @@ class RunRef:
 def submit_jobs(
     store: Store, platform: JobPlatform, ref: RunRef, clock: Callable[[], float], time_left: Callable[[], float]
 ) -> Next:
-    """Do what the plan says until it is done or time runs out (`time_left` in seconds).
+    """Do what the plan says until it is done, time runs out (`time_left` in seconds), or the platform takes no more.
+
+    A submission whose outcome is not known ends the turn too: it keeps its intent, and is looked up in a later one.
 
     Raises:
         StaleExecution: a newer execution drives the run.
-        PlatformUnavailable: throttled; what was submitted is recorded, the rest stays to be submitted.
     """
     limit = _current(store, ref).max_concurrent_jobs
     run_id = ref.key.run_id
@@ -67,8 +76,18 @@ def submit_jobs(
                 if store.end_job(run_id, job, action.status, action.reason, clock()):
                     not_taken = action.status is JobStatus.SKIPPED
                     jobs[job.name] = replace(job, status=action.status, not_taken=not_taken, reason=action.reason)
-            case Submit() | Recover():
-                jobs[job.name] = _submit(store, platform, ref.key, job, action, jobs, clock)
+            case Recover():
+                try:
+                    jobs[job.name] = _recover(store, platform, ref.key, job, clock)
+                except PlatformUnavailable:
+                    return Next.WAIT
+            case Submit():
+                try:
+                    jobs[job.name] = _submit(store, platform, ref.key, job, action, jobs, clock)
+                except Throttled:
+                    return Next.PAUSE
+                except PlatformUnavailable:
+                    return Next.WAIT
             case _:
                 assert_never(action)
     return what_next(list(jobs.values()), clock(), limit)
@@ -94,12 +113,14 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> N
             observation = seen.get(job_id) or _unknown(job, now)
             if observation is not None and observation.status.rank > job.status.rank:
                 jobs[job.name] = _observed(job, observation)
-    for name, job in jobs.items():
-        before = live.get(job.job_id)
-        if before is not None and job is not before:
-            explained = explain(job, jobs)
-            if store.observe_job(run_id, before, _as_observation(explained)):
-                jobs[name] = explained
+    for name in upstream_first({job.name: job.job.depends_on for job in jobs.values()}):
+        before = live.get(jobs[name].job_id)
+        if before is None or jobs[name] is before:
+            continue
+        explained = explain(jobs[name], jobs)
+        if explained is not None:
+            store.observe_job(run_id, before, _as_observation(explained))
+        jobs[name] = explained or before
     return what_next(list(jobs.values()), now, limit)
 
 
@@ -126,8 +147,11 @@ def abandon_run(store: Store, platform: JobPlatform, ref: RunRef, error: str, no
         return
     jobs = store.list_jobs(ref.key.run_id)
     for job in jobs:
-        if job.status.live:
-            platform.terminate(job.job_id, f"The run was given up: {error}"[:1024])
+        job_id = job.job_id if job.status.live else None
+        if job.status is JobStatus.SUBMITTING:
+            job_id = platform.find(job.job.queue, batch_job_name(ref.key, job.name, job.attempt))
+        if job_id:
+            platform.terminate(job_id, f"The run was given up: {error}"[:1024])
         if not job.status.ended:
             store.end_job(ref.key.run_id, job, JobStatus.CANCELLED, f"the run was given up: {error}", now)
     ended = store.list_jobs(ref.key.run_id)
@@ -165,27 +189,38 @@ def _current(store: Store, ref: RunRef) -> Run:
     return run
 
 
+def _recover(store: Store, platform: JobPlatform, key: RunKey, job: JobRun, clock: Callable[[], float]) -> JobRun:
+    """Settle a submission in doubt: a job of its name was accepted; without one it never was, and may be again."""
+    found = platform.find(job.job.queue, batch_job_name(key, job.name, job.attempt))
+    if found is None:
+        store.release_job(key.run_id, job)
+        return replace(job, status=JobStatus.WAITING, intent_at=0.0)
+    store.record_submission(key.run_id, job, found, clock())
+    return replace(job, status=JobStatus.SUBMITTED, job_id=found, submitted_at=clock())
+
+
 def _submit(
     store: Store,
     platform: JobPlatform,
     key: RunKey,
     job: JobRun,
-    action: Submit | Recover,
+    action: Submit,
     jobs: Mapping[str, JobRun],
     clock: Callable[[], float],
 ) -> JobRun:
-    """Submit one job exactly once: the intent first, then the call, then its id; an old intent is looked up first."""
+    """Submit one job exactly once: the intent first, then the call, then its id."""
     upstream = [jobs[name] for name in action.after]
     if not all(other.status.live for other in upstream):
         return job  # an upstream job was refused just now: the next plan decides anew
     name = batch_job_name(key, job.name, job.attempt)
-    found = platform.find(job.job.queue, name) if isinstance(action, Recover) else None
     now = clock()
     if not store.claim_job(key.run_id, job, now):
         return job  # somebody else is submitting it
     claimed = replace(job, status=JobStatus.SUBMITTING, intent_at=now)
+    if clock() - now > CLAIM_LIMIT_SECONDS:
+        raise PlatformUnavailable("the claim took so long that somebody else may take it for abandoned")
     try:
-        job_id = found or platform.submit(
+        job_id = platform.submit(
             job.job,
             name,
             [other.job_id for other in upstream],
@@ -195,7 +230,13 @@ def _submit(
     except SubmissionRefused as refusal:
         store.end_job(key.run_id, claimed, JobStatus.FAILED, str(refusal), clock())
         return replace(claimed, status=JobStatus.FAILED, reason=str(refusal))
-    store.record_submission(key.run_id, claimed, job_id, clock())
+    except Throttled:
+        store.release_job(key.run_id, claimed)
+        raise
+    if not store.record_submission(key.run_id, claimed, job_id, clock()):
+        # The row has moved on without us (the run was given up): nobody would watch this job.
+        platform.terminate(job_id, "The run went on without this job.")
+        return job
     return replace(claimed, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=clock())
 
 

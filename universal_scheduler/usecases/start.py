@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from universal_scheduler.domain.document import SINGLE_JOB_KEYS, as_row, blank, parse
-from universal_scheduler.domain.errors import RunNotFound, RunStillActive, ScheduleNotFound
+from universal_scheduler.domain.errors import (
+    DocumentError,
+    InvalidSchedule,
+    RunNotFound,
+    RunStillActive,
+    ScheduleNotFound,
+)
 from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import iso, next_start, start_date_time
 from universal_scheduler.ports import Store
@@ -45,17 +51,24 @@ def read_message(event: Mapping[str, Any]) -> Message:
     return replace(known, document=body) if inline else known
 
 
-def start_run(store: Store, event: Mapping[str, Any], execution: Execution, started: str) -> Run:
+def start_run(
+    store: Store,
+    event: Mapping[str, Any],
+    execution: Execution,
+    started: str,
+    is_running: Callable[[Execution], bool] = lambda _: True,
+) -> Run:
     """Make the run that this execution drives, or restart the one it names; the same again where it is tried again.
 
-    `started` is the execution's own start (ISO 8601), from which the run's key is made.
+    `started` is the execution's own start (ISO 8601), from which the run's key is made. `is_running` tells whether an
+    execution still goes on: a run whose execution has died (it was stopped, say) can be restarted.
 
     Raises:
         ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule
     """
     message = read_message(event)
     if message.restart and message.restart_of:
-        restarted = _restart(store, message, execution)
+        restarted = _restart(store, message, execution, is_running)
         if restarted is not None:
             return restarted
     schedule = parse(_document(store, message))
@@ -78,13 +91,18 @@ def start_run(store: Store, event: Mapping[str, Any], execution: Execution, star
 def _document(store: Store, message: Message) -> Mapping[str, Any]:
     if message.document is not None:
         return message.document
-    row = store.get_schedule(message.schedule_id) if message.schedule_id else None
+    if not message.schedule_id:
+        expected = "a scheduleId, a document with its jobList, or a job with jobName, jobDefinition and jobQueue"
+        raise InvalidSchedule([DocumentError("$", "a message that does not say what to run", expected)])
+    row = store.get_schedule(message.schedule_id)
     if row is None:
         raise ScheduleNotFound(message.schedule_id)
     return row
 
 
-def _restart(store: Store, message: Message, execution: Execution) -> Run | None:
+def _restart(
+    store: Store, message: Message, execution: Execution, is_running: Callable[[Execution], bool]
+) -> Run | None:
     """None where there is no such run, but a document beside the message tells all that is needed to make one."""
     key = RunKey(message.schedule_id, message.restart_of)
     run = store.get_run(key)
@@ -92,8 +110,9 @@ def _restart(store: Store, message: Message, execution: Execution) -> Run | None
         if message.document is not None:
             return None
         raise RunNotFound(key.schedule_id, key.start)
+    jobs = _remaining(store, run, message)
     if run.execution != execution:
-        if not run.status.ended:
+        if not run.status.ended and is_running(run.execution):
             raise RunStillActive(key.schedule_id, key.start)
         run = replace(
             run,
@@ -107,13 +126,17 @@ def _restart(store: Store, message: Message, execution: Execution) -> Run | None
         if not store.restart_run(run, of_generation=run.generation - 1):
             raise RunStillActive(key.schedule_id, key.start)
     # Also where this very restart is tried again: nothing is submitted before this function has succeeded.
-    store.put_jobs(key.run_id, _remaining(store, run))
+    store.put_jobs(key.run_id, jobs)
     return run
 
 
-def _remaining(store: Store, run: Run) -> list[JobRun]:
-    """The run's jobs as a restart takes them: done ones stay, PASS written by an operator skips, the rest waits."""
-    recorded = {entry.get("jobName"): entry for entry in store.recorded_jobs(run.key)}
+def _remaining(store: Store, run: Run, message: Message) -> list[JobRun]:
+    """The run's jobs as a restart takes them: done ones stay, PASS written by an operator skips, the rest waits.
+
+    PASS is looked for in the history row's jobList, and in that of the message where it has one.
+    """
+    given = (message.document or {}).get("jobList", [])
+    recorded = {entry["jobName"]: entry for entry in [*store.recorded_jobs(run.key), *given] if "jobName" in entry}
     known = store.list_jobs(run.key.run_id)
     if not known:  # a history row that the scheduler did not write: the document in it is all there is
         row = {"scheduleId": run.key.schedule_id, **run.document, "jobList": list(recorded.values())}
@@ -125,8 +148,10 @@ def _again(job: JobRun, recorded: Mapping[str, Any]) -> JobRun:
     word = str(recorded.get("jobStatus", "")).strip().upper()
     if job.status.satisfies and not job.not_taken:
         return job
+    if job.status.live or job.status is JobStatus.SUBMITTING:
+        return job  # its execution died and it did not: it is watched again
     if word == SKIP_WORD:
-        return replace(job, status=JobStatus.SKIPPED, reason="PASS in the history row")
+        return replace(job, status=JobStatus.SKIPPED, not_taken=False, reason="PASS in the history row")
     return JobRun(job=job.job, position=job.position, attempt=job.attempt + 1)
 
 

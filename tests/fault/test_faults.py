@@ -1,0 +1,81 @@
+"""Runs with a fault at every call to a port, in turn and at random: the outcome is always the same."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.fault.world import Faults, World
+
+KINDS = ("crash before", "crash after", "throttle", "lost answer")
+SEEDS = int(os.environ.get("USCHED_FAULT_SEEDS", "60"))
+"""How many random runs: `make fault` has thousands."""
+EXIT_CODES = {"transform": 3}
+EXPECTED = {
+    "extract": "SUCCEEDED",
+    "transform": "FAILED",
+    "check": "SUCCEEDED",
+    "load": "UPSTREAM_FAILED",
+    "publish": "UPSTREAM_FAILED",
+    "clean-up": "SUCCEEDED",
+    "other": "SUCCEEDED",
+}
+
+
+def document(**more: Any) -> dict[str, Any]:
+    after: dict[str, tuple[str, ...]] = {
+        "extract": (),
+        "transform": ("extract",),
+        "check": ("extract",),
+        "load": ("transform", "check"),
+        "publish": ("load",),
+        "clean-up": ("transform",),
+        "other": (),
+    }
+    jobs = [
+        {"jobName": name, "jobDefinition": "d", "jobQueue": "q", "jobDependencies": list(upstream)}
+        | ({"runWhen": "one_failed"} if name == "clean-up" else {})
+        for name, upstream in after.items()
+    ]
+    return {"scheduleId": "nightly", "jobList": jobs, "wait_time": 20, **more}
+
+
+def played(faults: Faults, seed: int = 0, **more: Any) -> Faults:
+    world = World(document(**more), EXIT_CODES, faults, seed)
+    world.check(world.run(), EXPECTED)
+    return faults
+
+
+CALLS = played(Faults(lambda _: "")).calls
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_at_each_call_in_turn(kind: str) -> None:
+    for at in range(CALLS):
+        faults = played(Faults(lambda number, at=at: kind if number == at else ""))  # type: ignore[misc]
+        assert faults.injected.total() == 1
+
+
+@pytest.mark.parametrize("limit", [None, 1, 2])
+def test_faults_at_random(limit: int | None) -> None:
+    injected: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        chance = random.Random(seed)
+        faults = Faults(lambda _, chance=chance: chance.choice(KINDS) if chance.random() < 0.15 else "")  # type: ignore[misc]
+        more = {} if limit is None else {"maxConcurrentJobs": limit}
+        injected += played(faults, seed, **more).injected
+    print(f"{injected.total():,} faults injected into {SEEDS} runs")
+    assert injected.total() > SEEDS
+
+
+def test_the_same_seed_replays_the_same_run() -> None:
+    def trace() -> tuple[int, Counter[str]]:
+        chance = random.Random(7)
+        faults = played(Faults(lambda _: chance.choice(KINDS) if chance.random() < 0.2 else ""), 7)
+        return faults.calls, faults.injected
+
+    assert trace() == trace()
