@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,48 @@ def test_no_function_may_do_everything_to_anything() -> None:
                 assert "*" not in action, name
             if statement.get("Resource") == "*":  # calls that know no resource
                 assert statement["Action"] in ("batch:ListJobs", "batch:DescribeJobs"), name
+
+
+def test_no_start_is_lost_to_a_passing_outage_and_none_goes_unnoticed() -> None:
+    mappings = [
+        event["Properties"]
+        for function in of_type("AWS::Serverless::Function").values()
+        for event in function.get("Events", {}).values()
+    ]
+    assert len(mappings) == 2
+    for mapping in mappings:
+        assert (mapping["MaximumRetryAttempts"], mapping["MaximumRecordAgeInSeconds"]) == (-1, 6 * 3600)
+        assert mapping["BisectBatchOnFunctionError"]
+        assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["StreamDeadLetters", "Arn"]}
+    watched = [
+        dimension["Value"]["Fn::GetAtt"][0]
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        for dimension in alarm["Dimensions"]
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    ]
+    assert watched == list(of_type("AWS::SQS::Queue"))
+
+
+def test_indexes_hold_keys_only() -> None:
+    indexes = [
+        index for table in of_type("AWS::DynamoDB::Table").values() for index in table.get("GlobalSecondaryIndexes", ())
+    ]
+    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("subnets", "groups", "taken"), [("", "", True), ("subnet-1", "", False), ("subnet-1", "sg-1", True)]
+)
+def test_subnets_need_security_groups(subnets: str, groups: str, taken: bool) -> None:
+    from ministack.services.cloudformation import engine
+
+    given = {"SubnetIds": subnets, "SecurityGroupIds": groups}
+    rules = {key: TEMPLATE[key] for key in ("Parameters", "Rules")}
+    engine._check_rules_section(rules)
+    values = {name: {"Value": value} for name, value in given.items()}
+    refused = nullcontext() if taken else pytest.raises(ValueError, match="Give SecurityGroupIds with SubnetIds")
+    with refused:
+        engine._evaluate_rules(rules, values, {})
 
 
 MAY = {
