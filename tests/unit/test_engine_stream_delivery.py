@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from universal_scheduler.local.gaps import stream_mappings
 from universal_scheduler.local.gaps.stream_mappings import Delivery, Failure, MappingGone
 
 Answer = dict[str, Any]
@@ -103,6 +107,43 @@ def test_pauses_double_to_half_a_minute() -> None:
     told = Told(lambda _: FAILED, max_retries=9)
     told.delivery.deliver(batch(1))
     assert told.pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_retries_without_end_stop_at_the_records_age() -> None:
+    told = Told(lambda _: FAILED, max_age=21600)
+    records = batch(1)
+    records[0]["dynamodb"]["ApproximateCreationDateTime"] = time.time() - 21500
+
+    def pause(seconds: float) -> None:
+        told.pauses.append(seconds)
+        records[0]["dynamodb"]["ApproximateCreationDateTime"] -= seconds  # as if that long had passed
+
+    replace(told.delivery, pause=pause).deliver(records)
+    assert told.given_up == [([1], "MaxRecordAgeExceeded")]
+    assert len(told.calls) > 5
+    assert 100 <= sum(told.pauses) < 135
+
+
+def test_a_delivery_that_breaks_is_tried_again_after_a_pause_and_not_in_a_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What broke is ministack's own code, here the filter of the mapping; its poller starts the batch anew."""
+    events: list[object] = []
+    ministack = SimpleNamespace(
+        _apply_filter_criteria=lambda *_: 1 / 0,
+        _dynamodb_stream_positions={},
+        _esm_wake=SimpleNamespace(set=lambda: events.append("look again")),
+    )
+    monkeypatch.setattr(stream_mappings, "time", SimpleNamespace(sleep=events.append))
+    mapping = {"UUID": "m", "EventSourceArn": "arn"}
+    turns = stream_mappings._Turns(ministack)
+    turns._busy.add("m")
+    turns._turn(mapping, {}, batch(1), 1)
+    assert events == [stream_mappings._BROKEN_SECONDS, "look again"]
+    assert not turns._busy
+    assert not ministack._dynamodb_stream_positions, "the batch is not taken for delivered"
+    assert mapping["LastProcessingResult"].startswith("PROBLEM")
+    assert "could not deliver a batch" in caplog.text
 
 
 def test_a_mapping_that_is_gone_stops_the_retries() -> None:

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,10 @@ Json = dict[str, Any]
 Record = Json
 
 _RETRY_SECONDS = (0.5, 30.0)  # the first pause, doubling to the last; AWS documents none
+_BROKEN_SECONDS = 5.0  # before a batch whose delivery itself broke is delivered again
 _FOREVER = -1
+
+logger = logging.getLogger(__name__)
 
 
 class MappingGone(Exception):
@@ -186,6 +190,11 @@ class _Turns:
                     self._lambda._dynamodb_stream_positions[identity] = end
         except MappingGone:
             pass
+        except Exception:
+            # Not the function's failure but the delivery's (of filters, say, or of the queue for what is given up).
+            logger.exception("mapping %s of %s could not deliver a batch", identity, mapping["EventSourceArn"])
+            mapping["LastProcessingResult"] = "PROBLEM: internal error"
+            time.sleep(_BROKEN_SECONDS)
         finally:
             with self._lock:
                 self._busy.discard(identity)
