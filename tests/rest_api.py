@@ -22,6 +22,7 @@ BATCH = f"arn:aws:batch:{PREFIX}"
 NAMES = {
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT,
+    "AWS::Partition": "aws",
     "StartRequestMachine": f"arn:aws:states:{PREFIX}:stateMachine:start_request",
     "HighQueue": f"{BATCH}:job-queue/high",
     "DefaultQueue": f"{BATCH}:job-queue/default",

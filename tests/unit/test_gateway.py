@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.rest_api import Backends, call, rest_api
-from universal_scheduler.local.gateway import AwsRequest, BackendUnavailable, InvalidDefinition
+from universal_scheduler.local.gateway import AwsRequest, BackendUnavailable, InvalidDefinition, responses
 
 STATES = "arn:aws:apigateway:us-east-1:states:action/DescribeExecution"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"
@@ -152,6 +152,17 @@ def test_the_default_response_of_a_class_covers_its_types() -> None:
     assert answer.status == 403
     assert json.loads(answer.body) == {"type": "MISSING_AUTHENTICATION_TOKEN", "id": headers["x-amzn-RequestId"]}
     assert headers["X-Kind"] == "ours"
+
+
+def test_a_message_has_its_quotes_escaped_only_as_message_string() -> None:
+    kind = responses.ResponseType.DEFAULT_4XX
+    template = '{"safe": $context.error.messageString}|$context.error.message'
+    customised = {kind: {"responseTemplates": {"application/json": template}}}
+    text = 'the string "to sign" is\n\\'
+    answer = responses.answer(responses.Refused(kind, text), customised, {})
+    safe, _, plain = answer.body.decode().partition("|")
+    assert json.loads(safe) == {"safe": text}
+    assert plain == text
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_the_routes_are_those_that_are_documented() -> None:
 
 
 def test_only_known_resources_are_referred_to() -> None:
-    assert set(intrinsics(RAW)) - {"AWS::Region"} == NAMED_ELSEWHERE
+    assert set(intrinsics(RAW)) - {"AWS::Region", "AWS::Partition"} == NAMED_ELSEWHERE
 
 
 def test_the_routes_that_an_unknown_one_is_told_exist() -> None:
@@ -146,7 +146,9 @@ def test_a_start_takes_ids_as_long_as_a_schedules() -> None:
 @pytest.mark.parametrize("kind", BODY["x-amazon-apigateway-gateway-responses"])
 def test_gateway_responses_have_the_shape_of_errors(kind: str) -> None:
     template = BODY["x-amazon-apigateway-gateway-responses"][kind]["responseTemplates"]["application/json"]
-    assert json.loads(template)["error"].keys() == {"code", "message"}
+    answer = json.loads(template.replace("$context.error.messageString", '"text"'))
+    assert {"code", "message"} <= answer["error"].keys() <= {"code", "message", "requestId"}
+    assert '"$context.error.messageString' not in template, "it has quotes of its own"
 
 
 @given(
@@ -162,6 +164,23 @@ def test_whatever_stands_in_a_body_reaches_the_start_as_it_is(document: dict[str
     assert sent.keys() == {"name", "self", "addition", "message"}
     assert json.loads(sent["message"]) == body
     assert sent["name"] == name or (name is None and sent["name"].startswith("api-"))
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "漢"])
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_start_over_200_kib_is_not_handed_on(letter: str, content_type: str) -> None:
+    def sent(size: int) -> Any:
+        backends = Backends()
+        frame = len('{"description": ""}')
+        count, rest = divmod(size - frame, len(letter.encode()))
+        body = json.dumps({"description": letter * count + "." * rest}, ensure_ascii=False)
+        assert len(body.encode()) == size
+        call(rest_api(backends, BODY), "POST", "/api/v1/executions", body, headers={"Content-Type": content_type})
+        assert backends.sent["stateMachineArn"] == NAMES["StartRequestMachine"]
+        return json.loads(backends.sent["input"])
+
+    assert "message" in sent(200 * 1024)
+    assert sent(200 * 1024 + 2) == {"tooLarge": True}
 
 
 @given(text=TEXT.filter(bool))
@@ -291,5 +310,5 @@ def test_templates_keep_the_two_rules_of_safety() -> None:
     assert len(templates) == 11
     for text in templates:
         for condition in re.findall(r"#(?:else)?if\((.*)\)$", text, re.M):
-            assert re.search(r"[!=]=", condition), condition
+            assert re.search(r"[!=]=|[<>]", condition), condition
         assert text.count("$util.escapeJavaScript(") == text.count(""".replaceAll("\\\\'", "'")""")

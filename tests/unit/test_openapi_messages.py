@@ -66,7 +66,9 @@ class Engine:
         ):
             database.put_item(TableName="BatchSchedules", Item=row)
         text = (ROOT / "state_machine" / "start_request.asl.json").read_text()
-        text = text.replace("${SchedulesTable}", "BatchSchedules").replace("${ScheduleRunnerArn}", RUNNER)
+        filled = {"Partition": "aws", "SchedulesTable": "BatchSchedules", "ScheduleRunnerArn": RUNNER}
+        for placeholder, value in filled.items():
+            text = text.replace(f"${{{placeholder}}}", value)
         for name, definition, kind in (
             ("schedule_runner", json.dumps(SLEEP_FOR_EVER), "STANDARD"),
             ("start_request", text, "EXPRESS"),
@@ -132,6 +134,14 @@ def test_every_sample_request_gets_its_answer(api: RestApi, message: dict[str, A
         assert error(answer)["code"] == message["code"]
         for part in message["mentions"]:
             assert part in error(answer)["message"]
+
+
+def test_a_start_that_is_too_large_is_refused_before_it_runs(api: RestApi) -> None:
+    answer = call(api, "POST", "/api/v1/executions", {"name": "large", "jobList": [], "description": "x" * 210_000})
+    assert (answer.status, error(answer)["code"]) == (413, "TooLarge")
+    assert "POST /v1/schedules" in error(answer)["message"]
+    with_that = call(api, "POST", "/api/v1/executions", {"name": "large", "jobList": [], "description": "x" * 200_000})
+    assert with_that.status == 202
 
 
 def test_a_run_gets_the_messages_input_and_its_cause(api: RestApi, engine: Engine) -> None:

@@ -94,11 +94,16 @@ def answer(refused: Refused, customised: Mapping[str, Mapping[str, Any]], contex
 
 
 def _substitute(match: re.Match[str], context: Mapping[str, Any]) -> str:
-    """Gateway responses know no Velocity, only this; a value is escaped for JSON, `messageString` is quoted too."""
+    """Gateway responses know no Velocity, only this; a value is escaped for JSON, `messageString` is quoted too.
+
+    `error.message` is neither, so that a template which puts it between quotes of its own fails here, too.
+    """
     value: Any = context
     for step in match["name"].split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
     if value is None:
         return ""
+    if match["name"] == "error.message":
+        return str(value)
     quoted = json.dumps(value if isinstance(value, str) else str(value), ensure_ascii=False)
     return quoted if match["name"] == "error.messageString" else quoted[1:-1]
