@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from lambdas.payload import run_ref
+from lambdas.payload import next_payload, run_ref
 from universal_scheduler.usecases.drive import poll_jobs
 from universal_scheduler.wiring import from_env
 
@@ -16,4 +16,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes and answers the payload, with what is `next`."""
     del context
     then = poll_jobs(wiring.store, wiring.platform, run_ref(event), time.time())
-    return event | {"next": str(then)}
+    return next_payload(event, then, wiring.settings.max_turns)

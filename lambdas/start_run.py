@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lambdas.payload import payload
+from lambdas.payload import first_payload
 from universal_scheduler.domain.model import Execution
 from universal_scheduler.usecases.drive import Next
 from universal_scheduler.usecases.start import start_run
@@ -18,4 +18,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     del context
     execution = Execution(event["executionArn"], event["executionName"])
     run = start_run(wiring.store, event["input"], execution, event["startTime"], wiring.workflow.is_running)
-    return payload(run.key, run.generation, run.wait_seconds, Next.SUBMIT)
+    return first_payload(run.key, run.generation, run.wait_seconds, Next.SUBMIT)

@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.payload import run_ref
+from lambdas.payload import next_payload, run_ref
 from universal_scheduler.usecases.drive import submit_jobs
 from universal_scheduler.wiring import from_env
 
@@ -21,4 +21,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() / 1000
 
     then = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left)
-    return event | {"next": str(then)}
+    return next_payload(event, then, wiring.settings.max_turns)

@@ -44,8 +44,8 @@ def document(**more: Any) -> dict[str, Any]:
     return {"scheduleId": "nightly", "jobList": jobs, "wait_time": 20, **more}
 
 
-def played(faults: Faults, seed: int = 0, **more: Any) -> Faults:
-    world = World(document(**more), EXIT_CODES, faults, seed)
+def played(faults: Faults, seed: int = 0, max_turns: int = 1_000_000, **more: Any) -> Faults:
+    world = World(document(**more), EXIT_CODES, faults, seed, max_turns)
     world.check(world.run(), EXPECTED)
     return faults
 
@@ -70,6 +70,22 @@ def test_faults_at_random(limit: int | None) -> None:
         injected += played(faults, seed, **more).injected
     print(f"{injected.total():,} faults injected into {SEEDS} runs")
     assert injected.total() > SEEDS
+
+
+def test_a_run_goes_on_as_a_new_execution_as_often_as_it_must() -> None:
+    world = World(document(maxConcurrentJobs=1), EXIT_CODES, Faults(lambda _: ""), seed=3, max_turns=1)
+    run = world.run()
+    world.check(run, EXPECTED)
+    assert world.executions >= 10
+    assert (run.generation, run.execution.name) == (world.executions, "one"), (
+        "it keeps the name that it was started under"
+    )
+
+
+def test_faults_while_a_run_goes_on_as_new_executions() -> None:
+    for seed in range(SEEDS):
+        chance = random.Random(seed)
+        played(Faults(lambda _, c=chance: c.choice(KINDS) if c.random() < 0.1 else ""), seed, max_turns=2)  # type: ignore[misc]
 
 
 def test_the_same_seed_replays_the_same_run() -> None:

@@ -6,14 +6,17 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import pytest
 
 from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
-from universal_scheduler.domain.errors import PlatformUnavailable, SchedulerError, Throttled
+from universal_scheduler.domain.errors import PlatformUnavailable, SchedulerError, StaleExecution, Throttled
 from universal_scheduler.domain.model import Execution, JobStatus, Run, RunStatus
-from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.drive import Next, RunRef, next_or_continue, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
+T = TypeVar("T")
 LISTED_AFTER_SECONDS = 45.0
 """How long the simulated ListJobs does not show a job that was accepted: less than what the planner allows for."""
 RETRY_SECONDS = 2.0
@@ -81,7 +84,16 @@ class SlowlyListed(MemoryPlatform):
 class World:
     """Drives one run as the state machine does: every state is tried again after a fault, as its Retry says."""
 
-    def __init__(self, document: Mapping[str, Any], exit_codes: Mapping[str, int], faults: Faults, seed: int) -> None:
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        exit_codes: Mapping[str, int],
+        faults: Faults,
+        seed: int,
+        max_turns: int = 1_000_000,
+    ) -> None:
+        self._max_turns = max_turns
+        self.executions = 1
         self.now = 1_000_000.0
         self.store, self.platform = MemoryStore(), SlowlyListed()
         self.platform.clock, self.platform.accepted = lambda: self.now, {}
@@ -98,21 +110,43 @@ class World:
         while then is not Next.RECORD:
             turns += 1
             assert turns < 1000, "the run does not end"
+            then = next_or_continue(then, turns % (self._max_turns + 1), self._max_turns)
+            if then is Next.CONTINUE:
+                ref, then = self._continued(ref), Next.SUBMIT
             if then is Next.PAUSE:
                 self.now += PAUSE_SECONDS
                 then = Next.SUBMIT
             elif then is Next.WAIT:
                 self.now += run.wait_seconds
                 self._let_jobs_end()
-                then = self._tried(lambda: poll_jobs(self._faulty_store, self._faulty_platform, ref, self.now))
+                then = self._poll(ref)
             else:
-                then = self._tried(
-                    lambda: submit_jobs(self._faulty_store, self._faulty_platform, ref, lambda: self.now, lambda: 60.0)
-                )
+                then = self._submit(ref)
         self._tried(lambda: record_result(self._faulty_store, ref, self.now))
         ended = self.store.get_run(run.key)
         assert ended is not None
         return ended
+
+    def _submit(self, ref: RunRef) -> Next:
+        store, platform = self._faulty_store, self._faulty_platform
+        return self._tried(lambda: submit_jobs(store, platform, ref, lambda: self.now, lambda: 60.0))
+
+    def _poll(self, ref: RunRef) -> Next:
+        return self._tried(lambda: poll_jobs(self._faulty_store, self._faulty_platform, ref, self.now))
+
+    def _continued(self, ref: RunRef) -> RunRef:
+        """The next execution takes the run over; the one before can do nothing more."""
+        self.executions += 1
+        execution = Execution(f"arn:exec:{self.executions}", f"next-{self.executions}")
+        message = {
+            "scheduleId": ref.key.schedule_id,
+            "startDateTime": ref.key.start,
+            "continueOf": ref.generation,
+        }
+        run = self._tried(lambda: start_run(self._faulty_store, message, execution, "2026-11-21T06:33:20.000Z"))
+        with pytest.raises(StaleExecution):
+            poll_jobs(self.store, self.platform, ref, self.now)
+        return RunRef(run.key, run.generation)
 
     def check(self, run: Run, expected: Mapping[str, str]) -> None:
         """No job twice for one attempt, none before its rule holds, none lost, and the run ends right."""
@@ -126,7 +160,7 @@ class World:
         assert run.status is (RunStatus.SUCCEEDED if fine else RunStatus.FAILED)
         assert len(self.store.history) == 1
 
-    def _tried(self, step: Callable[[], Any]) -> Any:
+    def _tried(self, step: Callable[[], T]) -> T:
         for _ in range(200):
             try:
                 return step()

@@ -38,7 +38,7 @@ class StepFunctionsWorkflow:
 
     def is_running(self, execution: Execution) -> bool:
         """Whether an execution still goes on; one that Step Functions does not know does not."""
-        seen = self.describe(execution.name)
+        seen = self.describe(execution.arn.rpartition(":")[2])
         return seen is not None and seen["status"] in ("RUNNING", "PENDING_REDRIVE")
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:

@@ -43,7 +43,14 @@ class Next(StrEnum):
     PAUSE = "PAUSE"
     """Batch takes no more submissions for the moment: go on with them in a few seconds."""
     WAIT = "WAIT"
+    CONTINUE = "CONTINUE"
+    """The execution's history fills: go on as a new execution."""
     RECORD = "RECORD"
+
+
+def next_or_continue(then: Next, turn: int, max_turns: int) -> Next:
+    """What is next, unless so many turns have been made that the run has to go on as a new execution."""
+    return Next.CONTINUE if turn >= max_turns and then is not Next.RECORD else then
 
 
 @dataclass(frozen=True, slots=True)

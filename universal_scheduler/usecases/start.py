@@ -13,6 +13,7 @@ from universal_scheduler.domain.errors import (
     RunNotFound,
     RunStillActive,
     ScheduleNotFound,
+    StaleExecution,
 )
 from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import iso, next_start, start_date_time
@@ -30,6 +31,8 @@ class Message:
     restart_of: str = ""
     """`startDateTime` of the run to restart; empty for a new run."""
     restart: bool = False
+    continue_of: int = 0
+    """The generation that this execution goes on for, where a run goes on as a new execution."""
     document: Mapping[str, Any] | None = None
     cause: Mapping[str, Any] | None = None
 
@@ -43,8 +46,9 @@ def read_message(event: Mapping[str, Any]) -> Message:
     start = inner.get("startDateTime")
     known = Message(
         schedule_id=str(inner.get("scheduleId", "")).strip(),
-        restart_of="" if blank(start) or not restart else str(start).strip(),
+        restart_of="" if blank(start) or not (restart or "continueOf" in inner) else str(start).strip(),
         restart=restart,
+        continue_of=int(inner.get("continueOf", 0)),
         cause=cause if isinstance(cause, Mapping) else None,
     )
     inline = "jobList" in inner or body.keys() >= SINGLE_JOB_KEYS
@@ -65,8 +69,11 @@ def start_run(
 
     Raises:
         ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule
+        StaleExecution: another execution goes on with the run already.
     """
     message = read_message(event)
+    if message.continue_of:
+        return _continue(store, message, execution)
     if message.restart and message.restart_of:
         restarted = _restart(store, message, execution, is_running)
         if restarted is not None:
@@ -98,6 +105,20 @@ def _document(store: Store, message: Message) -> Mapping[str, Any]:
     if row is None:
         raise ScheduleNotFound(message.schedule_id)
     return row
+
+
+def _continue(store: Store, message: Message, execution: Execution) -> Run:
+    """Take the run over from the execution before, jobs and all. It keeps the name that it was started under."""
+    key = RunKey(message.schedule_id, message.restart_of)
+    run = store.get_run(key)
+    if run is None:
+        raise RunNotFound(key.schedule_id, key.start)
+    if run.execution.arn == execution.arn:
+        return run  # this very take-over, tried again
+    taken = replace(run, execution=replace(run.execution, arn=execution.arn), generation=message.continue_of + 1)
+    if run.status.ended or not store.restart_run(taken, of_generation=message.continue_of):
+        raise StaleExecution(key.run_id, message.continue_of + 1)
+    return taken
 
 
 def _restart(
