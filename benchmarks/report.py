@@ -1,0 +1,184 @@
+"""Shows what was measured: a table for each workload, and all of it as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measures import Summary, percentile
+from benchmarks.start_latency import StartLatency
+from benchmarks.workloads import Workload
+
+OURS, REFERENCE, TRY, FLOOR = "ours", "reference", "try", "floor"
+SIDES = {OURS: "ours", REFERENCE: "reference", TRY: "usched try", FLOOR: "plain Python"}
+NOTHING = "–"
+COMPUTED = "* computed from the measured turns of the wait loop, not waited for\n"
+MAIN_CALLS = ("SubmitJob", "DescribeJobs", "ListJobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A workload's summaries, by side."""
+
+    workload: Workload
+    sides: Mapping[str, Summary]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    title: str
+    value: Callable[[Summary], float | None]
+    form: str = ",.0f"
+
+
+def _median(name: str) -> Callable[[Summary], float | None]:
+    return lambda side: side.median(name)
+
+
+def _lag(percent: float) -> Callable[[Summary], float | None]:
+    return lambda side: percentile(side.lags, percent)
+
+
+def _calls(operation: str) -> Callable[[Summary], float | None]:
+    return lambda side: None if side.median("lambdas") is None else side.calls(operation)
+
+
+def rows() -> list[_Row]:
+    return [
+        _Row("wall, s (wait_time 1)", _median("wall"), ",.3f"),
+        _Row("wall, s (wait_time 60) *", _median("wall_at_60"), ",.1f"),
+        _Row("lag, ms: median", _lag(50), ",.1f"),
+        _Row("lag, ms: p95", _lag(95), ",.1f"),
+        _Row("lag, ms: largest", _lag(100), ",.1f"),
+        _Row("state transitions", _median("transitions")),
+        _Row("history events", _median("history")),
+        _Row("Lambda invocations", _median("lambdas")),
+        *(_Row(f"Batch: {operation}", _calls(operation)) for operation in MAIN_CALLS),
+        _Row("DynamoDB requests", _median("dynamodb")),
+        _Row("largest payload, bytes", _median("payload")),
+    ]
+
+
+def table(result: Result) -> Table:
+    sides = result.sides
+    ours, reference = sides.get(OURS), sides.get(REFERENCE)
+    shown = Table(title=f"{result.workload.name}: {result.workload.title}", title_justify="left", box=SIMPLE)
+    shown.add_column("median of the runs", no_wrap=True)
+    for name in sides:
+        shown.add_column(SIDES[name], justify="right")
+    shown.add_column("ours / ref.", justify="right")
+    shown.add_row("runs", *(str(len(side.runs)) for side in sides.values()), "")
+    for row in rows():
+        values = {name: row.value(side) for name, side in sides.items()}
+        if any(value is not None for value in values.values()):
+            shown.add_row(
+                row.title, *(_formed(value, row.form) for value in values.values()), _ratio(row, ours, reference)
+            )
+    shown.add_row("outcome", *(_outcome(side) for side in sides.values()), "")
+    return shown
+
+
+def footnotes(result: Result) -> list[str]:
+    """What came instead of success, and what AWS would not have let pass."""
+    notes = []
+    for name, side in result.sides.items():
+        if not side.succeeded:
+            notes.append(f"{SIDES[name]}: {side.outcome.rstrip('.')}. Its figures are those up to the break.")
+        if side.breaks_on_aws:
+            notes.append(
+                f"{SIDES[name]}: on AWS the run ends by {side.breaks_on_aws}; the embedded engine has no such limit,"
+                " so the figures are those of a run that AWS would have let pass."
+            )
+    return notes
+
+
+def latency_table(latency: StartLatency) -> Table:
+    shown = Table(
+        title=f"Start latency: {len(latency.recorded)} rows inserted with put_item", title_justify="left", box=SIMPLE
+    )
+    shown.add_column("from put_item's return, s, to", no_wrap=True)
+    for title in ("median", "p95"):
+        shown.add_column(title, justify="right")
+    for title, values in (
+        ("the run's history row", latency.recorded),
+        ("its first job's submission", latency.submitted),
+    ):
+        shown.add_row(title, *(_formed(percentile(values, percent), ".3f") for percent in (50, 95)))
+    return shown
+
+
+def show(console: Console, results: Sequence[Result], latency: StartLatency | None) -> None:
+    for result in results:
+        console.print(table(result))
+        for note in footnotes(result):
+            console.print(f"  {note}", markup=False)
+        console.print()
+    console.print(COMPUTED)
+    if latency:
+        console.print(latency_table(latency))
+
+
+def to_json(results: Sequence[Result], latency: StartLatency | None) -> dict[str, Any]:
+    return {
+        "machine": machine(),
+        "workloads": {
+            result.workload.name: {
+                "title": result.workload.title,
+                "jobs": len(result.workload.upstream),
+                **{name: side.to_json() for name, side in result.sides.items()},
+            }
+            for result in results
+        },
+        "startLatency": None
+        if latency is None
+        else {
+            name: {"median": percentile(values, 50), "p95": percentile(values, 95), "all": values}
+            for name, values in (("recorded", latency.recorded), ("submitted", latency.submitted))
+        },
+    }
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cpus": os.cpu_count(),
+        "memoryMiB": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "processor": _processor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _ratio(row: _Row, ours: Summary | None, reference: Summary | None) -> str:
+    if ours is None or reference is None or not (ours.succeeded and reference.succeeded):
+        return NOTHING
+    mine, theirs = row.value(ours), row.value(reference)
+    if mine is None or not theirs:
+        return NOTHING
+    ratio = mine / theirs
+    return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+def _outcome(side: Summary) -> str:
+    if not side.succeeded:
+        return side.outcome.partition(",")[0]
+    return "breaks on AWS" if side.breaks_on_aws else "SUCCEEDED"
+
+
+def _formed(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)
