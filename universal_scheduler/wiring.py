@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
 QUICK = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=20)
-ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
+SUBMIT_CONNECT_SECONDS, SUBMIT_READ_SECONDS = 2, 8
+ONCE = Config(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    connect_timeout=SUBMIT_CONNECT_SECONDS,
+    read_timeout=SUBMIT_READ_SECONDS,
+)
 """SubmitJob has no client token: a repeated call would be a second job, so the SDK must not repeat it unasked."""
 
 

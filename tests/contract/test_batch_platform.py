@@ -11,10 +11,13 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from universal_scheduler import wiring
 from universal_scheduler.adapters.batch import BatchPlatform, observation
-from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused
+from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.model import Job, JobStatus
+from universal_scheduler.domain.planner import INTENT_SETTLE_SECONDS
 from universal_scheduler.settings import Settings
+from universal_scheduler.usecases.drive import CLAIM_LIMIT_SECONDS
 from universal_scheduler.wiring import Wiring
 
 QUEUE = "arn:aws:batch:us-east-1:123456789012:job-queue/prod-default"
@@ -103,9 +106,9 @@ def test_the_sdk_never_submits_again_by_itself() -> None:
     with HTTPServer(("127.0.0.1", 0), Fails) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
-        wiring = Wiring(Settings(), session, f"http://127.0.0.1:{server.server_port}")
+        stage = Wiring(Settings(), session, f"http://127.0.0.1:{server.server_port}")
         with pytest.raises(PlatformUnavailable):
-            wiring.platform.submit(JOB, "n", [], {}, {})
+            stage.platform.submit(JOB, "n", [], {}, {})
         server.shutdown()
     assert calls == ["/v1/submitjob"]
 
@@ -117,6 +120,45 @@ def test_a_job_is_found_by_its_exact_name(stub: Stubber, platform: BatchPlatform
     stub.add_response("list_jobs", {"jobSummaryList": []}, request)
     assert platform.find("default", "n") == "2"
     assert platform.find("default", "n") is None
+
+
+def test_a_job_on_a_later_page_is_found_too(stub: Stubber, platform: BatchPlatform) -> None:
+    request = {"jobQueue": QUEUE, "filters": [{"name": "JOB_NAME", "values": ["n"]}]}
+    stub.add_response("list_jobs", {"jobSummaryList": [], "nextToken": "more"}, request)
+    summaries = [{"jobId": "2", "jobName": "n"}]
+    stub.add_response("list_jobs", {"jobSummaryList": summaries}, request | {"nextToken": "more"})
+    assert platform.find("default", "n") == "2"
+
+
+def test_a_queue_that_is_gone_holds_no_job(stub: Stubber, platform: BatchPlatform) -> None:
+    stub.add_client_error("list_jobs", "ClientException", "JobQueue q not found.", 400)
+    assert platform.find("default", "n") is None
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "TooManyRequestsException"])
+def test_a_look_up_that_was_refused_is_not_taken_for_absence(stub: Stubber, platform: BatchPlatform, code: str) -> None:
+    stub.add_client_error("list_jobs", code, "no", 400)
+    with pytest.raises(PlatformUnavailable):
+        platform.find("default", "n")
+
+
+def test_a_throttle_is_told_from_an_outage(stub: Stubber, platform: BatchPlatform) -> None:
+    stub.add_client_error("submit_job", "TooManyRequestsException", "slow down", 429)
+    with pytest.raises(Throttled):
+        platform.submit(JOB, "n", [], {}, {})
+
+
+def test_what_the_sdk_refuses_to_send_is_refused_for_good() -> None:
+    client = boto3.client("batch", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    platform = BatchPlatform(client, submitter=client, queues={}, definitions={})
+    job = Job("load", "default", "shell", retry_strategy={"attempts": "many"})
+    with pytest.raises(SubmissionRefused, match="attempts"):
+        platform.submit(job, "n", [], {}, {})
+
+
+def test_a_submission_settles_only_after_the_call_has_timed_out() -> None:
+    call = wiring.SUBMIT_CONNECT_SECONDS + wiring.SUBMIT_READ_SECONDS
+    assert CLAIM_LIMIT_SECONDS + 2 * call <= INTENT_SETTLE_SECONDS
 
 
 def test_a_throttled_look_is_not_an_answer(stub: Stubber, platform: BatchPlatform) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.model import Job, JobStatus, Observation
@@ -13,7 +13,7 @@ from universal_scheduler.domain.model import Job, JobStatus, Observation
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
 
-REFUSALS = frozenset({"ClientException", "ValidationException", "AccessDeniedException", "ParamValidation"})
+REFUSALS = frozenset({"ClientException", "ValidationException", "AccessDeniedException"})
 """SubmitJob answers these for a request that it will never take; all else may pass.
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html#API_SubmitJob_Errors"""
 THROTTLES = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"})
@@ -63,19 +63,27 @@ class BatchPlatform:
             return self._submitter.submit_job(**request)["jobId"]
         except ClientError as error:
             raise _translated(error, job) from error
+        except ParamValidationError as error:
+            raise SubmissionRefused(f"The job is no valid request to Batch: {error}") from error
         except BotoCoreError as error:
             raise PlatformUnavailable(f"SubmitJob for {job.name}: {error}") from error
 
     def find(self, queue: str, name: str) -> str | None:
+        request: dict[str, Any] = {"filters": [{"name": "JOB_NAME", "values": [name]}]}
         try:
-            answer = self._client.list_jobs(
-                jobQueue=self._queues.get(queue, queue), filters=[{"name": "JOB_NAME", "values": [name]}]
-            )
+            for page in self._client.get_paginator("list_jobs").paginate(
+                jobQueue=self._queues.get(queue, queue), **request
+            ):
+                for job in page["jobSummaryList"]:
+                    if job["jobName"] == name:
+                        return job["jobId"]
         except ClientError as error:
-            if _code(error) in REFUSALS:
-                return None  # no such queue: it holds no job either
+            if _no_such_queue(error):
+                return None  # and no job in it
             raise PlatformUnavailable(f"ListJobs: {error}") from error
-        return next((job["jobId"] for job in answer["jobSummaryList"] if job["jobName"] == name), None)
+        except BotoCoreError as error:
+            raise PlatformUnavailable(f"ListJobs: {error}") from error
+        return None
 
     def describe(self, job_ids: Sequence[str]) -> list[Observation]:
         try:
@@ -119,9 +127,17 @@ def _translated(error: ClientError, job: Job) -> SubmissionRefused | PlatformUna
     message = error.response.get("Error", {}).get("Message", str(error))
     if _code(error) in REFUSALS:
         where = f"jobQueue '{job.queue}', jobDefinition '{job.definition}'"
+        if _code(error) == "AccessDeniedException":
+            where += "; the stack's parameter OtherBatchArns allows queues and definitions of others"
         return SubmissionRefused(f"Batch refused the job: {message} ({where})")
     kind = Throttled if _code(error) in THROTTLES else PlatformUnavailable
     return kind(f"SubmitJob for {job.name}: {_code(error)}: {message}")
+
+
+def _no_such_queue(error: ClientError) -> bool:
+    """Batch has one code for all that a client did wrong: only its words tell what. A refused look-up is no answer."""
+    message = error.response.get("Error", {}).get("Message", "").lower()
+    return _code(error) == "ClientException" and ("not found" in message or "does not exist" in message)
 
 
 def _code(error: ClientError) -> str:
