@@ -23,7 +23,7 @@ def on_record(record: Any) -> None:
         return  # a run that was just made, or a row that was removed
     was, now = run_from_values(from_item(before)), run_from_values(from_item(after))
     if now.status.ended and not was.status.ended:
-        run_ended(wiring.store, wiring.workflow, now.key, now.status)
+        run_ended(wiring.store, wiring.workflow, now)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:

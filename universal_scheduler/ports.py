@@ -30,7 +30,7 @@ class Store(Protocol):
     def list_schedules(self) -> list[dict[str, Any]]: ...
 
     def schedules_after(self, schedule_id: str) -> list[str]:
-        """The scheduleIds whose trigger names this schedule."""
+        """The scheduleIds whose trigger names this schedule, of rows that are valid."""
         ...
 
     def create_run(self, run: Run) -> bool:

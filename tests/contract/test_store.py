@@ -13,7 +13,7 @@ from moto import mock_aws
 from tests.tables import create_tables
 from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.memory import MemoryStore
-from universal_scheduler.domain.errors import ItemTooLarge
+from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
 from universal_scheduler.domain.model import (
     Dependency,
     Execution,
@@ -79,8 +79,10 @@ def test_followers_are_found_by_the_schedule_they_name(store: Store) -> None:
     store.put_schedule(row("report", trigger={"after": ["load", "other"]}))
     store.put_schedule(row("by-hand", trigger={"manual": True}))
     store.put_schedule(row("broken", trigger="load"))
-    assert store.schedules_after("load") in (["report"], ["broken", "report"])
-    assert store.schedules_after("loa") in ([], ["broken"])
+    store.put_schedule(row("invalid", trigger={"after": ["load"]}, scheduleErrors=[{"path": "$"}]))
+    store.put_schedule(row("odd", trigger={"after": "loading"}))
+    assert store.schedules_after("load") == ["report"]
+    assert store.schedules_after("loa") == []
 
 
 def test_a_run_belongs_to_the_execution_that_made_it(store: Store) -> None:
@@ -129,6 +131,15 @@ def test_the_newest_runs_come_first(store: Store) -> None:
         store.create_run(replace(RUN, key=key, execution=Execution(f"arn:{number}", f"{number}")))
     assert [run.key.start for run in store.list_runs("nightly", 2)] == ["2026-11-23", "2026-11-22"]
     assert [run.key.start for run in store.list_runs(None, 2)] == ["2026-11-24", "2026-11-23"]
+
+
+def test_runs_with_long_job_lists_are_all_listed(store: Store) -> None:
+    fat = [{"jobName": f"j{i}", "jobStatus": "x" * 1000} for i in range(200)]
+    for number in range(10):
+        run = replace(RUN, key=RunKey("nightly", f"2026-11-2{number}"), execution=Execution(f"arn:{number}", "n"))
+        store.create_run(run)
+        store.finish_run(run, RunStatus.SUCCEEDED, "", "t", fat)
+    assert len(store.list_runs("nightly", 20)) == len(store.list_runs(None, 20)) == 10
 
 
 def test_jobs_come_back_in_the_schedules_order(store: Store) -> None:
@@ -190,3 +201,25 @@ def test_an_earlier_attempt_can_change_nothing(store: Store) -> None:
     assert not store.claim_job("run", JOB, 1.0)
     assert not store.end_job("run", JOB, JobStatus.FAILED, "old", 1.0)
     assert store.end_job("run", replace(JOB, attempt=2), JobStatus.UPSTREAM_FAILED, "new", 1.0)
+
+
+def test_rows_that_dynamodb_leaves_over_are_written_in_their_turn() -> None:
+    class Throttling:
+        written = 0
+
+        def batch_write_item(self, RequestItems: Any) -> Any:  # noqa: N803 - boto3's name
+            [(table, requests)] = RequestItems.items()
+            taken = requests[:10]
+            self.written += len(taken)
+            return {"UnprocessedItems": {table: requests[10:]} if requests[10:] else {}}
+
+    client: Any = Throttling()
+    pauses: list[float] = []
+    store = DynamoStore(client, schedules="s", history="h", jobs="j", sleep=pauses.append)
+    store.put_jobs("run", [replace(JOB, job=replace(JOB.job, name=f"j{i}")) for i in range(60)])
+    assert client.written == 60
+    assert pauses
+
+    client.batch_write_item = lambda RequestItems: {"UnprocessedItems": RequestItems}  # noqa: N803
+    with pytest.raises(StoreUnavailable):
+        store.put_jobs("run", [JOB])

@@ -53,6 +53,7 @@ def test_the_end_of_a_run_starts_the_next_schedule_once(stage: Stage) -> None:
         "kind": "upstream",
         "scheduleId": first["scheduleId"],
         "startDateTime": upstream["startDateTime"],
+        "chain": [first["scheduleId"]],
     }
 
 

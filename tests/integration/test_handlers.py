@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import sys
@@ -102,6 +103,18 @@ def test_schedule_stream_writes_errors_beside_a_bad_row(load: Callable[[str], Mo
     assert kept is not None
     assert "jobDependencies" in kept["scheduleErrors"]["L"][0]["M"]["found"]["S"]
     assert row("cycle") is None, "a row that was removed meanwhile does not come back"
+
+
+def test_a_binary_value_is_an_error_of_its_row_and_not_of_the_function(load: Callable[[str], ModuleType]) -> None:
+    put({"scheduleId": "misspelt", "jobList": []})
+    event = copy.deepcopy(STREAMS["inserted_bad_then_good"])
+    image = event["Records"][1]["dynamodb"]["NewImage"]
+    image["description"] = {"B": "aGVsbG8="}  # in a Lambda event binary is base64 text
+    image["jobList"]["L"][0]["M"]["jobQueue"] = {"BS": ["aGVsbG8="]}
+    assert load("schedule_stream").handler(event, Context()) == {"batchItemFailures": []}
+    kept = row("misspelt")
+    assert kept is not None
+    assert "$.jobList[0].jobQueue" in [error["M"]["path"]["S"] for error in kept["scheduleErrors"]["L"]]
 
 
 def test_a_record_that_fails_is_named_and_stops_no_other(

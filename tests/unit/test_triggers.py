@@ -8,7 +8,7 @@ import pytest
 
 from universal_scheduler.adapters.memory import MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.errors import InvalidSchedule, ItemTooLarge
-from universal_scheduler.domain.model import RunKey, RunStatus
+from universal_scheduler.domain.model import Execution, Run, RunKey, RunStatus
 from universal_scheduler.usecases.triggers import run_ended, schedule_written, store_schedule
 
 KEY = RunKey("load", "2026-11-21T06:00:00.000001")
@@ -22,6 +22,10 @@ def row(schedule_id: str = "load", **more: Any) -> dict[str, Any]:
 def written(store: MemoryStore, workflow: MemoryWorkflow, new: dict[str, Any], old: Any = None) -> None:
     store.put_schedule(new)
     schedule_written(store, workflow, "event-1", old, new)
+
+
+def ended(status: RunStatus = RunStatus.SUCCEEDED, cause: dict[str, Any] | None = None) -> Run:
+    return Run(KEY, status, Execution("arn", "name"), cause=cause or {})
 
 
 def test_an_inserted_row_starts_once_however_often_it_is_delivered() -> None:
@@ -75,16 +79,29 @@ def test_a_run_that_succeeded_starts_every_schedule_after_it_once() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load", "other"]}))
     store.put_schedule(row("unrelated", trigger={"after": ["other"]}))
-    assert run_ended(store, workflow, KEY, RunStatus.SUCCEEDED) == ["report"]
-    assert run_ended(store, workflow, KEY, RunStatus.SUCCEEDED) == []
+    assert run_ended(store, workflow, ended()) == ["report"]
+    assert run_ended(store, workflow, ended()) == []
     [message] = workflow.started.values()
-    assert message["cause"] == {"kind": "upstream", "scheduleId": "load", "startDateTime": KEY.start}
+    assert message["cause"] == {
+        "kind": "upstream",
+        "scheduleId": "load",
+        "startDateTime": KEY.start,
+        "chain": ["load"],
+    }
 
 
 def test_a_run_that_failed_starts_nothing() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load"]}))
-    assert run_ended(store, workflow, KEY, RunStatus.FAILED) == []
+    assert run_ended(store, workflow, ended(RunStatus.FAILED)) == []
+
+
+def test_schedules_after_each_other_do_not_start_each_other_for_ever() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    store.put_schedule(row("report", trigger={"after": ["load"]}))
+    cause = {"kind": "upstream", "scheduleId": "report", "chain": ["load", "report"]}
+    assert run_ended(store, workflow, ended(cause=cause)) == [], "load → report → load has come round"
+    assert run_ended(store, workflow, ended(cause={"kind": "row"})) == ["report"]
 
 
 def test_storing_checks_first() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from universal_scheduler.adapters.items import (
     ITEM_LIMIT_BYTES,
+    RUN_KEYS,
     from_item,
     item_size,
     job_from_values,
@@ -18,23 +22,34 @@ from universal_scheduler.adapters.items import (
     to_attribute,
     to_item,
 )
-from universal_scheduler.domain.errors import ItemTooLarge, PlatformUnavailable
+from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
 from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
+WRITE_ATTEMPTS = 30
 WRITE_CHUNK = 25
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
 JOB_LIST_LIMIT_BYTES = 350 * 1024
+SHOWN_OF_A_RUN = ("scheduleId", "startDateTime", "scheduleName", "category", "wait_time", *sorted(RUN_KEYS))
+"""All but `jobList`, which may have 350 KB."""
 EXECUTION_INDEX = "executionName-index"
 
 
 class DynamoStore:
     """`ports.Store` over a boto3 DynamoDB client."""
 
-    def __init__(self, client: DynamoDBClient, *, schedules: str, history: str, jobs: str) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        *,
+        schedules: str,
+        history: str,
+        jobs: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client, self._sleep = client, sleep
         self._schedules, self._history, self._jobs = schedules, history, jobs
 
     # Schedules
@@ -63,10 +78,12 @@ class DynamoStore:
     def schedules_after(self, schedule_id: str) -> list[str]:
         rows = self._scan(
             TableName=self._schedules,
-            FilterExpression="contains(#trigger.#after, :id)",
+            # `contains` also finds a part of a string: a row with such a trigger is not valid, and starts nothing.
+            FilterExpression="attribute_type(#trigger.#after, :list) AND contains(#trigger.#after, :id)"
+            " AND attribute_not_exists(scheduleErrors)",
             ProjectionExpression="scheduleId",
             ExpressionAttributeNames={"#trigger": "trigger", "#after": "after"},
-            ExpressionAttributeValues={":id": {"S": schedule_id}},
+            ExpressionAttributeValues={":id": {"S": schedule_id}, ":list": {"S": "L"}},
         )
         return sorted(row["scheduleId"] for row in rows)
 
@@ -137,17 +154,21 @@ class DynamoStore:
         return self.get_run(keys[0]) if keys else None
 
     def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
+        shown = {
+            "TableName": self._history,
+            "ProjectionExpression": ", ".join(f"#{name}" for name in SHOWN_OF_A_RUN),
+            "ExpressionAttributeNames": {f"#{name}": name for name in SHOWN_OF_A_RUN},
+        }
         if schedule_id is None:
-            rows = list(self._scan(TableName=self._history))
+            rows = list(self._scan(**shown))
         else:
-            answer = self._client.query(
-                TableName=self._history,
-                KeyConditionExpression="scheduleId = :id",
+            newest_first = self._query(
+                **shown,
+                KeyConditionExpression="#scheduleId = :id",
                 ExpressionAttributeValues={":id": {"S": schedule_id}},
                 ScanIndexForward=False,
-                Limit=limit,
             )
-            rows = [from_item(item) for item in answer["Items"]]
+            rows = list(islice(newest_first, limit))
         runs = [run_from_values(row) for row in rows]
         return sorted(runs, key=lambda run: run.key.start, reverse=True)[:limit]
 
@@ -161,13 +182,19 @@ class DynamoStore:
     def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
         requests = [{"PutRequest": {"Item": to_item(job_to_values(run_id, job))}} for job in jobs]
         for start in range(0, len(requests), WRITE_CHUNK):
-            pending: Any = {self._jobs: requests[start : start + WRITE_CHUNK]}
-            for _ in range(8):
-                pending = self._client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
-                if not pending:
-                    break
-            else:
-                raise PlatformUnavailable("DynamoDB left job rows unwritten, eight times: it is throttling")
+            self._write({self._jobs: requests[start : start + WRITE_CHUNK]})
+
+    def _write(self, pending: Any) -> None:
+        """All rows of a run are in one partition, which takes 1,000 writes a second: what is left over waits its turn.
+
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+        """
+        for attempt in range(WRITE_ATTEMPTS):
+            pending = self._client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
+            if not pending:
+                return
+            self._sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))
+        raise StoreUnavailable(f"DynamoDB left job rows unwritten, {WRITE_ATTEMPTS} times: it is throttling")
 
     def list_jobs(self, run_id: str) -> list[JobRun]:
         rows = self._query(

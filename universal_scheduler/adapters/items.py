@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +27,7 @@ ITEM_LIMIT_BYTES = 400 * 1024
 
 Item = dict[str, Any]
 _serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
+_deserialize: Callable[[Any], Any] = TypeDeserializer().deserialize
 
 
 def to_item(values: Mapping[str, Any]) -> Item:
@@ -40,8 +41,12 @@ def to_attribute(value: Any) -> dict[str, Any]:
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A DynamoDB item (of a table or of a stream record) as plain values: whole numbers as int, others as float."""
-    return {key: _plain(_deserialize(value)) for key, value in item.items()}
+    """A DynamoDB item (of a table or of a stream record) as plain values: whole numbers as int, others as float.
+
+    No schedule has binary values: they become base64 text, as a Lambda function gets them from a stream, so that they
+    are refused by name like any other wrong value.
+    """
+    return {key: _plain(_deserialize(_without_binary(value))) for key, value in item.items()}
 
 
 def item_size(item: Mapping[str, Any]) -> int:
@@ -160,6 +165,25 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
         started_at=float(row.get("startedAt", 0)),
         stopped_at=float(row.get("stoppedAt", 0)),
     )
+
+
+def _without_binary(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "B":
+            return {"S": _base64(value)}
+        case "BS":
+            return {"L": [{"S": _base64(entry)} for entry in value]}
+        case "M":
+            return {"M": {key: _without_binary(entry) for key, entry in value.items()}}
+        case "L":
+            return {"L": [_without_binary(entry) for entry in value]}
+        case _:
+            return attribute
+
+
+def _base64(value: bytes | str) -> str:
+    return value if isinstance(value, str) else base64.b64encode(value).decode()
 
 
 def _exact(value: Any) -> Any:

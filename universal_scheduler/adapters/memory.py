@@ -44,7 +44,7 @@ class MemoryStore:
 
     def schedules_after(self, schedule_id: str) -> list[str]:
         rows = self.list_schedules()
-        return [row["scheduleId"] for row in rows if schedule_id in _after(row)]
+        return [row["scheduleId"] for row in rows if schedule_id in _after(row) and "scheduleErrors" not in row]
 
     def create_run(self, run: Run) -> bool:
         known = self.history.get(run.key)

@@ -71,6 +71,10 @@ class ItemTooLarge(SchedulerError):
     """A document does not fit into a DynamoDB item."""
 
 
+class StoreUnavailable(SchedulerError):
+    """The tables throttled the writes for too long: try again later."""
+
+
 class SubmissionRefused(SchedulerError):
     """The job platform will never accept this job as it is (unknown queue or definition, bad parameter)."""
 

@@ -7,9 +7,12 @@ from typing import Any
 
 from universal_scheduler.domain.document import as_row, find_errors, parse
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.model import Execution, RunKey, RunStatus
+from universal_scheduler.domain.model import Execution, Run, RunStatus
 from universal_scheduler.domain.names import execution_name
 from universal_scheduler.ports import Store, Workflow
+
+CHAIN_LIMIT = 100
+"""How many schedules back a run knows what it goes back to."""
 
 
 def schedule_written(
@@ -39,17 +42,27 @@ def schedule_written(
     return execution
 
 
-def run_ended(store: Store, workflow: Workflow, key: RunKey, status: RunStatus) -> list[str]:
+def run_ended(store: Store, workflow: Workflow, run: Run) -> list[str]:
     """A run has ended: where it SUCCEEDED, start every schedule that waits for its schedule, once for each run.
+
+    A schedule that the run itself goes back to is not started: A after B after A would never end.
 
     Returns: the scheduleIds that were started by this call.
     """
-    if status is not RunStatus.SUCCEEDED:
+    if run.status is not RunStatus.SUCCEEDED:
         return []
-    cause = {"kind": "upstream", "scheduleId": key.schedule_id, "startDateTime": key.start}
+    chain = [*run.cause.get("chain", ()), run.key.schedule_id]
+    cause = {
+        "kind": "upstream",
+        "scheduleId": run.key.schedule_id,
+        "startDateTime": run.key.start,
+        "chain": chain[-CHAIN_LIMIT:],
+    }
     started = []
-    for schedule_id in store.schedules_after(key.schedule_id):
-        name = execution_name("after", schedule_id, key.run_id)
+    for schedule_id in store.schedules_after(run.key.schedule_id):
+        if schedule_id in chain:
+            continue
+        name = execution_name("after", schedule_id, run.key.run_id)
         _, new = workflow.start(name, {"scheduleId": schedule_id, "cause": cause})
         if new:
             started.append(schedule_id)
