@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -12,6 +13,7 @@ from universal_scheduler.usecases.drive import submit_jobs
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
+pool = ThreadPoolExecutor(8)  # a submission mostly waits for answers; Batch takes 50 a second
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -20,5 +22,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     def time_left() -> float:
         return context.get_remaining_time_in_millis() / 1000
 
-    then = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left)
+    then = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left, pool.map)
     return next_payload(event, then, wiring.settings.max_turns)

@@ -322,9 +322,22 @@ def test_submission_stops_in_time_and_goes_on_in_the_next_turn(world: World) -> 
     run = world.start(document())
     left = iter([60.0, 60.0, 5.0])
     then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: next(left))
-    assert (then, len(world.platform.jobs)) == (Next.SUBMIT, 2)
+    assert (then, len(world.platform.jobs)) == (Next.SUBMIT, 3), "job1, and then job2 and job3"
     assert world.submit(run) is Next.WAIT
     assert len(world.platform.jobs) == 5
+
+
+def test_many_jobs_are_submitted_at_once_and_none_before_those_it_depends_on(world: World) -> None:
+    waves: list[int] = []
+
+    def each(do: Any, work: Any) -> Any:
+        waves.append(len(work))
+        return list(map(do, reversed(work)))
+
+    run = world.start(document({"first": (), **{f"j{i}": ("first",) for i in range(60)}, "last": ("j0", "j59")}))
+    submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0, each)
+    assert waves == [1, 40, 20, 1]
+    assert set(world.statuses(run).values()) == {"SUBMITTED"}
 
 
 def test_jobs_are_asked_about_a_hundred_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

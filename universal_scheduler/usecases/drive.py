@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from universal_scheduler.domain.errors import (
     PlatformUnavailable,
@@ -32,8 +32,19 @@ from universal_scheduler.ports import JobPlatform, Store
 DESCRIBE_CHUNK = 100
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
 NAMED_FAILURES = 20
+WAVE = 40
+"""How many jobs are submitted between two looks at the clock."""
 CLAIM_LIMIT_SECONDS = INTENT_SETTLE_SECONDS / 3
 """An intent that took longer to write is left to be recovered: the call after it could outlast the settling time."""
+
+
+Work = Submit | Recover | End
+
+
+class Each(Protocol):
+    """`map`, or the like of it that works on several at once."""
+
+    def __call__(self, do: Callable[[Work], JobRun], work: Sequence[Work], /) -> Iterable[JobRun]: ...
 
 
 class Next(StrEnum):
@@ -62,42 +73,74 @@ class RunRef:
 
 
 def submit_jobs(
-    store: Store, platform: JobPlatform, ref: RunRef, clock: Callable[[], float], time_left: Callable[[], float]
+    store: Store,
+    platform: JobPlatform,
+    ref: RunRef,
+    clock: Callable[[], float],
+    time_left: Callable[[], float],
+    each: Each = map,
 ) -> Next:
     """Do what the plan says until it is done, time runs out (`time_left` in seconds), or the platform takes no more.
 
     A submission whose outcome is not known ends the turn too: it keeps its intent, and is looked up in a later one.
+    `each` does something for each of many jobs that do not wait for one another, in any order or at once.
 
     Raises:
         StaleExecution: a newer execution drives the run.
     """
     limit = _current(store, ref).max_concurrent_jobs
-    run_id = ref.key.run_id
-    jobs = {job.name: job for job in store.list_jobs(run_id)}
-    for action in plan(list(jobs.values()), clock(), limit).work:
+    jobs = {job.name: job for job in store.list_jobs(ref.key.run_id)}
+
+    def do(action: Work) -> JobRun:
+        return _do(store, platform, ref.key, action, jobs, clock)
+
+    for wave in _waves(plan(list(jobs.values()), clock(), limit).work):
         if time_left() < 10:
             return Next.SUBMIT
-        job = jobs[action.name]
-        match action:
-            case End():
-                if store.end_job(run_id, job, action.status, action.reason, clock()):
-                    not_taken = action.status is JobStatus.SKIPPED
-                    jobs[job.name] = replace(job, status=action.status, not_taken=not_taken, reason=action.reason)
-            case Recover():
-                try:
-                    jobs[job.name] = _recover(store, platform, ref.key, job, clock)
-                except PlatformUnavailable:
-                    return Next.WAIT
-            case Submit():
-                try:
-                    jobs[job.name] = _submit(store, platform, ref.key, job, action, jobs, clock)
-                except Throttled:
-                    return Next.PAUSE
-                except PlatformUnavailable:
-                    return Next.WAIT
-            case _:
-                assert_never(action)
+        try:
+            jobs |= {job.name: job for job in each(do, wave)}
+        except Throttled:
+            return Next.PAUSE
+        except PlatformUnavailable:
+            return Next.WAIT
     return what_next(list(jobs.values()), clock(), limit)
+
+
+def _waves(work: Sequence[Work]) -> Iterator[list[Work]]:
+    """The actions in their order, in groups of which none waits for another of its group."""
+    wave: list[Work] = []
+    for action in work:
+        names = {other.name for other in wave}
+        if len(wave) >= WAVE or (isinstance(action, Submit) and not names.isdisjoint(action.after)):
+            yield wave
+            wave = []
+        wave.append(action)
+    if wave:
+        yield wave
+
+
+def _do(
+    store: Store,
+    platform: JobPlatform,
+    key: RunKey,
+    action: Work,
+    jobs: Mapping[str, JobRun],
+    clock: Callable[[], float],
+) -> JobRun:
+    """One action; answers its job as it is afterwards."""
+    job = jobs[action.name]
+    match action:
+        case End():
+            if not store.end_job(key.run_id, job, action.status, action.reason, clock()):
+                return job
+            not_taken = action.status is JobStatus.SKIPPED
+            return replace(job, status=action.status, not_taken=not_taken, reason=action.reason)
+        case Recover():
+            return _recover(store, platform, key, job, clock)
+        case Submit():
+            return _submit(store, platform, key, job, action, jobs, clock)
+        case _:
+            assert_never(action)
 
 
 def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> Next:
