@@ -110,7 +110,13 @@ def test_a_template_that_cannot_be_deployed_is_an_error_that_names_the_resource(
 
 
 def test_an_engine_in_the_foreground_ends_with_its_signal() -> None:
-    script = "from universal_scheduler.local import engine\nengine.wait(engine.start(0, bare=True, foreground=True))"
+    script = (
+        "import signal\n"
+        "from universal_scheduler.local import engine\n"
+        # Whoever starts the tests in the background has Ctrl-C ignored, for their children too.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "engine.wait(engine.start(0, bare=True, foreground=True))"
+    )
     terminal = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL)
     started = eventually(lambda: next(iter(engine.running()), None))
     os.killpg(terminal.pid, signal.SIGINT)
