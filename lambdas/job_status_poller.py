@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lambdas.payload import next_payload, run_ref
@@ -10,10 +11,11 @@ from universal_scheduler.usecases.drive import poll_jobs
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
+pool = ThreadPoolExecutor(8)  # what changed is written in any order
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes and answers the payload, with what is `next`."""
     del context
-    then = poll_jobs(wiring.store, wiring.platform, run_ref(event), time.time())
+    then = poll_jobs(wiring.store, wiring.platform, run_ref(event), time.time(), pool.map)
     return next_payload(event, then, wiring.settings.max_turns)

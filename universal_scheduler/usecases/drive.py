@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, TypeVar, assert_never
 
 from universal_scheduler.domain.errors import (
     PlatformUnavailable,
@@ -39,12 +39,14 @@ CLAIM_LIMIT_SECONDS = INTENT_SETTLE_SECONDS / 3
 
 
 Work = Submit | Recover | End
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Each(Protocol):
     """`map`, or the like of it that works on several at once."""
 
-    def __call__(self, do: Callable[[Work], JobRun], work: Sequence[Work], /) -> Iterable[JobRun]: ...
+    def __call__(self, do: Callable[[A], B], items: Sequence[A], /) -> Iterable[B]: ...
 
 
 class Next(StrEnum):
@@ -143,12 +145,12 @@ def _do(
             assert_never(action)
 
 
-def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> Next:
+def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each: Each = map) -> Next:
     """Ask the platform about every live job of the run, a hundred at a time, and record what changed.
 
     Raises:
         StaleExecution: a newer execution drives the run.
-        PlatformUnavailable: throttled; what was recorded stays recorded.
+        PlatformUnavailable: the platform did not answer; the next look sees all that this one would have.
     """
     limit = _current(store, ref).max_concurrent_jobs
     run_id = ref.key.run_id
@@ -163,14 +165,16 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float) -> N
             observation = seen.get(job_id) or _unknown(job, now)
             if observation is not None and observation.status.rank > job.status.rank:
                 jobs[job.name] = _observed(job, observation)
+    changed: list[tuple[JobRun, Observation]] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs.values()}):
         before = live.get(jobs[name].job_id)
         if before is None or jobs[name] is before:
             continue
         explained = explain(jobs[name], jobs)
         if explained is not None:
-            store.observe_job(run_id, before, _as_observation(explained))
+            changed.append((before, _as_observation(explained)))
         jobs[name] = explained or before
+    list(each(lambda change: store.observe_job(run_id, *change), changed))
     return what_next(list(jobs.values()), now, limit)
 
 
