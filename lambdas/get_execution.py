@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from lambdas.rest import answer, refusal
-from universal_scheduler.usecases.views import find_execution
+from universal_scheduler.usecases.views import find_execution, within_answer
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -18,4 +18,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     view = find_execution(wiring.store, name, time.time()) or wiring.workflow.describe(name)
     if view is None:
         return refusal(404, "ExecutionNotFound", f"No execution is named '{name}'.")
-    return answer(200, view)
+    return answer(200, within_answer(view))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.document import find_errors
-from universal_scheduler.domain.model import JobRun, Run
+from universal_scheduler.domain.model import JobRun, JobStatus, Run
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.planner import Wait, plan
 from universal_scheduler.ports import Store
+
+ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
+"""A Lambda function answers with at most 6 MB, in which the body is a JSON string: its quotes are escaped once more.
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+JOBS_SHOWN = 1000
 
 
 def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
@@ -56,6 +62,18 @@ def find_execution(store: Store, name: str, now: float) -> dict[str, Any] | None
     """The run that the execution of this name drives, with its jobs."""
     run = store.find_run(name)
     return None if run is None else run_view(run, store.list_jobs(run.key.run_id), now)
+
+
+def within_answer(view: dict[str, Any], limit_bytes: int = ANSWER_LIMIT_BYTES) -> dict[str, Any]:
+    """The view of a run if it fits into an answer; else without most of its jobs, and `jobsOmitted` says how many.
+
+    Those that have not SUCCEEDED stay, at most a thousand; `counts` counts them all.
+    """
+    text = json.dumps(view, ensure_ascii=False)
+    if len(json.dumps(text, ensure_ascii=False).encode()) <= limit_bytes or "jobs" not in view:
+        return view
+    shown = [job for job in view["jobs"] if job["status"] != JobStatus.SUCCEEDED][:JOBS_SHOWN]
+    return view | {"jobs": shown, "jobsOmitted": len(view["jobs"]) - len(shown)}
 
 
 def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:
