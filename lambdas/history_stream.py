@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -16,16 +18,17 @@ wiring = from_env()
 processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
 
 
-def on_record(record: Any) -> None:
+def on_record(followers: Callable[[], Mapping[str, Sequence[str]]], record: Any) -> None:
     images = record.raw_event["dynamodb"]
     before, after = images.get("OldImage"), images.get("NewImage")
     if before is None or after is None:
         return  # a run that was just made, or a row that was removed
     was, now = run_from_values(from_item(before)), run_from_values(from_item(after))
     if now.status.ended and not was.status.ended:
-        run_ended(wiring.store, wiring.workflow, now)
+        run_ended(followers, wiring.workflow, now)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answers `batchItemFailures`: a record that failed does not stop the others."""
-    return process_partial_response(event, on_record, processor, context)
+    followers = cache(wiring.store.followers)  # all schedules are read once in a batch
+    return process_partial_response(event, partial(on_record, followers), processor, context)

@@ -29,8 +29,8 @@ class Store(Protocol):
 
     def list_schedules(self) -> list[dict[str, Any]]: ...
 
-    def schedules_after(self, schedule_id: str) -> list[str]:
-        """The scheduleIds whose trigger names this schedule, of rows that are valid."""
+    def followers(self) -> dict[str, list[str]]:
+        """For each schedule that a trigger names: the scheduleIds that start after it; rows with errors do not."""
         ...
 
     def create_run(self, run: Run) -> bool:
@@ -62,7 +62,11 @@ class Store(Protocol):
         ...
 
     def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
-        """Write these job runs over whatever is there: only for a run that nothing else works on."""
+        """Write these job runs over whatever is there: only for a run that nothing else works on.
+
+        Raises:
+            StoreUnavailable: throttled for too long; some may be written.
+        """
         ...
 
     def list_jobs(self, run_id: str) -> list[JobRun]:
@@ -78,7 +82,7 @@ class Store(Protocol):
         ...
 
     def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
-        """SUBMITTING → SUBMITTED with the platform's id."""
+        """SUBMITTING → SUBMITTED with the platform's id; True also where exactly this is recorded already."""
         ...
 
     def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tests.tables import create_tables
@@ -81,8 +82,19 @@ def test_followers_are_found_by_the_schedule_they_name(store: Store) -> None:
     store.put_schedule(row("broken", trigger="load"))
     store.put_schedule(row("invalid", trigger={"after": ["load"]}, scheduleErrors=[{"path": "$"}]))
     store.put_schedule(row("odd", trigger={"after": "loading"}))
-    assert store.schedules_after("load") == ["report"]
-    assert store.schedules_after("loa") == []
+    assert store.followers() == {"load": ["report"], "other": ["report"]}
+
+
+def test_a_set_of_strings_is_a_list_of_schedules_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("dynamodb", "us-east-1")
+        create_tables(client)
+        after: Any = {"M": {"after": {"SS": ["load", "other"]}}}
+        client.put_item(TableName="BatchSchedules", Item={"scheduleId": {"S": "report"}, "trigger": after})
+        store = DynamoStore(client, schedules="BatchSchedules", history="h", jobs="j")
+        assert store.followers() == {"load": ["report"], "other": ["report"]}
 
 
 def test_a_run_belongs_to_the_execution_that_made_it(store: Store) -> None:
@@ -131,6 +143,13 @@ def test_the_newest_runs_come_first(store: Store) -> None:
         store.create_run(replace(RUN, key=key, execution=Execution(f"arn:{number}", f"{number}")))
     assert [run.key.start for run in store.list_runs("nightly", 2)] == ["2026-11-23", "2026-11-22"]
     assert [run.key.start for run in store.list_runs(None, 2)] == ["2026-11-24", "2026-11-23"]
+
+
+def test_a_listed_run_has_what_is_shown_of_it(store: Store) -> None:
+    store.create_run(replace(RUN, document={"scheduleName": "Every night", "maxConcurrentJobs": 3}))
+    [run] = store.list_runs("nightly", 1)
+    assert (run.document["scheduleName"], run.max_concurrent_jobs) == ("Every night", 3)
+    assert (run.wait_seconds, run.cause, run.execution) == (RUN.wait_seconds, RUN.cause, RUN.execution)
 
 
 def test_runs_with_long_job_lists_are_all_listed(store: Store) -> None:
@@ -196,6 +215,16 @@ def test_a_job_goes_forward_only(store: Store) -> None:
     ]
 
 
+def test_a_submission_whose_record_was_answered_into_nothing_is_recorded(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    store.claim_job("run", JOB, 1.0)
+    assert store.record_submission("run", JOB, "id-1", 2.0)
+    assert store.record_submission("run", JOB, "id-1", 2.0), "the SDK repeats a call whose answer was lost"
+    assert not store.record_submission("run", JOB, "id-2", 2.0), "another submission"
+    store.observe_job("run", JOB, Observation("id-1", JobStatus.RUNNING))
+    assert not store.record_submission("run", JOB, "id-1", 2.0), "nothing goes back"
+
+
 def test_an_earlier_attempt_can_change_nothing(store: Store) -> None:
     store.put_jobs("run", [replace(JOB, attempt=2)])
     assert not store.claim_job("run", JOB, 1.0)
@@ -223,3 +252,28 @@ def test_rows_that_dynamodb_leaves_over_are_written_in_their_turn() -> None:
     client.batch_write_item = lambda RequestItems: {"UnprocessedItems": RequestItems}  # noqa: N803
     with pytest.raises(StoreUnavailable):
         store.put_jobs("run", [JOB])
+    assert 30 <= sum(pauses) < 40, "it waits for some time, and not for ever"
+
+
+def test_a_write_that_is_throttled_as_a_whole_waits_too() -> None:
+    answers: list[dict[str, Any] | Exception] = [throttled("ProvisionedThroughputExceededException"), {}]
+
+    class Throttling:
+        def batch_write_item(self, **_: Any) -> Any:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    client: Any = Throttling()
+    pauses: list[float] = []
+    store = DynamoStore(client, schedules="s", history="h", jobs="j", sleep=pauses.append)
+    store.put_jobs("run", [JOB])
+    assert (len(pauses), answers) == (1, [])
+    answers[:] = [throttled("ResourceNotFoundException")]
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        store.put_jobs("run", [JOB])
+
+
+def throttled(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "BatchWriteItem")

@@ -114,7 +114,11 @@ def test_a_binary_value_is_an_error_of_its_row_and_not_of_the_function(load: Cal
     assert load("schedule_stream").handler(event, Context()) == {"batchItemFailures": []}
     kept = row("misspelt")
     assert kept is not None
-    assert "$.jobList[0].jobQueue" in [error["M"]["path"]["S"] for error in kept["scheduleErrors"]["L"]]
+    paths = {error["M"]["path"]["S"] for error in kept["scheduleErrors"]["L"]}
+    assert paths >= {"$.description", "$.jobList[0].jobQueue"}
+    put({"scheduleId": "binary", "jobList": SCHEDULE["jobList"], "description": b"hello"})
+    shown = json.loads(load("get_schedule").handler({"pathParameters": {"scheduleId": "binary"}}, Context())["body"])
+    assert [error["path"] for error in shown["errors"]] == ["$.description"]
 
 
 def test_a_record_that_fails_is_named_and_stops_no_other(
@@ -147,6 +151,35 @@ def test_history_stream(load: Callable[[str], ModuleType], sample: str, names: l
     for _ in range(2):
         assert handler(STREAMS[sample], Context()) == {"batchItemFailures": []}
     assert started() == names
+
+
+def test_history_stream_looks_for_followers_once_in_a_batch(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(SCHEDULE | {"scheduleId": "report", "trigger": {"after": ["nightly"]}})
+    module = load("history_stream")
+    looks = []
+    followers = module.wiring.store.followers
+    monkeypatch.setattr(module.wiring.store, "followers", lambda: looks.append(1) or followers())
+    batch = {"Records": [*STREAMS["run_failed"]["Records"], *STREAMS["run_succeeded"]["Records"] * 3]}
+    for calls in (1, 2):
+        assert module.handler(batch, Context()) == {"batchItemFailures": []}
+        assert len(looks) == calls, "a later batch sees rows that were written meanwhile"
+    module.handler(STREAMS["run_failed"], Context())
+    assert len(looks) == 2, "only for runs that succeeded"
+
+
+def test_an_execution_of_very_many_jobs_fits_into_an_answer(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("get_execution")
+    jobs = [
+        {"jobName": f"j{i}", "status": "FAILED" if i % 2 else "SUCCEEDED", "reason": '"' * 300} for i in range(10_000)
+    ]
+    monkeypatch.setattr(module, "find_execution", lambda *_: {"counts": {"FAILED": 5000}, "jobs": jobs})
+    answer = module.handler({"pathParameters": {"name": "n"}}, Context())
+    assert len(json.dumps(answer)) < 6_291_556, "what Lambda lets a function answer"
+    assert json.loads(answer["body"])["jobsOmitted"] == 9000
 
 
 def test_a_run_from_state_to_state(load: Callable[[str], ModuleType]) -> None:

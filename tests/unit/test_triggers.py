@@ -79,8 +79,8 @@ def test_a_run_that_succeeded_starts_every_schedule_after_it_once() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load", "other"]}))
     store.put_schedule(row("unrelated", trigger={"after": ["other"]}))
-    assert run_ended(store, workflow, ended()) == ["report"]
-    assert run_ended(store, workflow, ended()) == []
+    assert run_ended(store.followers, workflow, ended()) == ["report"]
+    assert run_ended(store.followers, workflow, ended()) == []
     [message] = workflow.started.values()
     assert message["cause"] == {
         "kind": "upstream",
@@ -93,15 +93,15 @@ def test_a_run_that_succeeded_starts_every_schedule_after_it_once() -> None:
 def test_a_run_that_failed_starts_nothing() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load"]}))
-    assert run_ended(store, workflow, ended(RunStatus.FAILED)) == []
+    assert run_ended(store.followers, workflow, ended(RunStatus.FAILED)) == []
 
 
 def test_schedules_after_each_other_do_not_start_each_other_for_ever() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load"]}))
     cause = {"kind": "upstream", "scheduleId": "report", "chain": ["load", "report"]}
-    assert run_ended(store, workflow, ended(cause=cause)) == [], "load → report → load has come round"
-    assert run_ended(store, workflow, ended(cause={"kind": "row"})) == ["report"]
+    assert run_ended(store.followers, workflow, ended(cause=cause)) == [], "load → report → load has come round"
+    assert run_ended(store.followers, workflow, ended(cause={"kind": "row"})) == ["report"]
 
 
 def test_storing_checks_first() -> None:

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from universal_scheduler.adapters.items import (
     ITEM_LIMIT_BYTES,
     RUN_KEYS,
+    followers_of,
     from_item,
     item_size,
     job_from_values,
@@ -28,12 +29,22 @@ from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-WRITE_ATTEMPTS = 30
+WRITE_PATIENCE_SECONDS = 30.0
+"""How long a call waits in all for throttled writes; the functions have a minute."""
+THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 WRITE_CHUNK = 25
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
 JOB_LIST_LIMIT_BYTES = 350 * 1024
-SHOWN_OF_A_RUN = ("scheduleId", "startDateTime", "scheduleName", "category", "wait_time", *sorted(RUN_KEYS))
-"""All but `jobList`, which may have 350 KB."""
+SHOWN_OF_A_RUN = (
+    "scheduleId",
+    "startDateTime",
+    "scheduleName",
+    "category",
+    "wait_time",
+    "maxConcurrentJobs",
+    *sorted(RUN_KEYS),
+)
+"""What lists and views of runs need; above all not `jobList`, which may have 350 KB."""
 EXECUTION_INDEX = "executionName-index"
 
 
@@ -75,17 +86,14 @@ class DynamoStore:
     def list_schedules(self) -> list[dict[str, Any]]:
         return sorted(self._scan(TableName=self._schedules), key=lambda row: str(row["scheduleId"]))
 
-    def schedules_after(self, schedule_id: str) -> list[str]:
+    def followers(self) -> dict[str, list[str]]:
         rows = self._scan(
             TableName=self._schedules,
-            # `contains` also finds a part of a string: a row with such a trigger is not valid, and starts nothing.
-            FilterExpression="attribute_type(#trigger.#after, :list) AND contains(#trigger.#after, :id)"
-            " AND attribute_not_exists(scheduleErrors)",
-            ProjectionExpression="scheduleId",
+            FilterExpression="attribute_exists(#trigger.#after) AND attribute_not_exists(scheduleErrors)",
+            ProjectionExpression="scheduleId, #trigger",
             ExpressionAttributeNames={"#trigger": "trigger", "#after": "after"},
-            ExpressionAttributeValues={":id": {"S": schedule_id}, ":list": {"S": "L"}},
         )
-        return sorted(row["scheduleId"] for row in rows)
+        return followers_of(rows)
 
     # Runs
 
@@ -181,20 +189,28 @@ class DynamoStore:
 
     def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
         requests = [{"PutRequest": {"Item": to_item(job_to_values(run_id, job))}} for job in jobs]
+        waited = 0.0
         for start in range(0, len(requests), WRITE_CHUNK):
-            self._write({self._jobs: requests[start : start + WRITE_CHUNK]})
+            # All rows of a run are in one partition, which takes 1,000 writes a second: what is left over waits.
+            # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+            pending: Any = {self._jobs: requests[start : start + WRITE_CHUNK]}
+            longest = 0.05
+            while pending := self._left_over(pending):
+                if waited >= WRITE_PATIENCE_SECONDS:
+                    raise StoreUnavailable(f"DynamoDB has throttled the writing of job rows for {waited:.0f} s.")
+                pause = random.uniform(0, longest)
+                self._sleep(pause)
+                waited += pause
+                longest = min(longest * 2, 2.0)
 
-    def _write(self, pending: Any) -> None:
-        """All rows of a run are in one partition, which takes 1,000 writes a second: what is left over waits its turn.
-
-        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
-        """
-        for attempt in range(WRITE_ATTEMPTS):
-            pending = self._client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
-            if not pending:
-                return
-            self._sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))
-        raise StoreUnavailable(f"DynamoDB left job rows unwritten, {WRITE_ATTEMPTS} times: it is throttling")
+    def _left_over(self, pending: Any) -> Any:
+        """Write; answers what was throttled. Where all of it was, that is an error to the SDK."""
+        try:
+            return self._client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in THROTTLES:
+                return pending
+            raise
 
     def list_jobs(self, run_id: str) -> list[JobRun]:
         rows = self._query(
@@ -239,7 +255,9 @@ class DynamoStore:
             job,
             JobStatus.SUBMITTED,
             {"jobId": job_id, "submittedAt": now},
-            condition="attempt = :attempt AND jobStatus = :submitting",
+            # Or it is done already, and the SDK repeats the call because the answer was lost.
+            condition="attempt = :attempt"
+            " AND (jobStatus = :submitting OR (jobStatus = :new_jobStatus AND jobId = :new_jobId))",
             values={":submitting": str(JobStatus.SUBMITTING)},
         )
 

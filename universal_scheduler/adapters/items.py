@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -43,8 +43,8 @@ def to_attribute(value: Any) -> dict[str, Any]:
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """A DynamoDB item (of a table or of a stream record) as plain values: whole numbers as int, others as float.
 
-    No schedule has binary values: they become base64 text, as a Lambda function gets them from a stream, so that they
-    are refused by name like any other wrong value.
+    No schedule has binary values: they become `{"B": base64}`, which fits nowhere in the schema, so that they are
+    refused by their path like any other wrong value, and can be shown.
     """
     return {key: _plain(_deserialize(_without_binary(value))) for key, value in item.items()}
 
@@ -55,6 +55,18 @@ def item_size(item: Mapping[str, Any]) -> int:
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
     return sum(len(key.encode()) + _size(value) for key, value in item.items())
+
+
+def followers_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Which schedules start after which, by the triggers of their rows; what is no list of schedules names none."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        trigger = row.get("trigger")
+        after = trigger.get("after") if isinstance(trigger, Mapping) else None
+        for upstream in after if isinstance(after, list) else ():
+            if isinstance(upstream, str):
+                found.setdefault(upstream, []).append(row["scheduleId"])
+    return {upstream: sorted(names) for upstream, names in found.items()}
 
 
 def run_to_values(run: Run) -> dict[str, Any]:
@@ -171,9 +183,9 @@ def _without_binary(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
     [(kind, value)] = attribute.items()
     match kind:
         case "B":
-            return {"S": _base64(value)}
+            return _binary(value)
         case "BS":
-            return {"L": [{"S": _base64(entry)} for entry in value]}
+            return {"L": [_binary(entry) for entry in value]}
         case "M":
             return {"M": {key: _without_binary(entry) for key, entry in value.items()}}
         case "L":
@@ -182,8 +194,10 @@ def _without_binary(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
             return attribute
 
 
-def _base64(value: bytes | str) -> str:
-    return value if isinstance(value, str) else base64.b64encode(value).decode()
+def _binary(value: bytes | str) -> Mapping[str, Any]:
+    """From the table's client it comes as bytes, in the event of a Lambda function as base64 text."""
+    text = value if isinstance(value, str) else base64.b64encode(value).decode()
+    return {"M": {"B": {"S": text}}}
 
 
 def _exact(value: Any) -> Any:

@@ -7,7 +7,14 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from universal_scheduler.adapters.items import ITEM_LIMIT_BYTES, item_size, run_from_values, run_to_values, to_item
+from universal_scheduler.adapters.items import (
+    ITEM_LIMIT_BYTES,
+    followers_of,
+    item_size,
+    run_from_values,
+    run_to_values,
+    to_item,
+)
 from universal_scheduler.domain.errors import ItemTooLarge, SubmissionRefused
 from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 
@@ -42,9 +49,8 @@ class MemoryStore:
     def list_schedules(self) -> list[dict[str, Any]]:
         return [deepcopy(self.schedules[key]) for key in sorted(self.schedules)]
 
-    def schedules_after(self, schedule_id: str) -> list[str]:
-        rows = self.list_schedules()
-        return [row["scheduleId"] for row in rows if schedule_id in _after(row) and "scheduleErrors" not in row]
+    def followers(self) -> dict[str, list[str]]:
+        return followers_of(row for row in self.list_schedules() if "scheduleErrors" not in row)
 
     def create_run(self, run: Run) -> bool:
         known = self.history.get(run.key)
@@ -114,6 +120,8 @@ class MemoryStore:
 
     def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
         known = self._attempt(run_id, job)
+        if known is not None and known.status is JobStatus.SUBMITTED and known.job_id == job_id:
+            return True
         if known is None or known.status is not JobStatus.SUBMITTING:
             return False
         self.put_jobs(run_id, [replace(known, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)])
@@ -151,12 +159,6 @@ class MemoryStore:
 
 
 RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId"})
-
-
-def _after(row: Mapping[str, Any]) -> Sequence[str]:
-    trigger = row.get("trigger")
-    after = trigger.get("after") if isinstance(trigger, Mapping) else None
-    return after if isinstance(after, list) else []
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.document import as_row, find_errors, parse
@@ -42,8 +42,10 @@ def schedule_written(
     return execution
 
 
-def run_ended(store: Store, workflow: Workflow, run: Run) -> list[str]:
+def run_ended(followers: Callable[[], Mapping[str, Sequence[str]]], workflow: Workflow, run: Run) -> list[str]:
     """A run has ended: where it SUCCEEDED, start every schedule that waits for its schedule, once for each run.
+
+    `followers` is the store's: it reads every schedule, so one who has many ended runs asks it once.
 
     A schedule that the run itself goes back to is not started: A after B after A would never end.
 
@@ -59,7 +61,7 @@ def run_ended(store: Store, workflow: Workflow, run: Run) -> list[str]:
         "chain": chain[-CHAIN_LIMIT:],
     }
     started = []
-    for schedule_id in store.schedules_after(run.key.schedule_id):
+    for schedule_id in followers().get(run.key.schedule_id, ()):
         if schedule_id in chain:
             continue
         name = execution_name("after", schedule_id, run.key.run_id)
