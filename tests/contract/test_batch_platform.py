@@ -83,6 +83,14 @@ def test_a_refusal_names_the_queue_and_the_definition(stub: Stubber, platform: B
         platform.submit(JOB, "n", [], {}, {})
 
 
+def test_a_queue_that_the_stack_may_not_use_is_refused_with_what_would_allow_it(
+    stub: Stubber, platform: BatchPlatform
+) -> None:
+    stub.add_client_error("submit_job", "AccessDeniedException", "not authorized", 403)
+    with pytest.raises(SubmissionRefused, match="OtherBatchArns"):
+        platform.submit(Job("load", "theirs", "shell"), "n", [], {}, {})
+
+
 @pytest.mark.parametrize(("code", "status"), [("ServerException", 500), ("TooManyRequestsException", 429)])
 def test_what_may_pass_is_no_refusal(stub: Stubber, platform: BatchPlatform, code: str, status: int) -> None:
     stub.add_client_error("submit_job", code, "later", status)
