@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
@@ -27,12 +26,12 @@ from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_v
 from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import lambda_workers, rest_api, step_functions, stream_mappings
 from universal_scheduler.local.gateway import RestApi
+from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import MARK
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-JOB_SCRIPTS = package.ROOT / "containers" / "job" / "bin"
 CALLS_PATH = "/_usched/calls"
 """Answers how often each was called, by path or target: {"/v1/submitjob": 5, "DynamoDB_20120810.Query": 9}."""
 
@@ -191,8 +190,7 @@ class _Server:
         data.mkdir(exist_ok=True)
         environment = {
             **common,
-            # As in the job image: its scripts are found by name, and `python` is the one that has their packages.
-            "PATH": os.pathsep.join([str(JOB_SCRIPTS), str(Path(sys.executable).parent), common["PATH"]]),
+            "PATH": job_path(common["PATH"]),
             "HOME": os.environ.get("HOME", "/"),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "AWS_ENDPOINT_URL": self._endpoint,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -21,6 +20,7 @@ from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.domain.model import Execution, JobRun, Run
 from universal_scheduler.domain.names import iso
 from universal_scheduler.local import batch as local_batch
+from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
@@ -81,7 +81,7 @@ class _Trial:
         self._logs = _Logs()
         data = home / "data"
         data.mkdir(exist_ok=True)
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        path = job_path(os.environ.get("PATH", os.defpath))
         self._api = local_batch.BatchApi(
             local_batch.Batch(
                 region="us-east-1",
