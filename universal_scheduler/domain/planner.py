@@ -55,7 +55,8 @@ class Wait:
     reason: str
 
 
-Action = Submit | Recover | End | Wait
+Work = Submit | Recover | End
+Action = Work | Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Plan:
     """How the run ends, where every job has ended; None while there is something to do or to wait for."""
 
     @property
-    def work(self) -> tuple[Submit | Recover | End, ...]:
+    def work(self) -> tuple[Work, ...]:
         return tuple(action for action in self.actions if not isinstance(action, Wait))
 
 
@@ -109,7 +110,7 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Plan:
 
 
 def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], now: float, room: int | None) -> Action:
-    upstream = {dependency.job: edge(dependency, known[dependency.job]) for dependency in job.job.dependencies}
+    upstream = _upstream(job, known)
     open_ends = tuple(name for name, state in upstream.items() if state is Edge.OPEN)
     if _in_doubt(job):
         if now - job.intent_at < INTENT_SETTLE_SECONDS:
@@ -129,6 +130,11 @@ def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], n
     if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
     return Wait(job.name, f"waits for {_named(open_ends, known)}")
+
+
+def _upstream(job: JobRun, known: Mapping[str, JobRun]) -> dict[str, Edge]:
+    """What each of the job's dependencies has come to, by the upstream job's name."""
+    return {each.job: edge(each, known[each.job]) for each in job.job.dependencies}
 
 
 def _in_doubt(job: JobRun) -> bool:
@@ -177,7 +183,7 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
     """
     if job.status is not JobStatus.FAILED or job.started_at or job.job.run_when is not RunWhen.ALL_SUCCESS:
         return job
-    upstream = {each.job: edge(each, known[each.job]) for each in job.job.dependencies}
+    upstream = _upstream(job, known)
     judgement = judge(job.job.run_when, list(upstream.values()))
     match judgement.verdict:
         case Verdict.NOT_YET:

@@ -22,6 +22,7 @@ from universal_scheduler.domain.planner import (
     End,
     Recover,
     Submit,
+    Work,
     explain,
     outcome,
     plan,
@@ -37,8 +38,6 @@ WAVE = 40
 CLAIM_LIMIT_SECONDS = INTENT_SETTLE_SECONDS / 3
 """An intent that took longer to write is left to be recovered: the call after it could outlast the settling time."""
 
-
-Work = Submit | Recover | End
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -140,7 +139,7 @@ def _do(
         case Recover():
             return _recover(store, platform, key, job, clock)
         case Submit():
-            return _submit(store, platform, key, job, action, jobs, clock)
+            return _submit(store, platform, key, action, jobs, clock)
         case _:
             assert_never(action)
 
@@ -257,13 +256,12 @@ def _submit(
     store: Store,
     platform: JobPlatform,
     key: RunKey,
-    job: JobRun,
     action: Submit,
     jobs: Mapping[str, JobRun],
     clock: Callable[[], float],
 ) -> JobRun:
     """Submit one job exactly once: the intent first, then the call, then its id."""
-    upstream = [jobs[name] for name in action.after]
+    job, upstream = jobs[action.name], [jobs[name] for name in action.after]
     if not all(other.status.live for other in upstream):
         return job  # an upstream job was refused just now: the next plan decides anew
     name = batch_job_name(key, job.name, job.attempt)
