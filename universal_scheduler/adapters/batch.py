@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
-from universal_scheduler.domain.model import Job, JobStatus, Observation
+from universal_scheduler.domain.job_events import read_detail
+from universal_scheduler.domain.model import Job, Observation
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -90,30 +91,13 @@ class BatchPlatform:
             jobs = self._client.describe_jobs(jobs=list(job_ids))["jobs"]
         except (ClientError, BotoCoreError) as error:
             raise PlatformUnavailable(f"DescribeJobs: {error}") from error
-        return [observation(job) for job in jobs]
+        return [read_detail(job) for job in jobs]
 
     def terminate(self, job_id: str, reason: str) -> None:
         try:
             self._client.terminate_job(jobId=job_id, reason=reason)
         except (ClientError, BotoCoreError) as error:
             raise PlatformUnavailable(f"TerminateJob: {error}") from error
-
-
-def observation(detail: Mapping[str, Any]) -> Observation:
-    """A JobDetail of DescribeJobs, or the detail of a job state change event. Batch's times are milliseconds."""
-    attempts = detail.get("attempts") or []
-    last = attempts[-1].get("container", {}) if attempts else {}
-    container = {**last, **{key: value for key, value in (detail.get("container") or {}).items() if value is not None}}
-    reasons = [detail.get("statusReason"), container.get("reason")]
-    return Observation(
-        job_id=detail["jobId"],
-        status=JobStatus(detail["status"]),
-        reason="; ".join(dict.fromkeys(reason for reason in reasons if reason)),
-        exit_code=container.get("exitCode"),
-        log_stream=container.get("logStreamName", ""),
-        started_at=detail.get("startedAt", 0) / 1000,
-        stopped_at=detail.get("stoppedAt", 0) / 1000,
-    )
 
 
 def _with_environment(overrides: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
