@@ -17,6 +17,8 @@ class Settings:
     job_queues: Mapping[str, str] = field(default_factory=dict)
     """Short name → ARN; a document's other names pass as they are."""
     job_definitions: Mapping[str, str] = field(default_factory=dict)
+    events: bool = False
+    """Whether Batch's job state changes reach the scheduler as events."""
     max_turns: int = 2000
     """After so many looks and submissions a run goes on as a new execution: each adds up to 9 events of the 25,000.
 
@@ -34,5 +36,6 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         state_machine_arn=environ.get("STATE_MACHINE_ARN", default.state_machine_arn),
         job_queues=json.loads(environ.get("JOB_QUEUES", "{}")),
         job_definitions=json.loads(environ.get("JOB_DEFINITIONS", "{}")),
+        events=environ.get("EVENTS") == "ENABLED",
         max_turns=int(environ.get("MAX_TURNS", default.max_turns)),
     )

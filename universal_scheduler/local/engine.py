@@ -99,11 +99,13 @@ def start(
     foreground: bool = False,
     *,
     bare: bool = False,
+    events: bool = True,
 ) -> Engine:
     """Start an engine and return it when the template is deployed; one that runs already is returned as it is.
 
     Port 0 takes a free one. In the foreground it belongs to the caller's terminal: Ctrl-C ends it, its log goes there,
-    and ``wait`` waits for its end. A bare engine has the services and nothing deployed. Raises EngineError.
+    and ``wait`` waits for its end. A bare engine has the services and nothing deployed; without ``events`` what is
+    deployed does not hear of job state changes. Raises EngineError.
     """
     listener = None if port else _listen(0)
     number = port if listener is None else listener.getsockname()[1]
@@ -117,7 +119,8 @@ def start(
             return running
         _clean(home)
         with listener or _listen(number) as bound:
-            return _launch(home, bound, vcpus or default_vcpus(), foreground, bare)
+            options = [*(["--bare"] if bare else []), *([] if events else ["--no-events"])]
+            return _launch(home, bound, vcpus or default_vcpus(), foreground, options)
 
 
 def find(state_dir: Path) -> Engine | None:
@@ -197,14 +200,14 @@ def _clean(home: Path) -> None:
     (home / "data").mkdir(exist_ok=True)
 
 
-def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, bare: bool) -> Engine:
+def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, options: list[str]) -> Engine:
     ready, tell = os.pipe()
     command = [sys.executable, "-m", "universal_scheduler.local.server", "--state-dir", str(home)]
     command += ["--listener", str(listener.fileno()), "--ready", str(tell), "--vcpus", str(vcpus)]
     with os.fdopen(ready) as news, (home / LOG).open("w") as log:
         try:
             process = subprocess.Popen(
-                [*command, "--bare"] if bare else command,
+                [*command, *options],
                 pass_fds=(listener.fileno(), tell),
                 env={**os.environ, processes.MARK: str(home)},
                 cwd=package.ROOT,

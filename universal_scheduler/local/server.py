@@ -50,7 +50,11 @@ def main() -> None:
     home.mkdir(parents=True, exist_ok=True)
     _set_up_environment(listener.getsockname()[1], home)
     try:
-        asyncio.run(_Server(listener, home, arguments.vcpus, arguments.ready).run(bare=arguments.bare))
+        parameters = {
+            "MaxVcpus": str(arguments.vcpus),
+            "JobEvents": "DISABLED" if arguments.no_events else "ENABLED",
+        }
+        asyncio.run(_Server(listener, home, parameters, arguments.ready).run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
         _log.exception("the engine did not start")
         _tell(arguments.ready, {"error": str(error) or repr(error)})
@@ -67,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--vcpus", type=int, default=default_vcpus())
     parser.add_argument("--bare", action="store_true", help="deploy nothing")
+    parser.add_argument("--no-events", action="store_true", help="deploy it deaf to job state changes")
     parser.add_argument("--listener", type=int, help="the descriptor of a listening socket, instead of --port")
     parser.add_argument("--ready", type=int, help="a descriptor to write one line of JSON to when ready")
     return parser.parse_args()
@@ -154,8 +159,8 @@ async def _send(send: Send, status: int, headers: Iterable[tuple[str, str]], bod
 
 
 class _Server:
-    def __init__(self, listener: socket.socket, home: Path, vcpus: int, ready: int | None) -> None:
-        self._listener, self._home, self._vcpus, self._ready = listener, home, vcpus, ready
+    def __init__(self, listener: socket.socket, home: Path, parameters: dict[str, str], ready: int | None) -> None:
+        self._listener, self._home, self._parameters, self._ready = listener, home, parameters, ready
         self._port: int = listener.getsockname()[1]
         self._endpoint = f"http://{HOST}:{self._port}"
         elsewhere = os.environ.get(ENDPOINT_VARIABLE)
@@ -253,7 +258,7 @@ class _Server:
 
             zip_path = package.build(self._home / "lambda.zip")
             target = deploy.Target(self._endpoint, REGION)
-            outputs = deploy.deploy(target, {"MaxVcpus": str(self._vcpus)}, zip_path=zip_path)
+            outputs = deploy.deploy(target, self._parameters, zip_path=zip_path)
             if self._sfn_local:
                 machine = target.client("stepfunctions").describe_state_machine(
                     stateMachineArn=outputs["StateMachineArn"]
