@@ -12,8 +12,9 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from universal_scheduler import wiring
-from universal_scheduler.adapters.batch import BatchPlatform, observation
+from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
+from universal_scheduler.domain.job_events import read_detail
 from universal_scheduler.domain.model import Job, JobStatus
 from universal_scheduler.domain.planner import INTENT_SETTLE_SECONDS
 from universal_scheduler.settings import Settings
@@ -185,7 +186,7 @@ def detail(**more: Any) -> dict[str, Any]:
 
 
 def test_reason_and_exit_code_come_from_the_container() -> None:
-    seen = observation(
+    seen = read_detail(
         detail(
             statusReason="Essential container in task exited",
             stoppedAt=2500,
@@ -199,4 +200,4 @@ def test_reason_and_exit_code_come_from_the_container() -> None:
 
 def test_the_last_attempt_speaks_where_the_job_does_not() -> None:
     attempts = [{"container": {"exitCode": 1}}, {"container": {"exitCode": 9, "logStreamName": "s"}}]
-    assert observation(detail(attempts=attempts)).exit_code == 9
+    assert read_detail(detail(attempts=attempts)).exit_code == 9
