@@ -44,7 +44,10 @@ class Store(Protocol):
     def finish_run(
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
     ) -> bool:
-        """Record how a RUNNING run of this generation ended; False where it was not RUNNING any more."""
+        """Record how a RUNNING run of this generation ended.
+
+        False where it was not RUNNING any more, or an operator has acted on it since it was read.
+        """
         ...
 
     def get_run(self, key: RunKey) -> Run | None: ...
@@ -85,8 +88,17 @@ class Store(Protocol):
         """SUBMITTING → SUBMITTED with the platform's id; True also where exactly this is recorded already."""
         ...
 
-    def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:
-        """End a job that the platform does not have; SKIPPED is written for one that no rule can reach any more."""
+    def end_job(
+        self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float, *, not_taken: bool = False
+    ) -> bool:
+        """End a job that the platform does not have, or has been told to end.
+
+        `not_taken` says of a SKIPPED one that no rule can reach it any more.
+        """
+        ...
+
+    def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
+        """From one state to any other; False where status, attempt or mark are not what they were `before`."""
         ...
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:

@@ -21,10 +21,12 @@ from universal_scheduler.domain.model import (
     Job,
     JobRun,
     JobStatus,
+    Mark,
     Observation,
     Run,
     RunKey,
     RunStatus,
+    Verb,
 )
 from universal_scheduler.ports import Store
 
@@ -230,6 +232,36 @@ def test_an_earlier_attempt_can_change_nothing(store: Store) -> None:
     assert not store.claim_job("run", JOB, 1.0)
     assert not store.end_job("run", JOB, JobStatus.FAILED, "old", 1.0)
     assert store.end_job("run", replace(JOB, attempt=2), JobStatus.UPSTREAM_FAILED, "new", 1.0)
+
+
+def test_a_job_is_changed_only_from_the_state_that_was_seen(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    held = replace(JOB, status=JobStatus.HELD, mark=Mark(Verb.HOLD, "ann", 10.25, "source is late"))
+    assert store.change_job("run", JOB, held)
+    assert not store.change_job("run", JOB, held), "it is not WAITING any more"
+    assert store.list_jobs("run") == [held]
+    bob = replace(held, mark=Mark(Verb.HOLD, "bob", 10.25, ""))
+    assert not store.change_job("run", bob, JOB), "held by somebody else than was seen"
+    assert not store.change_job("run", replace(held, attempt=2), JOB)
+    assert store.change_job("run", held, JOB)
+    assert store.list_jobs("run") == [JOB]
+
+
+def test_what_a_job_has_no_more_is_taken_from_its_row(store: Store) -> None:
+    ended = replace(JOB, status=JobStatus.FAILED, job_id="id-1", reason="why", exit_code=3, intent_at=1.0)
+    store.put_jobs("run", [ended])
+    assert store.change_job("run", ended, replace(JOB, attempt=2))
+    assert store.list_jobs("run") == [replace(JOB, attempt=2)]
+    assert store.claim_job("run", replace(JOB, attempt=2), 5.0)
+
+
+def test_a_job_that_no_rule_could_reach_is_told_from_one_that_was_skipped(store: Store) -> None:
+    names = ("unreached", "skipped")
+    jobs = [replace(JOB, job=replace(JOB.job, name=name), position=i) for i, name in enumerate(names)]
+    store.put_jobs("run", jobs)
+    store.end_job("run", jobs[0], JobStatus.SKIPPED, "no rule", 1.0, not_taken=True)
+    store.end_job("run", jobs[1], JobStatus.SKIPPED, "somebody", 1.0)
+    assert [job.not_taken for job in store.list_jobs("run")] == [True, False]
 
 
 def test_rows_that_dynamodb_leaves_over_are_written_in_their_turn() -> None:

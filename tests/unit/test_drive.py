@@ -17,7 +17,7 @@ from universal_scheduler.domain.errors import (
     StaleExecution,
     Throttled,
 )
-from universal_scheduler.domain.model import Execution, Job, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Mark, Run, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.drive import Next, RunRef, abandon_run, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import record_refusal, start_run
 
@@ -371,6 +371,60 @@ def test_a_job_that_batch_failed_is_not_judged_before_its_upstream_was_seen(worl
     assert world.poll(run) is Next.RECORD
     assert world.statuses(run) == {"a": "FAILED", "b": "UPSTREAM_FAILED"}
     assert b.seen.status is JobStatus.FAILED
+
+
+def test_a_job_that_its_schedule_holds_is_not_submitted(world: World) -> None:
+    held = document({"a": (), "b": ("a",)})
+    held["jobList"][0]["hold"] = True
+    run = world.start(held)
+    assert world.submit(run) is Next.WAIT
+    assert world.statuses(run) == {"a": "HELD", "b": "WAITING"}
+
+
+def test_a_job_whose_end_was_asked_for_is_ended_on_its_platform(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",)}))
+    world.submit(run)
+    [a, _] = world.store.list_jobs(run.key.run_id)
+    world.store.change_job(run.key.run_id, a, replace(a, mark=Mark(Verb.CANCEL, "ann", world.now, "too slow")))
+    assert world.poll(run) is Next.SUBMIT
+    assert world.submit(run) is Next.WAIT
+    assert world.platform.jobs[a.job_id].seen.reason == "cancelled by ann: too slow"
+    assert world.poll(run) is Next.RECORD
+    assert world.statuses(run) == {"a": "CANCELLED", "b": "UPSTREAM_FAILED"}
+
+
+def test_a_job_that_was_forced_takes_those_behind_it_along(world: World) -> None:
+    run = world.start(document({"a": (), "b": ("a",), "c": ("b",), "other": ()}))
+    world.submit(run)
+    world.end(run, "a", JobStatus.FAILED, exit_code=1)
+    world.poll(run)
+    a = world.store.list_jobs(run.key.run_id)[0]
+    forced = replace(a, status=JobStatus.SUCCEEDED, mark=Mark(Verb.FORCE_OK, "ann", world.now))
+    world.store.change_job(run.key.run_id, a, forced)
+    assert world.poll(run) is Next.SUBMIT
+    assert world.submit(run) is Next.SUBMIT, "b and c wait again"
+    assert world.submit(run) is Next.WAIT
+    assert world.statuses(run) == {"a": "SUCCEEDED", "b": "SUBMITTED", "c": "SUBMITTED", "other": "SUBMITTED"}
+    assert [job.attempt for job in world.store.list_jobs(run.key.run_id)] == [1, 2, 2, 1]
+
+
+def test_a_run_that_an_operator_acts_on_while_its_end_is_recorded_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = world.start(document({"a": ()}))
+    world.submit(run)
+    world.end(run, "a")
+    world.poll(run)
+    listed = world.store.list_jobs
+
+    def acted_on(_: MemoryStore, run_id: str) -> list[JobRun]:
+        world.store.history[run.key]["verbCount"] = 1
+        return listed(run_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "list_jobs", acted_on)
+        assert world.record(run) is RunStatus.RUNNING
+    assert world.record(run) is RunStatus.SUCCEEDED
 
 
 def test_giving_up_also_ends_a_job_whose_submission_is_in_doubt(world: World) -> None:

@@ -34,6 +34,12 @@ def test_jobs_last_as_told_and_start_when_those_before_them_end() -> None:
     assert spans(simulated) == {"a": (0, 10), "b": (10, 70), "c": (0, 25)}
 
 
+def test_a_held_job_is_released_at_once() -> None:
+    assert spans(played(job("a", hold=True))) == {"a": (0, 60)}
+    with pytest.raises(InvalidSchedule):
+        played(job("a", hold="yes"))
+
+
 def test_a_limit_makes_jobs_queue() -> None:
     simulated = played(*(job(name) for name in "abc"), document={"maxConcurrentJobs": 1}, durations={"b": 5})
     assert spans(simulated) == {"a": (0, 60), "b": (60, 65), "c": (65, 125)}

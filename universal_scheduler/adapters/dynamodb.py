@@ -143,8 +143,10 @@ class DynamoStore:
                 ":jobs": list(shown),
                 ":generation": run.generation,
                 ":running": str(RunStatus.RUNNING),
-            },
-            "generation = :generation AND scheduleStatus = :running",
+            }
+            | ({":verbs": run.verb_count} if run.verb_count else {}),
+            "generation = :generation AND scheduleStatus = :running AND "
+            + ("verbCount = :verbs" if run.verb_count else "attribute_not_exists(verbCount)"),
         )
 
     def get_run(self, key: RunKey) -> Run | None:
@@ -261,15 +263,29 @@ class DynamoStore:
             values={":submitting": str(JobStatus.SUBMITTING)},
         )
 
-    def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:
+    def end_job(
+        self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float, *, not_taken: bool = False
+    ) -> bool:
         return self._update_job(
             run_id,
             job,
             status,
-            {"statusReason": reason, "stoppedAt": now, "notTaken": status is JobStatus.SKIPPED or None},
+            {"statusReason": reason, "stoppedAt": now, "notTaken": not_taken or None},
             condition="attempt = :attempt AND statusRank < :rank",
             values={":rank": status.rank},
         )
+
+    def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
+        return self._conditional("update_item", **self._job_change(run_id, before, after))
+
+    def _job_change(self, run_id: str, before: JobRun, after: JobRun) -> dict[str, Any]:
+        """The update of what is different, on condition that the job is what it was."""
+        old, new = job_to_values(run_id, before), job_to_values(run_id, after)
+        return {
+            "TableName": self._jobs,
+            "Key": to_item({"runId": run_id, "jobName": before.name}),
+            **_difference(old, new, expected={key: old[key] for key in ("jobStatus", "attempt", "operator")}),
+        }
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
         return self._update_job(
@@ -343,6 +359,25 @@ class DynamoStore:
     def _scan(self, **request: Any) -> Iterator[dict[str, Any]]:
         for page in self._client.get_paginator("scan").paginate(**request):
             yield from map(from_item, page["Items"])
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+    """The expressions that make a row `new` where it is `old`, on condition that it has what is `expected`."""
+    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    put = [key for key in changed if new.get(key) is not None]
+    gone = [key for key in changed if new.get(key) is None]
+    update = ("SET " + ", ".join(f"#{key} = :new_{key}" for key in put)) if put else ""
+    update += (" REMOVE " + ", ".join(f"#{key}" for key in gone)) if gone else ""
+    conditions = [
+        f"attribute_not_exists(#{key})" if value is None else f"#{key} = :old_{key}" for key, value in expected.items()
+    ]
+    values = {f":new_{key}": new[key] for key in put} | {f":old_{key}": value for key, value in expected.items()}
+    return {
+        "UpdateExpression": update,
+        "ConditionExpression": " AND ".join(conditions),
+        "ExpressionAttributeNames": {f"#{key}": key for key in {*changed, *expected}},
+        "ExpressionAttributeValues": to_item(values),
+    }
 
 
 def _run_key(key: RunKey) -> dict[str, str]:

@@ -16,10 +16,12 @@ from universal_scheduler.domain.model import (
     Job,
     JobRun,
     JobStatus,
+    Mark,
     Run,
     RunKey,
     RunStatus,
     RunWhen,
+    Verb,
 )
 
 ITEM_LIMIT_BYTES = 400 * 1024
@@ -82,11 +84,17 @@ def run_to_values(run: Run) -> dict[str, Any]:
         "executionName": run.execution.name,
         "generation": run.generation,
         "cause": dict(run.cause),
+        "cancelAsked": mark_to_value(run.cancel),
+        "verbCount": run.verb_count or None,
+        "restarting": run.restarting or None,
     }
 
 
 RUN_KEYS = frozenset(
-    {"scheduleStatus", "runId", "executionArn", "executionName", "generation", "cause", "lastDateTime", "statusReason"}
+    {
+        *("scheduleStatus", "runId", "executionArn", "executionName", "generation", "cause"),
+        *("lastDateTime", "statusReason", "cancelAsked", "verbCount", "restarting"),
+    }
 )
 
 
@@ -103,7 +111,18 @@ def run_from_values(row: Mapping[str, Any]) -> Run:
         reason=row.get("statusReason", ""),
         ended_at=row.get("lastDateTime", ""),
         document={key: value for key, value in row.items() if key not in RUN_KEYS and key != "startDateTime"},
+        cancel=mark_from_value(row.get("cancelAsked")),
+        verb_count=int(row.get("verbCount") or 0),
+        restarting=bool(row.get("restarting")),
     )
+
+
+def mark_to_value(mark: Mark | None) -> dict[str, Any] | None:
+    return None if mark is None else {"verb": str(mark.verb), "by": mark.by, "at": mark.at, "reason": mark.reason}
+
+
+def mark_from_value(value: Mapping[str, Any] | None) -> Mark | None:
+    return None if value is None else Mark(Verb(value["verb"]), value["by"], float(value["at"]), value["reason"])
 
 
 def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
@@ -118,6 +137,7 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "jobDependencies": [dependency_to_value(each) for each in spec.dependencies],
         "runWhen": str(spec.run_when),
         "optional": spec.optional or None,
+        "hold": spec.hold or None,
         "notBeforeAt": spec.not_before or None,
         "priority": spec.priority,
         "shareIdentifier": spec.share_identifier or None,
@@ -129,6 +149,7 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "statusRank": job.status.rank,
         "attempt": job.attempt,
         "notTaken": job.not_taken or None,
+        "operator": mark_to_value(job.mark),
         "jobId": job.job_id or None,  # the key of an index: an empty string is not allowed there
         "statusReason": job.reason or None,
         "exitCode": job.exit_code,
@@ -156,6 +177,7 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
             dependencies=tuple(dependency(each) for each in row.get("jobDependencies", ())),
             run_when=RunWhen(row.get("runWhen", RunWhen.ALL_SUCCESS)),
             optional=row.get("optional", False),
+            hold=row.get("hold", False),
             not_before=float(row.get("notBeforeAt", 0)),
             priority=row.get("priority"),
             share_identifier=row.get("shareIdentifier", ""),
@@ -168,6 +190,7 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
         status=JobStatus(row["jobStatus"]),
         attempt=int(row["attempt"]),
         not_taken=row.get("notTaken", False),
+        mark=mark_from_value(row.get("operator")),
         job_id=row.get("jobId", ""),
         reason=row.get("statusReason", ""),
         exit_code=row.get("exitCode"),

@@ -76,6 +76,8 @@ class MemoryStore:
         row = self.history.get(run.key)
         if row is None or row["generation"] != run.generation or row["scheduleStatus"] != RunStatus.RUNNING:
             return False
+        if (row.get("verbCount") or 0) != run.verb_count:
+            return False
         row.update(scheduleStatus=str(status), statusReason=reason, lastDateTime=ended_at)
         row["jobList"] = [dict(job) for job in job_list]
         return True
@@ -127,14 +129,20 @@ class MemoryStore:
         self.put_jobs(run_id, [replace(known, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)])
         return True
 
-    def end_job(self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float) -> bool:
+    def end_job(
+        self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float, *, not_taken: bool = False
+    ) -> bool:
         known = self._attempt(run_id, job)
         if known is None or known.status.rank >= status.rank:
             return False
-        self.put_jobs(
-            run_id,
-            [replace(known, status=status, not_taken=status is JobStatus.SKIPPED, reason=reason, stopped_at=now)],
-        )
+        self.put_jobs(run_id, [replace(known, status=status, not_taken=not_taken, reason=reason, stopped_at=now)])
+        return True
+
+    def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
+        known = self._attempt(run_id, before)
+        if known is None or (known.status, known.mark) != (before.status, before.mark):
+            return False
+        self.put_jobs(run_id, [after])
         return True
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:

@@ -87,6 +87,7 @@ def _job(entry: Mapping[str, Any]) -> Job:
         dependencies=tuple(dependency(each) for each in entry.get("jobDependencies", ())),
         run_when=RunWhen(entry.get("runWhen", RunWhen.ALL_SUCCESS)),
         optional=entry.get("optional", False),
+        hold=entry.get("hold", False),
         not_before=_epoch(entry["notBefore"]) if "notBefore" in entry else 0.0,
         parameters=dict(entry.get("parameters", {})),
         container_overrides=entry.get("containerOverrides"),

@@ -69,6 +69,34 @@ _ORDER = ("WAITING", "HELD", "SUBMITTING", "SUBMITTED", "PENDING", "RUNNABLE", "
 _RANKS = {status: _ORDER.index(status) if status in _ORDER else len(_ORDER) for status in JobStatus}
 
 
+class Verb(StrEnum):
+    """What an operator does to a job, a run or a schedule; `verbs` says when each is legal."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    SKIP = "skip"
+    FORCE_OK = "force-ok"
+    RERUN = "rerun"
+    CANCEL = "cancel"
+    RESTART = "restart"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What an operator did, or asks the run's own execution to do."""
+
+    verb: Verb
+    by: str
+    at: float
+    """Epoch seconds."""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"by {self.by}: {self.reason}" if self.reason else f"by {self.by}"
+
+
 class RunWhen(StrEnum):
     """When a job runs, by how its upstream jobs ended; `rules.judge` says what each means exactly."""
 
@@ -105,6 +133,8 @@ class Job:
     run_when: RunWhen = RunWhen.ALL_SUCCESS
     optional: bool = False
     """Whether its failure leaves the run a success."""
+    hold: bool = False
+    """Whether it starts HELD, until an operator releases it."""
     not_before: float = 0.0
     """Epoch seconds."""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -172,6 +202,12 @@ class Run:
     reason: str = ""
     ended_at: str = ""
     document: Mapping[str, Any] = field(default_factory=dict)
+    cancel: Mark | None = None
+    """Who asked for its end: the execution that drives it ends its jobs, and then the run."""
+    verb_count: int = 0
+    """Counts what operators did to the run and its jobs: it ends only as it was when nobody did anything meanwhile."""
+    restarting: bool = False
+    """Whether a restart has begun and not yet written the jobs: no verb may come between."""
 
     @property
     def max_concurrent_jobs(self) -> int | None:
@@ -191,6 +227,8 @@ class JobRun:
     """Counts the runs of this job: a restart submits it as the next attempt."""
     not_taken: bool = False
     """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
+    mark: Mark | None = None
+    """What an operator last did to it, or asked for."""
     job_id: str = ""
     reason: str = ""
     exit_code: int | None = None
@@ -204,6 +242,16 @@ class JobRun:
     @property
     def name(self) -> str:
         return self.job.name
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether the last word about it is that it is not to be submitted."""
+        return self.job.hold if self.mark is None else self.mark.verb is Verb.HOLD
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether an operator asked for its end and it has not ended."""
+        return self.mark is not None and self.mark.verb is Verb.CANCEL and not self.status.ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import assert_never
 
-from universal_scheduler.domain.model import JobRun, JobStatus, RunStatus, RunWhen
+from universal_scheduler.domain.model import JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.rules import Edge, Judgement, Verdict, edge, judge
 
@@ -17,6 +17,8 @@ INTENT_SETTLE_SECONDS = 60.0
 """How long a submission may be under way, or accepted and not yet listed, before it counts as never made.
 
 It has to be longer than the call may take with all its time-outs, and than ListJobs may lag behind."""
+SHOWN = 5
+"""How many jobs a reason names."""
 LOST_AFTER_SECONDS = 60.0
 """How long DescribeJobs may not know a job that SubmitJob answered with before the job is NOTFOUND."""
 
@@ -45,6 +47,23 @@ class End:
     name: str
     reason: str
     status: JobStatus
+    not_taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """An operator asked for its end: end it on its platform, and record it as CANCELLED."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """It was ended because it could never run, and an operator changed that upstream: it waits again."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +74,7 @@ class Wait:
     reason: str
 
 
-Work = Submit | Recover | End
+Work = Submit | Recover | End | Cancel | Reopen
 Action = Work | Wait
 
 
@@ -65,21 +84,22 @@ class Plan:
 
     actions: tuple[Action, ...]
     outcome: RunStatus | None
-    """How the run ends, where every job has ended; None while there is something to do or to wait for."""
+    """How the run ends, where every job has ended for good; None while there is something to do or to wait for."""
 
     @property
     def work(self) -> tuple[Work, ...]:
         return tuple(action for action in self.actions if not isinstance(action, Wait))
 
 
-def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Plan:
-    """Decide, for every job that has not ended, what happens next.
+def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: Mark | None = None) -> Plan:
+    """Decide, for every job that has not ended, what happens next; and for those that ended too early.
 
     A job runs, waits or never will as its `runWhen` rule says of its upstream jobs (`rules.judge`). Where the rule is
     that all must succeed, and the unfinished ones are all with Batch already (or go there in this very plan), the
     dependency is handed down as Batch's own dependsOn, which means the same and needs nobody to wait.
 
     `limit` is how many jobs of the run may be with their platform at a time; with one, nothing is handed down.
+    `cancel` is who asked for the end of the run: then every job of it ends.
     """
     known = {job.name: job for job in jobs}
     with_platform = {job.name for job in jobs if job.status.live}
@@ -88,39 +108,58 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Plan:
     for name in upstream_first({job.name: job.job.depends_on for job in jobs}):
         job = known[name]
         if job.status.ended:
+            if cancel is None and _ended_too_early(job, known):
+                actions.append(Reopen(name, "what kept it from running has changed"))
+                known[name] = again(job)
             continue
-        if job.status.live:
-            actions.append(Wait(name, f"{job.status} on its queue"))
-            continue
-        action = _decide(job, known, with_platform, now, room)
+        action = _decide(job, known, with_platform, now, room, cancel)
         actions.append(action)
         match action:
             case End():
-                not_taken = action.status is JobStatus.SKIPPED
-                known[name] = replace(job, status=action.status, not_taken=not_taken)
+                known[name] = replace(job, status=action.status, not_taken=action.not_taken)
             case Submit():
                 with_platform.add(name)
                 if room is not None:
                     room -= 1
+            case Cancel():
+                with_platform.discard(name)  # nothing is handed down behind it
             case Recover() | Wait():
                 pass
+            case Reopen():
+                raise AssertionError("only a job that has ended is reopened")
             case _:
                 assert_never(action)
-    return Plan(tuple(actions), outcome(jobs))
+    done = all(isinstance(action, Wait) for action in actions)
+    return Plan(tuple(actions), outcome(jobs, cancel) if done else None)
 
 
-def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], now: float, room: int | None) -> Action:
-    upstream = _upstream(job, known)
-    open_ends = tuple(name for name, state in upstream.items() if state is Edge.OPEN)
+def _decide(
+    job: JobRun,
+    known: Mapping[str, JobRun],
+    with_platform: set[str],
+    now: float,
+    room: int | None,
+    cancel: Mark | None,
+) -> Action:
     if _in_doubt(job):
         if now - job.intent_at < INTENT_SETTLE_SECONDS:
             return Wait(job.name, "its submission's answer is awaited")
         return Recover(job.name, "its submission was begun and not confirmed")
+    asked = cancel or (job.mark if job.cancelling else None)
+    if job.status.live:
+        if asked is not None:
+            return Cancel(job.name, f"cancelled {asked}")
+        return Wait(job.name, state_text(job, now))
+    if asked is not None:
+        return End(job.name, f"cancelled {asked}", JobStatus.CANCELLED)
+    upstream = _upstream(job, known)
+    open_ends = tuple(name for name, state in upstream.items() if state is Edge.OPEN)
     judgement = judge(job.job.run_when, list(upstream.values()))
     if judgement.verdict is Verdict.NEVER:
-        return End(job.name, _did_not_run(job, _blamed(judgement, upstream), known), judgement.status)
+        not_taken = judgement.status is JobStatus.SKIPPED
+        return End(job.name, _did_not_run(job, _blamed(judgement, upstream), known), judgement.status, not_taken)
     if job.status is JobStatus.HELD:
-        return Wait(job.name, f"held{': ' + job.reason if job.reason else ''}")
+        return Wait(job.name, state_text(job, now))
     if now < job.job.not_before:
         return Wait(job.name, f"not before {iso(job.job.not_before)} UTC")
     if room is not None and room <= 0:
@@ -129,7 +168,7 @@ def _decide(job: JobRun, known: Mapping[str, JobRun], with_platform: set[str], n
         return Submit(job.name, _why_ready(job))
     if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
-    return Wait(job.name, f"waits for {_named(open_ends, known)}")
+    return Wait(job.name, f"waits for {_told(open_ends, known, now)}")
 
 
 def _upstream(job: JobRun, known: Mapping[str, JobRun]) -> dict[str, Edge]:
@@ -159,10 +198,37 @@ def _can_be_handed_down(job: JobRun, upstream: Mapping[str, Edge], with_platform
     )
 
 
-def outcome(jobs: Sequence[JobRun]) -> RunStatus | None:
+def again(job: JobRun) -> JobRun:
+    """A job as it waits for being run once more: on hold if that was the last word, a new attempt if there was one."""
+    submitted = bool(job.intent_at or job.job_id)
+    return JobRun(
+        job=job.job,
+        position=job.position,
+        status=JobStatus.HELD if job.on_hold else JobStatus.WAITING,
+        attempt=job.attempt + submitted,
+        mark=job.mark if job.mark is not None and job.mark.verb in (Verb.HOLD, Verb.RELEASE) else None,
+    )
+
+
+def never_runs(job: JobRun, known: Mapping[str, JobRun]) -> str:
+    """Why its rule keeps the job from running as things are; empty where it does not."""
+    upstream = _upstream(job, known)
+    judgement = judge(job.job.run_when, list(upstream.values()))
+    return _did_not_run(job, _blamed(judgement, upstream), known) if judgement.verdict is Verdict.NEVER else ""
+
+
+def _ended_too_early(job: JobRun, known: Mapping[str, JobRun]) -> bool:
+    """Whether it ended because its rule could not be met any more, and by now it can: an operator acted upstream."""
+    unreached = job.status is JobStatus.UPSTREAM_FAILED or (job.status is JobStatus.SKIPPED and job.not_taken)
+    return unreached and not never_runs(job, known)
+
+
+def outcome(jobs: Sequence[JobRun], cancel: Mark | None = None) -> RunStatus | None:
     """How a run with these jobs ends; None while one of them has not ended."""
     if not all(job.status.ended for job in jobs):
         return None
+    if cancel is not None:
+        return RunStatus.CANCELLED
     succeeded = all(job.status.satisfies or job.job.optional for job in jobs)
     return RunStatus.SUCCEEDED if succeeded else RunStatus.FAILED
 
@@ -185,6 +251,8 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
         return job
     upstream = _upstream(job, known)
     judgement = judge(job.job.run_when, list(upstream.values()))
+    if judgement.verdict is not Verdict.NEVER and any(_moved_on(job, known[name]) for name in upstream):
+        return replace(job, status=JobStatus.UPSTREAM_FAILED, reason="an upstream job failed, and was acted on since")
     match judgement.verdict:
         case Verdict.NOT_YET:
             return None
@@ -195,6 +263,16 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
             return replace(job, status=judgement.status, reason=reason)
         case _:
             assert_never(judgement.verdict)
+
+
+def _moved_on(job: JobRun, upstream: JobRun) -> bool:
+    """Whether an operator has acted on the upstream job since the job was handed to Batch behind it."""
+    if not upstream.status.ended and not upstream.status.live:
+        return True  # it is to run again: Batch had its attempt before
+    if upstream.attempt > 1 and upstream.submitted_at > job.submitted_at:
+        return True
+    mark = upstream.mark
+    return mark is not None and mark.verb in (Verb.FORCE_OK, Verb.SKIP) and mark.at >= job.submitted_at
 
 
 def _did_not_run(job: JobRun, reached: Sequence[str], known: Mapping[str, JobRun]) -> str:
@@ -209,5 +287,27 @@ def _why_ready(job: JobRun) -> str:
 
 
 def _named(names: Sequence[str], known: Mapping[str, JobRun]) -> str:
-    shown = ", ".join(f"{name} ({known[name].status})" for name in names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+    shown = ", ".join(f"{name} ({known[name].status})" for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
+def _told(names: Sequence[str], known: Mapping[str, JobRun], now: float) -> str:
+    """Each of the jobs with what it is at, e.g. `cleanse, RUNNING since 06:31`."""
+    shown = "; ".join(f"{name}, {state_text(known[name], now)}" for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown}; and {len(names) - SHOWN} more"
+
+
+def state_text(job: JobRun, now: float) -> str:
+    """What a job that has not ended is at, and since when (UTC): `RUNNING since 06:31`, `held since 06:40 by ann`."""
+    if job.status is JobStatus.HELD:
+        if job.mark is None:
+            return "held, as its schedule says"
+        return f"held since {_clock(job.mark.at, now)} {job.mark}"
+    since = job.started_at if job.status is JobStatus.RUNNING else job.submitted_at if job.status.live else 0.0
+    return f"{job.status} since {_clock(since, now)}" if since else str(job.status)
+
+
+def _clock(moment: float, now: float) -> str:
+    """The time of day, with its date where that is another one than now's."""
+    day, _, time = iso(moment)[:16].partition("T")
+    return time if iso(now).startswith(day) else f"{day} {time}"

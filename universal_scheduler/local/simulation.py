@@ -10,6 +10,7 @@ from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
 from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run
 from universal_scheduler.domain.names import iso
+from universal_scheduler.local.unheld import unheld
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
@@ -35,13 +36,14 @@ def simulate(
     """Play a run through in no time: nothing is submitted anywhere, and the same arguments give the same run.
 
     `exit_codes` names the jobs that fail, by job name; all others succeed. `durations` are seconds, 60 where not given;
-    capacity is unlimited. What a job's end is noticed late by in a real run is left out.
+    capacity is unlimited, and a held job is released at once. What a job's end is noticed late by in a real run is left
+    out.
 
     Raises:
         InvalidSchedule: the document is not valid, or a job is named that it does not have.
     """
     store, platform = MemoryStore(), MemoryPlatform()
-    run = start_run(store, document, Execution("simulation", "simulation"), f"{iso(now)}Z")
+    run = start_run(store, unheld(document), Execution("simulation", "simulation"), f"{iso(now)}Z")
     _check_names(store.list_jobs(run.key.run_id), [*(exit_codes or {}), *(durations or {})])
     world = _World(platform, exit_codes or {}, durations or {}, now)
     ref, then = RunRef(run.key, run.generation), Next.SUBMIT

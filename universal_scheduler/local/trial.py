@@ -21,6 +21,7 @@ from universal_scheduler.domain.model import Execution, JobRun, Run
 from universal_scheduler.domain.names import iso
 from universal_scheduler.local import batch as local_batch
 from universal_scheduler.local.job_environment import job_path
+from universal_scheduler.local.unheld import unheld
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
@@ -52,9 +53,9 @@ def try_schedule(
 ) -> Trial:
     """Run a schedule document's jobs here and now; its queues and definitions need not exist.
 
-    A job runs its `containerOverrides.command`; one without runs `true`. Jobs find a directory that they share in
-    `USCHED_DATA`. `directory` keeps their files; without one they are gone afterwards. `on_change` is told of the run's
-    jobs whenever something has happened to them.
+    A job runs its `containerOverrides.command`; one without runs `true`; one on hold is released at once. Jobs find a
+    directory that they share in `USCHED_DATA`. `directory` keeps their files; without one they are gone afterwards.
+    `on_change` is told of the run's jobs whenever something has happened to them.
 
     Raises:
         InvalidSchedule: the document is not valid; nothing ran.
@@ -103,7 +104,7 @@ class _Trial:
 
     async def run(self, document: Mapping[str, Any]) -> Trial:
         started = time.time()
-        run = start_run(self._store, document, Execution("try", "try"), f"{iso(started)}Z")
+        run = start_run(self._store, unheld(document), Execution("try", "try"), f"{iso(started)}Z")
         await self._api.start()
         try:
             self._make_queue()

@@ -19,12 +19,14 @@ from universal_scheduler.domain.names import batch_job_name, iso
 from universal_scheduler.domain.planner import (
     INTENT_SETTLE_SECONDS,
     LOST_AFTER_SECONDS,
+    Cancel,
     End,
     Recover,
+    Reopen,
     Submit,
     Work,
+    again,
     explain,
-    outcome,
     plan,
     upstream_first,
 )
@@ -33,6 +35,8 @@ from universal_scheduler.ports import JobPlatform, Store
 DESCRIBE_CHUNK = 100
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
 NAMED_FAILURES = 20
+TERMINATE_REASON_LIMIT = 1024
+"""https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html"""
 WAVE = 40
 """How many jobs are submitted between two looks at the clock."""
 CLAIM_LIMIT_SECONDS = INTENT_SETTLE_SECONDS / 3
@@ -89,13 +93,13 @@ def submit_jobs(
     Raises:
         StaleExecution: a newer execution drives the run.
     """
-    limit = _current(store, ref).max_concurrent_jobs
+    run = _current(store, ref)
     jobs = {job.name: job for job in store.list_jobs(ref.key.run_id)}
 
     def do(action: Work) -> JobRun:
         return _do(store, platform, ref.key, action, jobs, clock)
 
-    for wave in _waves(plan(list(jobs.values()), clock(), limit).work):
+    for wave in _waves(plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work):
         if time_left() < 10:
             return Next.SUBMIT
         try:
@@ -104,7 +108,7 @@ def submit_jobs(
             return Next.PAUSE
         except PlatformUnavailable:
             return Next.WAIT
-    return what_next(list(jobs.values()), clock(), limit)
+    return what_next(run, list(jobs.values()), clock())
 
 
 def _waves(work: Sequence[Work]) -> Iterator[list[Work]]:
@@ -132,10 +136,15 @@ def _do(
     job = jobs[action.name]
     match action:
         case End():
-            if not store.end_job(key.run_id, job, action.status, action.reason, clock()):
+            if not store.end_job(key.run_id, job, action.status, action.reason, clock(), not_taken=action.not_taken):
                 return job
-            not_taken = action.status is JobStatus.SKIPPED
-            return replace(job, status=action.status, not_taken=not_taken, reason=action.reason)
+            return replace(job, status=action.status, not_taken=action.not_taken, reason=action.reason)
+        case Cancel():
+            platform.terminate(job.job_id, action.reason[:TERMINATE_REASON_LIMIT])
+            store.end_job(key.run_id, job, JobStatus.CANCELLED, action.reason, clock())
+            return replace(job, status=JobStatus.CANCELLED, reason=action.reason)
+        case Reopen():
+            return again(job) if store.change_job(key.run_id, job, again(job)) else job
         case Recover():
             return _recover(store, platform, key, job, clock)
         case Submit():
@@ -151,7 +160,7 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
         StaleExecution: a newer execution drives the run.
         PlatformUnavailable: the platform did not answer; the next look sees all that this one would have.
     """
-    limit = _current(store, ref).max_concurrent_jobs
+    run = _current(store, ref)
     run_id = ref.key.run_id
     jobs = {job.name: job for job in store.list_jobs(run_id)}
     live = {job.job_id: job for job in jobs.values() if job.status.live}
@@ -174,11 +183,13 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
             changed.append((before, _as_observation(explained)))
         jobs[name] = explained or before
     list(each(lambda change: store.observe_job(run_id, *change), changed))
-    return what_next(list(jobs.values()), now, limit)
+    return what_next(run, list(jobs.values()), now)
 
 
 def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
     """Record how the run ended, in its row; the same again where it is tried again.
+
+    Returns: RUNNING where it has not ended after all, because an operator acted on it meanwhile.
 
     Raises:
         StaleExecution: a newer execution drives the run.
@@ -187,9 +198,11 @@ def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
     if run.status.ended:
         return run.status
     jobs = store.list_jobs(ref.key.run_id)
-    status = outcome(jobs) or RunStatus.FAILED
-    reason = _why_failed(jobs) if status is RunStatus.FAILED else ""
-    store.finish_run(run, status, reason, iso(now), job_list(jobs))
+    status = plan(jobs, now, run.max_concurrent_jobs, run.cancel).outcome
+    if status is None:
+        return RunStatus.RUNNING
+    if not store.finish_run(run, status, _why(run, status, jobs), iso(now), job_list(jobs)):
+        return _current(store, ref).status
     return status
 
 
@@ -204,18 +217,21 @@ def abandon_run(store: Store, platform: JobPlatform, ref: RunRef, error: str, no
         if job.status is JobStatus.SUBMITTING:
             job_id = platform.find(job.job.queue, batch_job_name(ref.key, job.name, job.attempt))
         if job_id:
-            platform.terminate(job_id, f"The run was given up: {error}"[:1024])
+            platform.terminate(job_id, f"The run was given up: {error}"[:TERMINATE_REASON_LIMIT])
         if not job.status.ended:
             store.end_job(ref.key.run_id, job, JobStatus.CANCELLED, f"the run was given up: {error}", now)
-    ended = store.list_jobs(ref.key.run_id)
-    store.finish_run(run, RunStatus.FAILED, error, iso(now), job_list(ended))
+    ended = job_list(store.list_jobs(ref.key.run_id))
+    while not store.finish_run(run, RunStatus.FAILED, error, iso(now), ended):
+        run = _current(store, ref)  # an operator has acted on it meanwhile
+        if run.status.ended:
+            return
 
 
-def what_next(jobs: Sequence[JobRun], now: float, limit: int | None = None) -> Next:
-    planned = plan(jobs, now, limit)
-    if planned.outcome is not None:
-        return Next.RECORD
-    return Next.SUBMIT if planned.work else Next.WAIT
+def what_next(run: Run, jobs: Sequence[JobRun], now: float) -> Next:
+    planned = plan(jobs, now, run.max_concurrent_jobs, run.cancel)
+    if planned.work:
+        return Next.SUBMIT
+    return Next.RECORD if planned.outcome is not None else Next.WAIT
 
 
 def job_list(jobs: Sequence[JobRun]) -> list[dict[str, Any]]:
@@ -322,6 +338,16 @@ def _as_observation(job: JobRun) -> Observation:
     return Observation(
         job.job_id, job.status, job.reason, job.exit_code, job.log_stream, job.started_at, job.stopped_at
     )
+
+
+def _why(run: Run, status: RunStatus, jobs: Sequence[JobRun]) -> str:
+    match status:
+        case RunStatus.FAILED:
+            return _why_failed(jobs)
+        case RunStatus.CANCELLED:
+            return f"cancelled {run.cancel}"
+        case _:
+            return ""
 
 
 def _why_failed(jobs: Sequence[JobRun]) -> str:

@@ -17,6 +17,7 @@ from universal_scheduler.domain.errors import (
 )
 from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import iso, next_start, start_date_time
+from universal_scheduler.domain.planner import again
 from universal_scheduler.ports import Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
@@ -173,12 +174,12 @@ def _again(job: JobRun, recorded: Mapping[str, Any]) -> JobRun:
         return job  # its execution died and it did not: it is watched again
     if word == SKIP_WORD:
         return replace(job, status=JobStatus.SKIPPED, not_taken=False, reason="PASS in the history row")
-    return JobRun(job=job.job, position=job.position, attempt=job.attempt + 1)
+    return replace(again(job), attempt=job.attempt + 1)
 
 
 def _fresh(index: int, job: Job, keep: Mapping[str, JobStatus]) -> JobRun:
     word = job.recorded_status.upper()
-    fresh = JobRun(job, index)
+    fresh = JobRun(job, index, JobStatus.HELD if job.hold else JobStatus.WAITING)
     if word == SKIP_WORD:
         return replace(fresh, status=JobStatus.SKIPPED, reason="PASS in the document")
     if word in keep:
