@@ -13,6 +13,10 @@ class Settings:
     schedules_table: str = "BatchSchedules"
     history_table: str = "BatchScheduleHistory"
     jobs_table: str = "BatchScheduleJobs"
+    job_events_table: str = "BatchJobEvents"
+    job_event_days: int = 90
+    """For how long the job log keeps an event."""
+    job_events_queue_url: str = ""
     state_machine_arn: str = ""
     job_queues: Mapping[str, str] = field(default_factory=dict)
     """Short name → ARN; a document's other names pass as they are."""
@@ -33,6 +37,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         schedules_table=environ.get("SCHEDULES_TABLE", default.schedules_table),
         history_table=environ.get("HISTORY_TABLE", default.history_table),
         jobs_table=environ.get("JOBS_TABLE", default.jobs_table),
+        job_events_table=environ.get("JOB_EVENTS_TABLE", default.job_events_table),
+        job_event_days=int(environ.get("JOB_EVENT_DAYS", default.job_event_days)),
+        job_events_queue_url=environ.get("JOB_EVENTS_QUEUE_URL", default.job_events_queue_url),
         state_machine_arn=environ.get("STATE_MACHINE_ARN", default.state_machine_arn),
         job_queues=json.loads(environ.get("JOB_QUEUES", "{}")),
         job_definitions=json.loads(environ.get("JOB_DEFINITIONS", "{}")),

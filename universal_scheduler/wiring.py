@@ -10,11 +10,14 @@ from botocore.config import Config
 
 from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.adapters.dynamodb import DynamoStore
+from universal_scheduler.adapters.job_log import DynamoJobLog
+from universal_scheduler.adapters.message_queue import MessageQueue
 from universal_scheduler.adapters.stepfunctions import StepFunctionsWorkflow
 from universal_scheduler.settings import Settings, from_environment
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
+    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_stepfunctions import SFNClient
 
@@ -39,10 +42,17 @@ class Wiring:
     @cached_property
     def store(self) -> DynamoStore:
         settings = self.settings
-        client = self._session.client("dynamodb", endpoint_url=self._endpoint, config=QUICK)
         return DynamoStore(
-            client, schedules=settings.schedules_table, history=settings.history_table, jobs=settings.jobs_table
+            self.dynamodb, schedules=settings.schedules_table, history=settings.history_table, jobs=settings.jobs_table
         )
+
+    @cached_property
+    def job_log(self) -> DynamoJobLog:
+        return DynamoJobLog(self.dynamodb, table=self.settings.job_events_table, keep_days=self.settings.job_event_days)
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        return self._session.client("dynamodb", endpoint_url=self._endpoint, config=QUICK)
 
     @cached_property
     def platform(self) -> BatchPlatform:
@@ -65,6 +75,11 @@ class Wiring:
     @cached_property
     def stepfunctions(self) -> SFNClient:
         return self._session.client("stepfunctions", endpoint_url=self._endpoint, config=QUICK)
+
+    @cached_property
+    def job_events(self) -> MessageQueue:
+        client = self._session.client("sqs", endpoint_url=self._endpoint, config=QUICK)
+        return MessageQueue(client, self.settings.job_events_queue_url)
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:

@@ -47,7 +47,10 @@ def test_the_environment_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_settings_come_from_the_stacks_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = {
         "StateMachineArn": "arn:aws:states:eu-west-1:123456789012:stateMachine:schedule_runner",
-        **{f"{name}TableArn": f"arn:aws:dynamodb:::table/x{name}" for name in ("Schedules", "History", "Jobs")},
+        **{
+            f"{name}TableArn": f"arn:aws:dynamodb:::table/x{name}"
+            for name in ("Schedules", "History", "Jobs", "JobEvents")
+        },
         **{f"{name}Arn": f"arn:{name}" for name in ("HighQueue", "DefaultQueue", "LowQueue", "ShellJobDefinition")},
     }
     monkeypatch.setattr(target, "_outputs", lambda _: outputs)

@@ -79,6 +79,7 @@ def test_no_start_is_lost_to_a_passing_outage_and_none_goes_unnoticed() -> None:
         event["Properties"]
         for function in of_type("AWS::Serverless::Function").values()
         for event in function.get("Events", {}).values()
+        if event["Type"] == "DynamoDB"
     ]
     assert len(mappings) == 2
     for mapping in mappings:
@@ -91,14 +92,47 @@ def test_no_start_is_lost_to_a_passing_outage_and_none_goes_unnoticed() -> None:
         for dimension in alarm["Dimensions"]
         if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
     ]
-    assert watched == list(of_type("AWS::SQS::Queue"))
+    queues = of_type("AWS::SQS::Queue")
+    assert watched == [name for name, queue in queues.items() if "RedrivePolicy" not in queue]
+
+
+def test_an_event_that_cannot_be_handled_is_given_up_after_some_time_and_kept() -> None:
+    queue = of_type("AWS::SQS::Queue")["JobEventsQueue"]
+    function = of_type("AWS::Serverless::Function")["JobEventsFunction"]
+    [mapping] = [event["Properties"] for event in function["Events"].values()]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
+    rules = of_type("AWS::Events::Rule")
+    [statement] = of_type("AWS::SQS::QueuePolicy")["JobEventsQueuePolicy"]["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": [{"Fn::GetAtt": [name, "Arn"]} for name in rules]}}
+    for rule in rules.values():
+        [target] = rule["Targets"]
+        assert target["DeadLetterConfig"]["Arn"] == queue["RedrivePolicy"]["deadLetterTargetArn"]
+
+
+@pytest.mark.parametrize(
+    ("others", "queues"),
+    [("", 3), ("arn:aws:batch:us-east-1:1:job-queue/big,arn:aws:batch:us-east-1:1:job-definition/x:*", 5)],
+)
+def test_job_events_are_those_of_the_queues_that_schedules_may_name(others: str, queues: int) -> None:
+    from ministack.services.cloudformation import engine
+
+    conditions = {"AllowOthers": bool(others)}
+    parameters = {"OtherBatchArns": {"Value": others.split(",")}}
+    made = {name: {"PhysicalResourceId": f"arn:{name}"} for name in ("HighQueue", "DefaultQueue", "LowQueue")}
+    pattern = of_type("AWS::Events::Rule")["JobEventsRule"]["EventPattern"]["detail"]["jobQueue"]
+    resolved = engine._resolve_refs(pattern, made, parameters, conditions, {}, "stack", "id")
+    assert len(resolved) == queues
+    assert set(others.split(",")) - {""} <= set(resolved)
 
 
 def test_indexes_hold_keys_only() -> None:
     indexes = [
         index for table in of_type("AWS::DynamoDB::Table").values() for index in table.get("GlobalSecondaryIndexes", ())
     ]
-    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 2
+    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 4
 
 
 @pytest.mark.parametrize(
@@ -144,6 +178,7 @@ MAY = {
     },
     "usched-schedule-stream": {"SchedulesTable: dynamodb:UpdateItem", "ScheduleRunner: states:StartExecution"},
     "usched-history-stream": {"SchedulesTable: dynamodb:Scan", "ScheduleRunner: states:StartExecution"},
+    "usched-job-events": {"JobEventsTable: dynamodb:BatchWriteItem", "JobEventsQueue: sqs:ChangeMessageVisibility"},
     "usched-get-execution": {
         "HistoryTable: dynamodb:GetItem",
         "HistoryTable/index/executionName-index: dynamodb:Query",
@@ -202,4 +237,4 @@ def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     document = transform(json.loads(json.dumps(TEMPLATE)), {}, NoPolicies())
     kinds = [resource["Type"] for resource in document["Resources"].values()]
     assert kinds.count("AWS::Lambda::Function") == len(of_type("AWS::Serverless::Function"))
-    assert kinds.count("AWS::Lambda::EventSourceMapping") == 2
+    assert kinds.count("AWS::Lambda::EventSourceMapping") == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from universal_scheduler.adapters.bulk_write import put_items
 from universal_scheduler.adapters.items import (
     ITEM_LIMIT_BYTES,
     RUN_KEYS,
@@ -23,7 +23,7 @@ from universal_scheduler.adapters.items import (
     to_attribute,
     to_item,
 )
-from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
+from universal_scheduler.domain.errors import ItemTooLarge
 from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 WRITE_PATIENCE_SECONDS = 30.0
 """How long a call waits in all for throttled writes; the functions have a minute."""
-THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
-WRITE_CHUNK = 25
-"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
 JOB_LIST_LIMIT_BYTES = 350 * 1024
 SHOWN_OF_A_RUN = (
     "scheduleId",
@@ -190,29 +187,10 @@ class DynamoStore:
     # Job runs
 
     def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
-        requests = [{"PutRequest": {"Item": to_item(job_to_values(run_id, job))}} for job in jobs]
-        waited = 0.0
-        for start in range(0, len(requests), WRITE_CHUNK):
-            # All rows of a run are in one partition, which takes 1,000 writes a second: what is left over waits.
-            # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
-            pending: Any = {self._jobs: requests[start : start + WRITE_CHUNK]}
-            longest = 0.05
-            while pending := self._left_over(pending):
-                if waited >= WRITE_PATIENCE_SECONDS:
-                    raise StoreUnavailable(f"DynamoDB has throttled the writing of job rows for {waited:.0f} s.")
-                pause = random.uniform(0, longest)
-                self._sleep(pause)
-                waited += pause
-                longest = min(longest * 2, 2.0)
-
-    def _left_over(self, pending: Any) -> Any:
-        """Write; answers what was throttled. Where all of it was, that is an error to the SDK."""
-        try:
-            return self._client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in THROTTLES:
-                return pending
-            raise
+        # All rows of a run are in one partition, which takes 1,000 writes a second: what is left over waits.
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+        items = [to_item(job_to_values(run_id, job)) for job in jobs]
+        put_items(self._client, self._jobs, items, WRITE_PATIENCE_SECONDS, self._sleep)
 
     def list_jobs(self, run_id: str) -> list[JobRun]:
         rows = self._query(

@@ -11,8 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from universal_scheduler.domain.model import JobStatus, Observation, RunKey
+from universal_scheduler.domain.names import iso
 
 STATE_CHANGE = "Batch Job State Change"
+QUEUE_BLOCKED = "Batch Job Queue Blocked"
+"""https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,10 @@ class JobEvent:
     """The queue's ARN."""
     at: float
     """Epoch seconds: when Batch saw the change."""
+    created_at: float = 0.0
+    """Epoch seconds: when it was submitted."""
+    blocked: bool = False
+    """No change: the job cannot be placed and holds up its queue, for the reason in `seen`."""
     attempts: int = 0
     """How often Batch has tried the job so far."""
     parent_id: str = ""
@@ -39,15 +46,28 @@ class JobEvent:
     def job_id(self) -> str:
         return self.seen.job_id
 
+    @property
+    def state(self) -> str:
+        """What the event tells: a status of Batch, or BLOCKED."""
+        return "BLOCKED" if self.blocked else str(self.seen.status)
+
+    @property
+    def position(self) -> str:
+        """Names the event among those of its job, and sorts them.
+
+        By time, and within a second (of which the time of an event has no parts) by attempt and state.
+        """
+        return f"{iso(self.at)}#{self.attempts:02}#{self.seen.status.rank}#{self.state}"
+
 
 def read_event(event: Mapping[str, Any]) -> JobEvent:
-    """An EventBridge event of detail type *Batch Job State Change*.
+    """An EventBridge event of detail type *Batch Job State Change* or *Batch Job Queue Blocked*.
 
     Raises:
         ValueError: it is none, or lacks what every such event has.
     """
     try:
-        if event["source"] != "aws.batch" or event["detail-type"] != STATE_CHANGE:
+        if event["source"] != "aws.batch" or event["detail-type"] not in (STATE_CHANGE, QUEUE_BLOCKED):
             raise ValueError(f"not a {STATE_CHANGE}: {event['source']}, {event['detail-type']}")
         detail = event["detail"]
         array = detail.get("arrayProperties") or {}
@@ -58,6 +78,8 @@ def read_event(event: Mapping[str, Any]) -> JobEvent:
             name=detail["jobName"],
             queue=detail["jobQueue"],
             at=datetime.fromisoformat(event["time"]).timestamp(),
+            created_at=detail["createdAt"] / 1000,
+            blocked=event["detail-type"] == QUEUE_BLOCKED,
             attempts=len(detail.get("attempts") or ()),
             parent_id=detail["jobId"].rpartition(":")[0] if "index" in array else "",
             index=array.get("index"),

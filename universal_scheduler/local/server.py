@@ -279,7 +279,7 @@ class _Server:
             endpoint=self._endpoint,
             api=f"{self._endpoint}/api/v1",
             state_machine_arn=outputs.get("StateMachineArn", ""),
-            tables=named("SchedulesTableArn", "HistoryTableArn", "JobsTableArn"),
+            tables=named("SchedulesTableArn", "HistoryTableArn", "JobsTableArn", "JobEventsTableArn"),
             queues=named("HighQueueArn", "DefaultQueueArn", "LowQueueArn"),
             job_definitions=named("ShellJobDefinitionArn"),
             pid=os.getpid(),

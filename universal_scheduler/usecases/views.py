@@ -33,7 +33,7 @@ def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
 
 def run_summary(run: Run) -> dict[str, Any]:
     """A run in one line. Times are UTC, ISO 8601; absent keys have no value."""
-    return _present(
+    return present(
         {
             "scheduleId": run.key.schedule_id,
             "startDateTime": run.key.start,
@@ -55,7 +55,7 @@ def schedule_view(row: Mapping[str, Any], runs: Sequence[Run] = ()) -> dict[str,
     schedule = {key: value for key, value in row.items() if key != "scheduleErrors"}
     errors = [error.as_dict() for error in find_errors(schedule)]
     shown: dict[str, Any] = {"scheduleId": row["scheduleId"], "valid": not errors, "schedule": schedule}
-    return shown | _present({"errors": errors, "runs": [run_summary(run) for run in runs]})
+    return shown | present({"errors": errors, "runs": [run_summary(run) for run in runs]})
 
 
 def find_execution(store: Store, name: str, now: float) -> dict[str, Any] | None:
@@ -77,7 +77,7 @@ def within_answer(view: dict[str, Any], limit_bytes: int = ANSWER_LIMIT_BYTES) -
 
 
 def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:
-    return _present(
+    return present(
         {
             "jobName": job.name,
             "status": str(job.status),
@@ -100,5 +100,6 @@ def _time(epoch: float) -> str:
     return iso(epoch) if epoch else ""
 
 
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+def present(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what has no value."""
     return {key: value for key, value in values.items() if value not in (None, "", [], {})}

@@ -1,0 +1,131 @@
+"""One suite over every job log: memory, and DynamoDB on moto with the table of template.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.events import QUEUE, documented, state_change
+from tests.tables import create_tables
+from universal_scheduler.adapters.job_log import DynamoJobLog
+from universal_scheduler.adapters.memory import MemoryJobLog
+from universal_scheduler.domain.errors import StoreUnavailable
+from universal_scheduler.domain.job_events import JobEvent, read_event
+from universal_scheduler.domain.model import JobStatus
+from universal_scheduler.ports import JobLog
+
+OTHER = QUEUE.replace("default", "low")
+TAGS = {"usched:scheduleId": "nightly", "usched:start": "2026-11-21T05:59:59.000001", "usched:jobName": "load"}
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobLog]:
+    if request.param == "memory":
+        yield MemoryJobLog()
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("dynamodb", "us-east-1")
+        create_tables(client)
+        yield DynamoJobLog(client, table="BatchJobEvents", keep_days=90)
+
+
+def told(job_id: str, *statuses: str, second: int = 0, **detail: Any) -> list[JobEvent]:
+    """One event a second."""
+    return [
+        read_event(
+            state_change(job_id, status, f"2026-11-21T06:00:{second + at:02}Z", jobName=f"name-{job_id}", **detail)
+        )
+        for at, status in enumerate(statuses)
+    ]
+
+
+def changed(log: JobLog, status: str | None = None, since: float = 0.0, queues: Sequence[str] = (QUEUE,)) -> list[str]:
+    return list(log.changed_jobs(queues, since, None if status is None else JobStatus(status)))
+
+
+def test_what_was_told_of_a_job_comes_back_in_order(log: JobLog) -> None:
+    attempts = [{"container": {"exitCode": 0, "logStreamName": "s/1", "reason": "r"}}]
+    events = told("a", "RUNNABLE", "RUNNING", tags=TAGS)
+    events += told("a", "SUCCEEDED", second=9, tags=TAGS, attempts=attempts, startedAt=1000, stoppedAt=2500)
+    child = told("p:0", "RUNNING", arrayProperties={"index": 0})
+    blocked = read_event(documented("batch_job_queue_blocked"))
+    log.append([events[2], *child, events[0], blocked, events[1]])
+    assert log.history("a") == events
+    assert log.history("p:0") == child
+    assert log.history(blocked.job_id) == [blocked]
+    assert log.history("unknown") == []
+
+
+def test_an_event_that_comes_twice_is_kept_once(log: JobLog) -> None:
+    events = told("a", "RUNNABLE", "RUNNING")
+    log.append(events + events)
+    log.append(events)
+    assert log.history("a") == events
+
+
+def test_more_events_than_one_request_takes(log: JobLog) -> None:
+    events = [event for number in range(30) for event in told(f"job-{number}", "RUNNING", "FAILED")]
+    log.append(events)
+    assert sum(len(log.history(f"job-{number}")) for number in range(30)) == len(events)
+
+
+def test_the_jobs_of_a_queue_the_last_changed_first(log: JobLog) -> None:
+    log.append(told("a", "RUNNING", "FAILED"))
+    log.append(told("b", "RUNNING", "SUCCEEDED", second=10))
+    log.append(told("c", "RUNNING", second=20))
+    log.append(told("elsewhere", "RUNNING", jobQueue=OTHER))
+    assert changed(log) == ["c", "b", "a"]
+    assert changed(log, "FAILED") == ["a"]
+    assert changed(log, "RUNNING") == ["c"], "the others were, and have ended"
+    assert changed(log, "PENDING") == []
+    assert changed(log, since=told("b", "RUNNING", second=10)[0].at) == ["c", "b"]
+    assert changed(log, queues=[OTHER]) == ["elsewhere"]
+    assert changed(log, queues=[OTHER, QUEUE]) == ["c", "b", "a", "elsewhere"]
+    assert changed(log, queues=[]) == []
+
+
+def test_a_job_is_found_by_its_name(log: JobLog) -> None:
+    log.append(told("a", "RUNNING", "FAILED"))
+    log.append(told("b", "RUNNING", second=10, tags=TAGS))
+    log.append(told("c", "RUNNING", second=20, tags=TAGS))
+    assert list(log.named_jobs("name-a", 0)) == ["a"]
+    assert list(log.named_jobs("load", 0)) == ["c", "b"], "a run's job has the schedule's name for it"
+    assert list(log.named_jobs("load", told("c", "RUNNING", second=20)[0].at)) == ["c"]
+    assert list(log.named_jobs("name-b", 0)) == []
+
+
+class Throttled:
+    """A client whose table takes one item a call, and nothing from the third call on."""
+
+    def __init__(self, patience: int) -> None:
+        self.taken: list[Any] = []
+        self._patience = patience
+
+    def batch_write_item(self, RequestItems: Any) -> Any:  # noqa: N803 - boto3's name
+        [(table, requests)] = RequestItems.items()
+        if len(self.taken) >= self._patience:
+            return {"UnprocessedItems": RequestItems}
+        self.taken.append(requests[0])
+        return {"UnprocessedItems": {table: requests[1:]} if requests[1:] else {}}
+
+
+def test_what_a_table_does_not_take_at_once_is_written_again() -> None:
+    client: Any = Throttled(10)
+    DynamoJobLog(client, table="t", keep_days=1, sleep=lambda _: None).append(told("a", "RUNNABLE", "RUNNING"))
+    assert [each["PutRequest"]["Item"]["jobStatus"]["S"] for each in client.taken] == ["RUNNABLE", "RUNNING"]
+    client = Throttled(1)
+    with pytest.raises(StoreUnavailable):
+        DynamoJobLog(client, table="t", keep_days=1, sleep=lambda _: None).append(told("a", "RUNNABLE", "RUNNING"))
+
+
+def test_an_event_forgets_itself_some_days_after_it_happened() -> None:
+    client: Any = Throttled(1)
+    [event] = told("a", "RUNNING")
+    DynamoJobLog(client, table="t", keep_days=90).append([event])
+    assert client.taken[0]["PutRequest"]["Item"]["expiresAt"] == {"N": str(int(event.at) + 90 * 86400)}

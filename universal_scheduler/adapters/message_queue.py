@@ -1,0 +1,26 @@
+"""An SQS queue whose messages a function is given: when one that it could not handle comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ENTRIES = 10
+"""https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html"""
+
+
+class MessageQueue:
+    """`client`: boto3's for SQS."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client, self._url = client, url
+
+    def bring_back(self, seconds: Mapping[str, int]) -> None:
+        """After how many seconds messages (by receipt handle) are to come again, not the queue's own time-out."""
+        handles = list(seconds)
+        for start in range(0, len(handles), ENTRIES):
+            entries = [
+                {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": seconds[handle]}
+                for at, handle in enumerate(handles[start : start + ENTRIES])
+            ]
+            self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)

@@ -1,0 +1,96 @@
+"""The log of all jobs of the scheduler's queues: kept event by event, read job by job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from universal_scheduler.domain.job_events import JobEvent
+from universal_scheduler.domain.model import JobStatus
+from universal_scheduler.domain.names import iso
+from universal_scheduler.ports import JobLog
+from universal_scheduler.usecases.views import present
+
+logger = logging.getLogger(__name__)
+
+
+def keep_events(log: JobLog, events: Sequence[JobEvent]) -> None:
+    """Keep what Batch tells of jobs; a queue that is held up is worth a warning.
+
+    Raises:
+        StoreUnavailable: throttled for too long; they may all be kept again.
+    """
+    for event in events:
+        if event.blocked:
+            logger.warning("Queue %s is held up by job %s: %s", event.queue, event.job_id, event.seen.reason)
+    log.append(events)
+
+
+def find_jobs(
+    log: JobLog,
+    queues: Sequence[str],
+    *,
+    since: float,
+    status: JobStatus | None = None,
+    name: str | None = None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """The jobs of these queues (ARNs) that changed since then, the last changed first; each as `job_view` shows it."""
+
+    def matching() -> Iterator[dict[str, Any]]:
+        found = log.changed_jobs(queues, since, status) if name is None else log.named_jobs(name, since)
+        for job_id in found:
+            events = log.history(job_id)
+            # The index may be behind.
+            if events and events[-1].queue in queues and status in (None, events[-1].seen.status):
+                yield job_view(events)
+
+    return list(islice(matching(), limit))
+
+
+def job_view(events: Sequence[JobEvent]) -> dict[str, Any]:
+    """A job as its events (all of one job, in order) have it: its state now, and each change with its time (UTC)."""
+    last = events[-1]
+    changes = [event for event in events if not event.blocked] or events
+    run = next((event for event in reversed(events) if event.run), None)
+    return present(
+        {
+            "jobId": last.job_id,
+            "jobName": last.job_name or last.name,
+            "batchJobName": last.name,
+            "jobQueue": last.queue,
+            "status": str(changes[-1].seen.status),
+            "since": iso(changes[-1].at),
+            "reason": last.seen.reason,
+            "exitCode": last.seen.exit_code,
+            "attempts": last.attempts,
+            "logStreamName": last.seen.log_stream,
+            "createdAt": _time(last.created_at),
+            "startedAt": _time(last.seen.started_at),
+            "stoppedAt": _time(last.seen.stopped_at),
+            "arrayJobId": last.parent_id,
+            "arrayIndex": last.index,
+            "scheduleId": run.run.schedule_id if run and run.run else None,
+            "startDateTime": run.run.start if run and run.run else None,
+            "events": [_event_view(event) for event in events],
+        }
+    )
+
+
+def _event_view(event: JobEvent) -> dict[str, Any]:
+    return present(
+        {
+            "time": iso(event.at),
+            "status": event.state,
+            "attempts": event.attempts,
+            "reason": event.seen.reason,
+            "exitCode": event.seen.exit_code,
+            "logStreamName": event.seen.log_stream,
+        }
+    )
+
+
+def _time(epoch: float) -> str:
+    return iso(epoch) if epoch else ""
