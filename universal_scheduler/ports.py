@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import (
+    Child,
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Observation,
+    Run,
+    RunKey,
+    RunStatus,
+)
 
 
 class Store(Protocol):
@@ -103,7 +113,11 @@ class Store(Protocol):
         ...
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
-        """Record what the platform says, where it is further along than what is known."""
+        """Record what the platform says, where it is further along than what is known, or counts children otherwise."""
+        ...
+
+    def record_output(self, run_id: str, job: JobRun) -> bool:
+        """Keep the job's `output`, or its `output_problem`, as they are now; False where another attempt has begun."""
         ...
 
 
@@ -162,6 +176,31 @@ class JobPlatform(Protocol):
 
     def terminate(self, job_id: str, reason: str) -> None:
         """End a job, in whatever state it is; one that has ended stays as it is."""
+        ...
+
+    def children(self, array_id: str, status: JobStatus, limit: int | None = None) -> list[Child] | None:
+        """An array's children that are in this state, the first `limit` of them; None where it knows no such array.
+
+        Raises:
+            PlatformUnavailable: the platform did not answer.
+        """
+        ...
+
+
+class ObjectStore(Protocol):
+    """Where jobs leave what others need: their outputs, lists of values."""
+
+    def address(self, key: str) -> str:
+        """The address of the stage's own object of this key, as jobs are told it: `s3://bucket/key`, or a path."""
+        ...
+
+    def read(self, address: str, limit_bytes: int) -> bytes:
+        """The object at an address.
+
+        Raises:
+            ObjectUnreadable: it is not there, not ours to read, or larger than that.
+            StoreUnavailable: the service did not answer; try again later.
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from universal_scheduler import wiring
 from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.job_events import read_detail
-from universal_scheduler.domain.model import Job, JobStatus
+from universal_scheduler.domain.model import Child, Job, JobStatus
 from universal_scheduler.domain.planner import INTENT_SETTLE_SECONDS
 from universal_scheduler.settings import Settings
 from universal_scheduler.usecases.drive import CLAIM_LIMIT_SECONDS
@@ -54,6 +54,7 @@ def test_everything_that_a_document_says_of_a_job_is_sent(stub: Stubber, platfor
         "shell",
         parameters={"day": "1"},
         container_overrides={"command": ["load"], "environment": [{"name": "A", "value": "theirs"}]},
+        array_size=3,
         retry_strategy={"attempts": 3},
         timeout_seconds=60,
     )
@@ -66,6 +67,7 @@ def test_everything_that_a_document_says_of_a_job_is_sent(stub: Stubber, platfor
             "jobDefinition": SHELL,
             "dependsOn": [{"jobId": "up"}],
             "tags": {"usched:start": "2026_odd_"},
+            "arrayProperties": {"size": 3},
             "parameters": {"day": "1"},
             "containerOverrides": {
                 "command": ["load"],
@@ -201,3 +203,39 @@ def test_reason_and_exit_code_come_from_the_container() -> None:
 def test_the_last_attempt_speaks_where_the_job_does_not() -> None:
     attempts = [{"container": {"exitCode": 1}}, {"container": {"exitCode": 9, "logStreamName": "s"}}]
     assert read_detail(detail(attempts=attempts)).exit_code == 9
+
+
+def test_the_children_of_an_array_are_counted() -> None:
+    array = {"size": 3, "statusSummary": {"SUCCEEDED": 2, "FAILED": 1, "RUNNING": 0}}
+    assert read_detail(detail(arrayProperties=array)).child_counts == {"SUCCEEDED": 2, "FAILED": 1}
+    assert read_detail(detail(arrayProperties={"index": 1})).child_counts == {}
+
+
+def child(index: int, **more: Any) -> dict[str, Any]:
+    place = {"index": index}
+    return {"jobId": f"1:{index}", "jobName": "n", "status": "FAILED", "arrayProperties": place, **more}
+
+
+def test_the_children_of_an_array_are_listed_by_state(stub: Stubber, platform: BatchPlatform) -> None:
+    request = {"arrayJobId": "1", "jobStatus": "FAILED"}
+    failed = child(4, statusReason="Essential container exited", container={"exitCode": 3, "reason": "OutOfMemory"})
+    stub.add_response("list_jobs", {"jobSummaryList": [failed], "nextToken": "more"}, request)
+    stub.add_response("list_jobs", {"jobSummaryList": [child(7)]}, request | {"nextToken": "more"})
+    assert platform.children("1", JobStatus.FAILED) == [
+        Child(4, JobStatus.FAILED, "Essential container exited; OutOfMemory", 3),
+        Child(7, JobStatus.FAILED),
+    ]
+
+
+def test_of_many_children_only_some_are_asked_for(stub: Stubber, platform: BatchPlatform) -> None:
+    request = {"arrayJobId": "1", "jobStatus": "FAILED"}
+    stub.add_response("list_jobs", {"jobSummaryList": [child(4), child(7)], "nextToken": "more"}, request)
+    assert [each.index for each in platform.children("1", JobStatus.FAILED, limit=1) or ()] == [4]
+
+
+def test_an_array_that_batch_has_forgotten_has_no_children(stub: Stubber, platform: BatchPlatform) -> None:
+    stub.add_client_error("list_jobs", "ClientException", "Array job 1 does not exist.", 400)
+    assert platform.children("1", JobStatus.FAILED) is None
+    stub.add_client_error("list_jobs", "TooManyRequestsException", "later", 429)
+    with pytest.raises(PlatformUnavailable):
+        platform.children("1", JobStatus.FAILED)

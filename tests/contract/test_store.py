@@ -309,3 +309,39 @@ def test_a_write_that_is_throttled_as_a_whole_waits_too() -> None:
 
 def throttled(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, "BatchWriteItem")
+
+
+def test_an_array_comes_back_with_all_that_is_known_of_it(store: Store) -> None:
+    branch = Dependency("z", output=(("kind", "full"),))
+    jobs = [
+        JobRun(Job("a", "q", "d", (branch,), array_size=5, outputs_of=("z",)), children="1 3"),
+        JobRun(Job("b", "q", "d", for_each=("x", "")), position=1, child_counts={"FAILED": 2}, output_problem="none"),
+        JobRun(Job("c", "q", "d", for_each_s3="s3://b/k"), position=2, output={"n": 5, "ratio": 0.1, "full": True}),
+    ]
+    store.put_jobs(KEY.run_id, jobs)
+    assert store.list_jobs(KEY.run_id) == jobs
+
+
+def test_children_are_counted_while_an_array_goes_on(store: Store) -> None:
+    array = replace(JOB, status=JobStatus.PENDING, job_id="id")
+    store.put_jobs(KEY.run_id, [array])
+    for counts, taken in (({"RUNNING": 2}, True), ({"RUNNING": 2}, False), ({"RUNNING": 1, "FAILED": 1}, True)):
+        seen = Observation("id", JobStatus.PENDING, child_counts=counts)
+        assert store.observe_job(KEY.run_id, array, seen) is taken
+        assert store.list_jobs(KEY.run_id)[0].child_counts == counts
+    assert store.observe_job(KEY.run_id, array, Observation("id", JobStatus.FAILED, child_counts={"FAILED": 2}))
+    late = Observation("id", JobStatus.PENDING, child_counts={"RUNNING": 9})
+    assert not store.observe_job(KEY.run_id, array, late)
+    assert not store.observe_job(KEY.run_id, array, Observation("id", JobStatus.FAILED, child_counts={"FAILED": 3}))
+    assert store.list_jobs(KEY.run_id)[0].child_counts == {"FAILED": 2}
+
+
+@pytest.mark.parametrize("found", [{"output": {"n": 5}}, {"output": {}}, {"output_problem": "it is no JSON"}])
+def test_an_output_is_kept_for_the_attempt_that_put_it_out(store: Store, found: dict[str, Any]) -> None:
+    done = replace(JOB, status=JobStatus.SUCCEEDED)
+    store.put_jobs(KEY.run_id, [done])
+    assert store.record_output(KEY.run_id, replace(done, **found))
+    assert store.list_jobs(KEY.run_id) == [replace(done, **found)]
+    store.put_jobs(KEY.run_id, [replace(JOB, attempt=2)])
+    assert not store.record_output(KEY.run_id, replace(done, **found))
+    assert store.list_jobs(KEY.run_id) == [replace(JOB, attempt=2)]

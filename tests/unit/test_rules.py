@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +35,7 @@ RUNS = {
     RunWhen.NONE_FAILED: lambda edges: not any(each is FAILED for each in edges),
     RunWhen.ALWAYS: lambda _: True,
 }
+FULL = Dependency("a", output=(("kind", "full"),))
 NEEDS_SUCCESS = (RunWhen.ALL_SUCCESS, RunWhen.ONE_SUCCESS, RunWhen.NONE_FAILED)
 
 
@@ -67,12 +69,31 @@ def test_a_rule_answers_as_early_as_it_can(rule: RunWhen, edges: list[Edge], ver
         (Dependency("a", exit_codes=(3, 4)), JobStatus.FAILED, 3, MET),
         (Dependency("a", exit_codes=(3, 4)), JobStatus.FAILED, 5, NOT_TAKEN),
         (Dependency("a", exit_codes=(3, 4)), JobStatus.RUNNING, None, OPEN),
+        (FULL, JobStatus.FAILED, 1, NOT_TAKEN),
+        (FULL, JobStatus.SKIPPED, None, NOT_TAKEN),
+        (FULL, JobStatus.RUNNING, None, OPEN),
     ],
 )
 def test_a_dependency_is_a_success_or_a_branch(
     dependency: Dependency, status: JobStatus, exit_code: int | None, state: Edge
 ) -> None:
     assert edge(dependency, JobRun(Job("a", "q", "d"), status=status, exit_code=exit_code)) is state
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({}, OPEN),
+        ({"output": {"kind": "full", "n": 5}}, MET),
+        ({"output": {"kind": "full", "n": "5"}}, MET),
+        ({"output": {"kind": "full", "n": 6}}, NOT_TAKEN),
+        ({"output": {"kind": "full"}}, NOT_TAKEN),
+        ({"output_problem": "it is no JSON"}, FAILED),
+    ],
+)
+def test_a_branch_on_an_output_waits_until_it_has_been_read(more: dict[str, Any], state: Edge) -> None:
+    upstream = JobRun(Job("a", "q", "d"), status=JobStatus.SUCCEEDED, **more)
+    assert edge(Dependency("a", output=(("kind", "full"), ("n", "5"))), upstream) is state
 
 
 @dataclass(frozen=True)

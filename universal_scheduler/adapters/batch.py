@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
+from universal_scheduler.domain.fan_out import with_environment
 from universal_scheduler.domain.job_events import read_detail
-from universal_scheduler.domain.model import Job, Observation
+from universal_scheduler.domain.model import Child, Job, JobStatus, Observation
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
+    from types_boto3_batch.type_defs import JobSummaryTypeDef
 
 REFUSALS = frozenset({"ClientException", "ValidationException", "AccessDeniedException"})
 """SubmitJob answers these for a request that it will never take; all else may pass.
@@ -48,10 +50,12 @@ class BatchPlatform:
             "dependsOn": [{"jobId": job_id} for job_id in depends_on],
             "tags": {key: _tag_value(value) for key, value in tags.items()},
         }
+        if job.array_size:
+            request["arrayProperties"] = {"size": job.array_size}
         if job.parameters:
             request["parameters"] = dict(job.parameters)
         if job.container_overrides is not None:
-            request["containerOverrides"] = _with_environment(job.container_overrides, environment)
+            request["containerOverrides"] = with_environment(job.container_overrides, environment)
         if job.retry_strategy is not None:
             request["retryStrategy"] = job.retry_strategy
         if job.priority is not None:
@@ -79,7 +83,7 @@ class BatchPlatform:
                     if job["jobName"] == name:
                         return job["jobId"]
         except ClientError as error:
-            if _no_such_queue(error):
+            if _no_such_thing(error):
                 return None  # and no job in it
             raise PlatformUnavailable(f"ListJobs: {error}") from error
         except BotoCoreError as error:
@@ -99,12 +103,30 @@ class BatchPlatform:
         except (ClientError, BotoCoreError) as error:
             raise PlatformUnavailable(f"TerminateJob: {error}") from error
 
+    def children(self, array_id: str, status: JobStatus, limit: int | None = None) -> list[Child] | None:
+        request: dict[str, Any] = {"arrayJobId": array_id, "jobStatus": str(status)}
+        if limit is not None:
+            request["PaginationConfig"] = {"MaxItems": limit}
+        pages = self._client.get_paginator("list_jobs").paginate(**request)
+        try:
+            return [_child(summary) for page in pages for summary in page["jobSummaryList"]]
+        except ClientError as error:
+            if _no_such_thing(error):
+                return None
+            raise PlatformUnavailable(f"ListJobs: {error}") from error
+        except BotoCoreError as error:
+            raise PlatformUnavailable(f"ListJobs: {error}") from error
 
-def _with_environment(overrides: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    given = overrides.get("environment", [])
-    named = {entry["name"] for entry in given}
-    added = [{"name": name, "value": value} for name, value in environment.items() if name not in named]
-    return {**overrides, "environment": [*given, *added]}
+
+def _child(summary: JobSummaryTypeDef) -> Child:
+    container = summary.get("container", {})
+    reasons = [summary.get("statusReason"), container.get("reason")]
+    return Child(
+        index=summary["arrayProperties"]["index"],
+        status=JobStatus(summary["status"]),
+        reason="; ".join(reason for reason in reasons if reason),
+        exit_code=container.get("exitCode"),
+    )
 
 
 def _translated(error: ClientError, job: Job) -> SubmissionRefused | PlatformUnavailable:
@@ -118,7 +140,7 @@ def _translated(error: ClientError, job: Job) -> SubmissionRefused | PlatformUna
     return kind(f"SubmitJob for {job.name}: {_code(error)}: {message}")
 
 
-def _no_such_queue(error: ClientError) -> bool:
+def _no_such_thing(error: ClientError) -> bool:
     """Batch has one code for all that a client did wrong: only its words tell what. A refused look-up is no answer."""
     message = error.response.get("Error", {}).get("Message", "").lower()
     return _code(error) == "ClientException" and ("not found" in message or "does not exist" in message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -39,6 +40,7 @@ SHOWN_OF_A_RUN = (
     "category",
     "wait_time",
     "maxConcurrentJobs",
+    "parameters",
     *sorted(RUN_KEYS),
 )
 """What lists and views of runs need; above all not `jobList`, which may have 350 KB."""
@@ -266,6 +268,9 @@ class DynamoStore:
         }
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
+        counted = ""
+        if seen.child_counts and not seen.status.ended:
+            counted = " OR (jobStatus = :new_jobStatus AND childCounts <> :new_childCounts)"
         return self._update_job(
             run_id,
             job,
@@ -276,9 +281,22 @@ class DynamoStore:
                 "logStreamName": seen.log_stream or None,
                 "startedAt": seen.started_at or None,
                 "stoppedAt": seen.stopped_at or None,
+                "childCounts": dict(seen.child_counts) or None,
             },
-            condition="attempt = :attempt AND jobId = :job AND statusRank < :rank",
+            condition=f"attempt = :attempt AND jobId = :job AND (statusRank < :rank{counted})",
             values={":job": seen.job_id, ":rank": seen.status.rank},
+        )
+
+    def record_output(self, run_id: str, job: JobRun) -> bool:
+        name, value = "outputText", json.dumps(job.output)
+        if job.output is None:
+            name, value = "outputProblem", job.output_problem
+        return self._update(
+            self._jobs,
+            {"runId": run_id, "jobName": job.name},
+            f"SET {name} = :value",
+            {":value": value, ":attempt": job.attempt, ":succeeded": str(JobStatus.SUCCEEDED)},
+            "attempt = :attempt AND jobStatus = :succeeded",
         )
 
     def _update_job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -141,6 +142,9 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "notBeforeAt": spec.not_before or None,
         "priority": spec.priority,
         "shareIdentifier": spec.share_identifier or None,
+        "arrayProperties": {"size": spec.array_size} if spec.array_size else None,
+        "forEach": {"s3": spec.for_each_s3} if spec.for_each_s3 else list(spec.for_each) or None,
+        "outputsOf": list(spec.outputs_of) or None,
         "parameters": dict(spec.parameters) or None,
         "containerOverrides": spec.container_overrides,
         "retryStrategy": spec.retry_strategy,
@@ -150,6 +154,10 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "attempt": job.attempt,
         "notTaken": job.not_taken or None,
         "operator": mark_to_value(job.mark),
+        "children": job.children or None,
+        "childCounts": dict(job.child_counts) or None,
+        "outputText": None if job.output is None else json.dumps(job.output),
+        "outputProblem": job.output_problem or None,
         "jobId": job.job_id or None,  # the key of an index: an empty string is not allowed there
         "statusReason": job.reason or None,
         "exitCode": job.exit_code,
@@ -165,10 +173,13 @@ def dependency_to_value(each: Dependency) -> str | dict[str, Any]:
     """As `jobDependencies` has it."""
     if each.status is not None:
         return {"job": each.job, "status": str(each.status)}
+    if each.output:
+        return {"job": each.job, "output": dict(each.output)}
     return {"job": each.job, "exitCode": list(each.exit_codes)} if each.exit_codes else each.job
 
 
 def job_from_values(row: Mapping[str, Any]) -> JobRun:
+    values = row.get("forEach", ())
     return JobRun(
         job=Job(
             name=row["jobName"],
@@ -181,6 +192,10 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
             not_before=float(row.get("notBeforeAt", 0)),
             priority=row.get("priority"),
             share_identifier=row.get("shareIdentifier", ""),
+            array_size=int(row.get("arrayProperties", {}).get("size", 0)),
+            for_each=() if isinstance(values, Mapping) else tuple(values),
+            for_each_s3=values["s3"] if isinstance(values, Mapping) else "",
+            outputs_of=tuple(row.get("outputsOf", ())),
             parameters=row.get("parameters", {}),
             container_overrides=row.get("containerOverrides"),
             retry_strategy=row.get("retryStrategy"),
@@ -191,6 +206,10 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
         attempt=int(row["attempt"]),
         not_taken=row.get("notTaken", False),
         mark=mark_from_value(row.get("operator")),
+        children=row.get("children", ""),
+        child_counts=row.get("childCounts", {}),
+        output=json.loads(row["outputText"]) if "outputText" in row else None,
+        output_problem=row.get("outputProblem", ""),
         job_id=row.get("jobId", ""),
         reason=row.get("statusReason", ""),
         exit_code=row.get("exitCode"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,17 @@ from universal_scheduler.adapters.items import (
 )
 from universal_scheduler.domain.errors import ItemTooLarge, SubmissionRefused
 from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import (
+    Child,
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Observation,
+    Run,
+    RunKey,
+    RunStatus,
+)
 from universal_scheduler.domain.names import iso
 
 
@@ -149,7 +160,10 @@ class MemoryStore:
 
     def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
         known = self._attempt(run_id, job)
-        if known is None or known.job_id != seen.job_id or known.status.rank >= seen.status.rank:
+        if known is None or known.job_id != seen.job_id:
+            return False
+        counted = seen.child_counts and known.status is seen.status and known.child_counts != seen.child_counts
+        if known.status.rank >= seen.status.rank and (seen.status.ended or not counted):
             return False
         changed = replace(
             known,
@@ -159,8 +173,16 @@ class MemoryStore:
             log_stream=seen.log_stream or known.log_stream,
             started_at=seen.started_at or known.started_at,
             stopped_at=seen.stopped_at or known.stopped_at,
+            child_counts=seen.child_counts or known.child_counts,
         )
         self.put_jobs(run_id, [changed])
+        return True
+
+    def record_output(self, run_id: str, job: JobRun) -> bool:
+        known = self._attempt(run_id, job)
+        if known is None or known.status is not JobStatus.SUCCEEDED:
+            return False
+        self.put_jobs(run_id, [replace(known, output=job.output, output_problem=job.output_problem)])
         return True
 
     def _attempt(self, run_id: str, job: JobRun) -> JobRun | None:
@@ -180,6 +202,7 @@ class PlatformJob:
     depends_on: tuple[str, ...]
     environment: Mapping[str, str]
     seen: Observation
+    children: tuple[Child, ...] = ()
 
 
 @dataclass(slots=True)
@@ -213,6 +236,23 @@ class MemoryPlatform:
     def terminate(self, job_id: str, reason: str) -> None:
         if job_id in self.jobs and not self.jobs[job_id].seen.status.ended:
             self.end(job_id, JobStatus.FAILED, reason=reason, exit_code=137)
+
+    def children(self, array_id: str, status: JobStatus, limit: int | None = None) -> list[Child] | None:
+        entry = self.jobs.get(array_id)
+        if entry is None or not entry.job.array_size:
+            return None
+        return [child for child in entry.children if child.status is status][:limit]
+
+    def end_array(self, job_id: str, failed: Mapping[int, str] | None = None) -> None:
+        """The array's children ran; those of `failed` (by their place in it) failed for these reasons."""
+        entry, reasons = self.jobs[job_id], failed or {}
+        entry.children = tuple(
+            Child(place, JobStatus.FAILED, reasons[place], 1) if place in reasons else Child(place, JobStatus.SUCCEEDED)
+            for place in range(entry.job.array_size)
+        )
+        self.end(job_id, JobStatus.FAILED if failed else JobStatus.SUCCEEDED)
+        counts = Counter(str(child.status) for child in entry.children)
+        entry.seen = replace(entry.seen, child_counts=dict(counts))
 
     def end(self, job_id: str, status: JobStatus, *, reason: str = "", exit_code: int | None = None) -> None:
         """The job ran and ended like this; where it failed, jobs that depend on it fail unstarted, as in Batch."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,9 +10,11 @@ from graphlib import CycleError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
-from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen, Schedule
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
+from universal_scheduler.domain.fan_out import overrides_limit_error
+from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen, Scalar, Schedule
 from universal_scheduler.domain.planner import upstream_first
+from universal_scheduler.domain.references import as_text, outputs_of, reference_errors
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -47,6 +48,7 @@ def parse(document: Mapping[str, Any]) -> Schedule:
         wait_seconds=int(row.get("wait_time", 60)),
         after=tuple(trigger.get("after", ())),
         manual=bool(trigger.get("manual", False)),
+        parameters=dict(row.get("parameters", {})),
     )
 
 
@@ -67,6 +69,10 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     errors = [_describe(error) for error in sorted(_validator().iter_errors(row), key=lambda error: list(error.path))]
     if not errors:
         errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
+        errors += _fan_out_errors(row["jobList"])
+    if not errors:
+        upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}
+        errors = list(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))
     return list(dict.fromkeys(errors))[:MAX_ERRORS]
 
 
@@ -80,6 +86,7 @@ def _job(entry: Mapping[str, Any]) -> Job:
     if isinstance(recorded_id, Mapping):
         recorded_id = recorded_id.get("jobId", "")
     timeout = entry.get("timeout", {}).get("attemptDurationSeconds")
+    values = entry.get("forEach", ())
     return Job(
         name=entry["jobName"],
         queue=entry["jobQueue"],
@@ -89,6 +96,10 @@ def _job(entry: Mapping[str, Any]) -> Job:
         optional=entry.get("optional", False),
         hold=entry.get("hold", False),
         not_before=_epoch(entry["notBefore"]) if "notBefore" in entry else 0.0,
+        array_size=entry.get("arrayProperties", {}).get("size", 0),
+        for_each=() if isinstance(values, Mapping) else tuple(as_text(value) for value in values),
+        for_each_s3=values["s3"] if isinstance(values, Mapping) else "",
+        outputs_of=outputs_of(entry),
         parameters=dict(entry.get("parameters", {})),
         container_overrides=entry.get("containerOverrides"),
         retry_strategy=entry.get("retryStrategy"),
@@ -101,7 +112,7 @@ def _job(entry: Mapping[str, Any]) -> Job:
 
 
 def dependency(entry: str | Mapping[str, Any]) -> Dependency:
-    """One entry of `jobDependencies`: a name, or `{job, status}`, or `{job, exitCode}` with one code or several."""
+    """One entry of `jobDependencies`: a name, or `{job, …}` with `status`, `exitCode` (one or several) or `output`."""
     if isinstance(entry, str):
         return Dependency(entry)
     status, codes = entry.get("status"), entry.get("exitCode", ())
@@ -109,7 +120,28 @@ def dependency(entry: str | Mapping[str, Any]) -> Dependency:
         entry["job"],
         None if status is None else JobStatus(status),
         tuple(codes) if isinstance(codes, Sequence) else (codes,),
+        tuple((name, as_text(value)) for name, value in entry.get("output", {}).items()),
     )
+
+
+def effective_parameters(schedule: Schedule, given: Mapping[str, Any]) -> dict[str, Scalar]:
+    """What a run of the schedule has when it is given these: the schedule's defaults for the rest.
+
+    Raises:
+        InvalidSchedule: the schedule has no such parameter, or the value is no text, number, true or false.
+    """
+    known = list(schedule.parameters)
+    errors = []
+    for name, value in given.items():
+        path = f"$.parameters.{name}"
+        if name not in known:
+            only = f"only {', '.join(known)}" if known else "none: the schedule has no parameters"
+            errors.append(DocumentError(path, f"unknown parameter '{name}'{did_you_mean(name, known)}", only))
+        elif not isinstance(value, Scalar):
+            errors.append(DocumentError(path, _shown(value), "text, a number, true or false"))
+    if errors:
+        raise InvalidSchedule(errors)
+    return {**schedule.parameters, **given}
 
 
 def _epoch(text: str) -> float:
@@ -136,7 +168,7 @@ def _describe(error: ValidationError) -> DocumentError:
         case "additionalProperties":
             known = list(schema.get("properties", {}))
             unknown = [key for key in instance if key not in known]
-            hints = [f"'{key}'{_did_you_mean(key, known)}" for key in unknown]
+            hints = [f"'{key}'{did_you_mean(key, known)}" for key in unknown]
             return DocumentError(path, f"unknown key {', '.join(hints)}", f"only {', '.join(known)}")
         case "required":
             missing = [key for key in wanted if key not in instance]
@@ -180,12 +212,12 @@ def _graph_errors(
             yield DocumentError(f"$.jobList[{index}].jobName", f"'{name}' again", f"a name that {where} does not have")
         first_at.setdefault(name, index)
     known = list(first_at)
-    upstream_of = {job["jobName"]: [dependency(each).job for each in job.get("jobDependencies", ())] for job in jobs}
+    upstream_of = {job["jobName"]: _upstream_names(job) for job in jobs}
     broken = False
     for index, job in enumerate(jobs):
         if "notBefore" in job:
             yield from _date_errors(f"$.jobList[{index}].notBefore", job["notBefore"])
-        names = [dependency(each).job for each in job.get("jobDependencies", ())]
+        names = _upstream_names(job)
         for position, upstream in enumerate(names):
             path = f"$.jobList[{index}].jobDependencies[{position}]"
             if upstream == job["jobName"]:
@@ -193,7 +225,7 @@ def _graph_errors(
                 yield DocumentError(path, f"the job '{upstream}' itself", "another job of the schedule")
             elif upstream not in first_at:
                 broken = True
-                hint = _did_you_mean(upstream, known)
+                hint = did_you_mean(upstream, known)
                 yield DocumentError(path, f"'{upstream}'{hint}", "the jobName of a job of this schedule")
             elif upstream in names[:position]:
                 yield DocumentError(path, f"'{upstream}' again", "every upstream job once")
@@ -208,16 +240,32 @@ def _graph_errors(
             yield DocumentError(f"$.trigger.after[{position}]", "the schedule itself", "another schedule's scheduleId")
 
 
+def _upstream_names(job: Mapping[str, Any]) -> list[str]:
+    return [dependency(each).job for each in job.get("jobDependencies", ())]
+
+
+def _fan_out_errors(jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
+    for index, entry in enumerate(jobs):
+        path = f"$.jobList[{index}].forEach"
+        if "forEach" not in entry:
+            continue
+        if "arrayProperties" in entry:
+            yield DocumentError(
+                path, "arrayProperties too", "one of the two: the values say how many children there are"
+            )
+        elif not entry.get("containerOverrides", {}).get("command"):
+            yield DocumentError(
+                path, "no containerOverrides.command", "a command, which each child runs with its value"
+            )
+        elif problem := overrides_limit_error(_job(entry)):
+            yield DocumentError(path, *problem)
+
+
 def _date_errors(path: str, text: str) -> Iterator[DocumentError]:
     try:
         _epoch(text)
     except ValueError:
         yield DocumentError(path, _shown(text), "a date and time with its zone, e.g. 2026-11-21T06:00:00+01:00")
-
-
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 def _shown(value: object) -> str:

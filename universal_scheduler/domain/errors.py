@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -72,7 +73,11 @@ class ItemTooLarge(SchedulerError):
 
 
 class StoreUnavailable(SchedulerError):
-    """The tables throttled the writes for too long: try again later."""
+    """The tables throttled the writes for too long, or S3 did not answer: try again later."""
+
+
+class ObjectUnreadable(SchedulerError):
+    """There is no such object in S3, or it may not be read, or it is too large: asking again gives the same."""
 
 
 class SubmissionRefused(SchedulerError):
@@ -85,3 +90,9 @@ class PlatformUnavailable(SchedulerError):
 
 class Throttled(PlatformUnavailable):
     """The job platform did not take the call: too many at a time; nothing has happened."""
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A hint to put behind a word that is not known; empty where none of the known ones is like it."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""

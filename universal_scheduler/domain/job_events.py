@@ -95,6 +95,7 @@ def read_detail(detail: Mapping[str, Any]) -> Observation:
     attempts = detail.get("attempts") or []
     last = attempts[-1].get("container", {}) if attempts else {}
     container = {**last, **{key: value for key, value in (detail.get("container") or {}).items() if value is not None}}
+    counts = (detail.get("arrayProperties") or {}).get("statusSummary")
     reasons = [detail.get("statusReason"), container.get("reason")]
     return Observation(
         job_id=detail["jobId"],
@@ -104,4 +105,5 @@ def read_detail(detail: Mapping[str, Any]) -> Observation:
         log_stream=container.get("logStreamName", ""),
         started_at=detail.get("startedAt", 0) / 1000,
         stopped_at=detail.get("stoppedAt", 0) / 1000,
+        child_counts={state: count for state, count in (counts or {}).items() if count},
     )

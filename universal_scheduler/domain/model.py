@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+Scalar = str | int | float | bool
+
 
 class RunStatus(StrEnum):
     RUNNING = "RUNNING"
@@ -111,15 +113,17 @@ class RunWhen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """One entry of `jobDependencies`: the upstream job, and how it must have ended (at most one of the two)."""
+    """One entry of `jobDependencies`: the upstream job, and how it must have ended (at most one of the three)."""
 
     job: str
     status: JobStatus | None = None
     exit_codes: tuple[int, ...] = ()
+    output: tuple[tuple[str, str], ...] = ()
+    """Names in the upstream job's output with the values, as text, that they must have."""
 
     @property
     def conditional(self) -> bool:
-        return self.status is not None or bool(self.exit_codes)
+        return self.status is not None or bool(self.exit_codes) or bool(self.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,14 @@ class Job:
     """Whether it starts HELD, until an operator releases it."""
     not_before: float = 0.0
     """Epoch seconds."""
+    array_size: int = 0
+    """How many children an array job has; 0 for a job that is none, or whose values say it."""
+    for_each: tuple[str, ...] = ()
+    """The values of an array job's children."""
+    for_each_s3: str = ""
+    """The address of an object that has the values; it is read when the job is submitted."""
+    outputs_of: tuple[str, ...] = ()
+    """The upstream jobs whose outputs this one refers to, or asks for by a dependency's `output`."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     container_overrides: Mapping[str, Any] | None = None
     retry_strategy: Mapping[str, Any] | None = None
@@ -152,6 +164,10 @@ class Job:
     def depends_on(self) -> tuple[str, ...]:
         return tuple(dependency.job for dependency in self.dependencies)
 
+    @property
+    def is_array(self) -> bool:
+        return bool(self.array_size or self.for_each or self.for_each_s3)
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -164,6 +180,8 @@ class Schedule:
     wait_seconds: int = 60
     after: tuple[str, ...] = ()
     manual: bool = False
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    """What its runs may be given, with the defaults."""
 
     @property
     def starts_when_inserted(self) -> bool:
@@ -214,6 +232,12 @@ class Run:
         limit = self.document.get("maxConcurrentJobs")
         return None if limit is None else int(limit)
 
+    @property
+    def parameters(self) -> Mapping[str, Scalar]:
+        """What this run was given, and the schedule's defaults for the rest."""
+        given: Mapping[str, Scalar] = self.document.get("parameters", {})
+        return given
+
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
@@ -229,6 +253,14 @@ class JobRun:
     """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
     mark: Mark | None = None
     """What an operator last did to it, or asked for."""
+    children: str = ""
+    """Which children of an array this attempt has, as `arrays.write_children` writes them; empty for all."""
+    child_counts: Mapping[str, int] = field(default_factory=dict)
+    """How many children of this attempt are in which of Batch's states."""
+    output: Mapping[str, Scalar] | None = None
+    """What the job put out; None until somebody needed it."""
+    output_problem: str = ""
+    """Why its output cannot be had, where somebody needed it."""
     job_id: str = ""
     reason: str = ""
     exit_code: int | None = None
@@ -253,6 +285,21 @@ class JobRun:
         """Whether an operator asked for its end and it has not ended."""
         return self.mark is not None and self.mark.verb is Verb.CANCEL and not self.status.ended
 
+    @property
+    def output_unread(self) -> bool:
+        """Whether nobody has needed its output yet, or it is still to be read."""
+        return self.status is JobStatus.SUCCEEDED and self.output is None and not self.output_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One child of an array job, by its place in the array."""
+
+    index: int
+    status: JobStatus
+    reason: str = ""
+    exit_code: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -265,3 +312,5 @@ class Observation:
     log_stream: str = ""
     started_at: float = 0.0
     stopped_at: float = 0.0
+    child_counts: Mapping[str, int] = field(default_factory=dict)
+    """Of an array job: how many of its children are in which state."""

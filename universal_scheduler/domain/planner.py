@@ -41,6 +41,14 @@ class Recover:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOutput:
+    """The job has SUCCEEDED, and one that has not ended refers to its output: read it, then decide anew."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The job will not run: record how it ends."""
 
@@ -74,7 +82,7 @@ class Wait:
     reason: str
 
 
-Work = Submit | Recover | End | Cancel | Reopen
+Work = Submit | Recover | ReadOutput | End | Cancel | Reopen
 Action = Work | Wait
 
 
@@ -98,15 +106,20 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
     that all must succeed, and the unfinished ones are all with Batch already (or go there in this very plan), the
     dependency is handed down as Batch's own dependsOn, which means the same and needs nobody to wait.
 
+    A job that refers to an output waits until it has been read.
+
     `limit` is how many jobs of the run may be with their platform at a time; with one, nothing is handed down.
     `cancel` is who asked for the end of the run: then every job of it ends.
     """
     known = {job.name: job for job in jobs}
     with_platform = {job.name for job in jobs if job.status.live}
     room = None if limit is None else limit - len(with_platform) - sum(_in_doubt(job) for job in jobs)
+    wanted = {upstream: job.name for job in jobs if not job.status.ended for upstream in job.job.outputs_of}
     actions: list[Action] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs}):
         job = known[name]
+        if name in wanted and job.output_unread:
+            actions.append(ReadOutput(name, f"{wanted[name]} refers to its output"))
         if job.status.ended:
             if cancel is None and _ended_too_early(job, known):
                 actions.append(Reopen(name, "what kept it from running has changed"))
@@ -123,7 +136,7 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
                     room -= 1
             case Cancel():
                 with_platform.discard(name)  # nothing is handed down behind it
-            case Recover() | Wait():
+            case Recover() | ReadOutput() | Wait():
                 pass
             case Reopen():
                 raise AssertionError("only a job that has ended is reopened")
@@ -165,6 +178,8 @@ def _decide(
     if room is not None and room <= 0:
         return Wait(job.name, "as many jobs of the run are at work as its maxConcurrentJobs allows")
     if judgement.verdict is Verdict.READY:
+        if unread := [name for name in job.job.outputs_of if known[name].output_unread]:
+            return Wait(job.name, f"the output of {', '.join(unread[:SHOWN])} is to be read")
         return Submit(job.name, _why_ready(job))
     if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
@@ -192,6 +207,8 @@ def _can_be_handed_down(job: JobRun, upstream: Mapping[str, Edge], with_platform
     open_ends = [each for each in job.job.dependencies if upstream[each.job] is Edge.OPEN]
     return (
         job.job.run_when is RunWhen.ALL_SUCCESS
+        and not job.job.outputs_of  # what they put out is needed to submit this one
+        and not job.job.for_each_s3  # they may have written it
         and len(open_ends) <= MAX_BATCH_DEPENDENCIES
         and all(each.job in with_platform and not each.conditional for each in open_ends)
         and all(state in (Edge.OPEN, Edge.MET) for state in upstream.values())
@@ -206,6 +223,7 @@ def again(job: JobRun) -> JobRun:
         position=job.position,
         status=JobStatus.HELD if job.on_hold else JobStatus.WAITING,
         attempt=job.attempt + submitted,
+        children="" if job.status.satisfies and not job.not_taken else job.children,
         mark=job.mark if job.mark is not None and job.mark.verb in (Verb.HOLD, Verb.RELEASE) else None,
     )
 
@@ -287,7 +305,7 @@ def _why_ready(job: JobRun) -> str:
 
 
 def _named(names: Sequence[str], known: Mapping[str, JobRun]) -> str:
-    shown = ", ".join(f"{name} ({known[name].status})" for name in names[:SHOWN])
+    shown = ", ".join(f"{name} ({known[name].output_problem or known[name].status})" for name in names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from universal_scheduler.domain.model import Dependency, JobRun, JobStatus, RunWhen
+from universal_scheduler.domain.references import as_text
 
 
 class Edge(StrEnum):
@@ -43,8 +44,9 @@ UPSTREAM_FAILED = Judgement(Verdict.NEVER, JobStatus.UPSTREAM_FAILED)
 def edge(dependency: Dependency, upstream: JobRun) -> Edge:
     """What the upstream job's state means for this dependency.
 
-    A condition on status or exit code is a branch: it is met, or it is not taken. Without one, an upstream job that
-    SUCCEEDED or that somebody skipped meets it; one that no rule could reach leaves it not taken.
+    A condition on status, exit code or output is a branch: it is met, or it is not taken. It is open until the output
+    has been read; where a job that SUCCEEDED left none that can be read, that is a failure. Without a condition, an
+    upstream job that SUCCEEDED or that somebody skipped meets it; one that no rule could reach leaves it not taken.
     """
     if not upstream.status.ended:
         return Edge.OPEN
@@ -52,9 +54,22 @@ def edge(dependency: Dependency, upstream: JobRun) -> Edge:
         return Edge.MET if upstream.status is dependency.status else Edge.NOT_TAKEN
     if dependency.exit_codes:
         return Edge.MET if upstream.exit_code in dependency.exit_codes else Edge.NOT_TAKEN
+    if dependency.output:
+        return _output_edge(dependency, upstream)
     if upstream.not_taken:
         return Edge.NOT_TAKEN
     return Edge.MET if upstream.status.satisfies else Edge.FAILED
+
+
+def _output_edge(dependency: Dependency, upstream: JobRun) -> Edge:
+    if upstream.status is not JobStatus.SUCCEEDED:
+        return Edge.NOT_TAKEN
+    if upstream.output_problem:
+        return Edge.FAILED
+    if upstream.output is None:
+        return Edge.OPEN
+    found = {name: as_text(value) for name, value in upstream.output.items()}
+    return Edge.MET if all(found.get(name) == value for name, value in dependency.output) else Edge.NOT_TAKEN
 
 
 def judge(rule: RunWhen, edges: Sequence[Edge]) -> Judgement:

@@ -21,6 +21,7 @@ from universal_scheduler.domain.planner import (
     LOST_AFTER_SECONDS,
     Cancel,
     End,
+    ReadOutput,
     Recover,
     Reopen,
     Submit,
@@ -147,6 +148,8 @@ def _do(
             return again(job) if store.change_job(key.run_id, job, again(job)) else job
         case Recover():
             return _recover(store, platform, key, job, clock)
+        case ReadOutput():
+            return job
         case Submit():
             return _submit(store, platform, key, action, jobs, clock)
         case _:

@@ -1,0 +1,102 @@
+"""Array jobs: which children a run of one has, and what a restart leaves of it. Pure.
+
+https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from universal_scheduler.domain.model import Job, JobRun, JobStatus
+
+MAX_CHILDREN = 10_000
+"""https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""
+CHILDREN_TEXT_LIMIT = 3000
+"""Characters: which children are to run again travels beside the job's own environment, see `fan_out`."""
+
+
+def write_children(indices: Iterable[int]) -> str:
+    """Children's indices, from 0, as text: `3 7-9`."""
+    ordered = sorted(set(indices))
+    starts = [ordered[0], *(after for before, after in pairwise(ordered) if after > before + 1)] if ordered else []
+    ends = [*(before for before, after in pairwise(ordered) if after > before + 1), *ordered[-1:]]
+    return " ".join(str(start) if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True))
+
+
+def read_children(text: str) -> tuple[int, ...]:
+    """What `write_children` wrote; a comma does where a blank does.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found: set[int] = set()
+    for part in text.replace(",", " ").split():
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < MAX_CHILDREN):
+            raise ValueError(f"'{part}' is no index and no range of indices, as in 3,7-9")
+        found.update(range(int(first), int(last) + 1))
+    return tuple(sorted(found))
+
+
+def read_selection(text: str) -> tuple[str, tuple[int, ...]]:
+    """A job, or some children of it: `load`, `load:3`, `load:3,7-9`; the job's name and the indices, none for all.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    name, colon, children = text.strip().partition(":")
+    indices = read_children(children)
+    if not name or (colon and not indices):
+        raise ValueError(f"'{text}' is no job and no children of one, as in load or load:3,7-9")
+    return name, indices
+
+
+def children_of(job: JobRun) -> Sequence[int]:
+    """The indices of the children that this run of an array has; none where the array's size is not known."""
+    if job.children:
+        return read_children(job.children)
+    return range(job.job.array_size or len(job.job.for_each) or sum(job.child_counts.values()))
+
+
+def again(job: JobRun, succeeded: Collection[int] | None, skip: Collection[int] = ()) -> JobRun:
+    """A run of an array that did not succeed, as a restart takes it: the next attempt has the children that are left.
+
+    `succeeded` are the children that need not run again, by their place in this attempt; None where nobody knows.
+    `skip` are children, by their index, that somebody skips; where none is left, the job is skipped.
+
+    Raises:
+        ValueError: the array has no such child to skip, or cannot run without it.
+    """
+    children = children_of(job)
+    if strange := sorted(set(skip) - set(range(max(children, default=-1) + 1))):
+        raise ValueError(f"'{job.name}' has no child {write_children(strange)} that could be skipped")
+    done = {children[place] for place in succeeded or () if place < len(children)}
+    left = [child for child in children if child not in done and child not in skip]
+    if skip and not left:
+        return replace(job, status=JobStatus.SKIPPED, reason="its failed children were skipped")
+    fresh = JobRun(job=job.job, position=job.position, attempt=job.attempt + 1)
+    if not left or len(left) == len(children):
+        return replace(fresh, children=job.children)
+    text = write_children(left)
+    obstacle = _obstacle(job.job, text)
+    if obstacle and skip:
+        raise ValueError(f"children of '{job.name}' cannot be skipped alone: {obstacle}")
+    if obstacle:
+        return replace(fresh, reason=f"runs again whole: {obstacle}")
+    return replace(fresh, children=text, reason=f"runs again for {_counted(len(left))} {text}"[:200])
+
+
+def _counted(number: int) -> str:
+    return "its child" if number == 1 else f"{number:,} of its children:"
+
+
+def _obstacle(job: Job, children: str) -> str:
+    """Why some children of a job cannot run without the others; empty where they can."""
+    if not (job.container_overrides or {}).get("command"):
+        return "without containerOverrides.command its children cannot be given their numbers"
+    if len(children) > CHILDREN_TEXT_LIMIT:
+        return "too many of its children failed, too far apart, to be named in the environment"
+    return ""

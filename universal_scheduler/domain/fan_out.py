@@ -1,0 +1,131 @@
+"""Fan-out: how the children of one array job get each their own value, and how a few of them run again. Pure.
+
+Batch's children differ only in AWS_BATCH_JOB_ARRAY_INDEX. So the values of all travel in the environment, and a small
+program around the job's command picks the child's own. https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from universal_scheduler.domain.arrays import MAX_CHILDREN, read_children
+from universal_scheduler.domain.errors import SubmissionRefused
+from universal_scheduler.domain.model import Job
+
+OVERRIDES_LIMIT = 8192
+"""Characters of all overrides with their JSON: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+SubmitJob itself takes 30 KiB, and then the job fails: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""
+BATCHS_OWN = 1024
+"""Left for the variables that Batch adds itself."""
+OURS = 1024
+"""Left, when a document is checked, for what the run adds: its key, the job's name, where the output goes."""
+PROLOGUE = """\
+usched_i=${AWS_BATCH_JOB_ARRAY_INDEX:-0} USCHED_INDEX=${AWS_BATCH_JOB_ARRAY_INDEX:-0}
+for usched_r in $USCHED_CHILDREN; do
+usched_a=${usched_r%-*} usched_b=${usched_r#*-}
+if [ $((USCHED_INDEX + usched_a)) -le "$usched_b" ]; then USCHED_INDEX=$((USCHED_INDEX + usched_a)); break; fi
+USCHED_INDEX=$((USCHED_INDEX - usched_b + usched_a - 1))
+done
+export USCHED_INDEX AWS_BATCH_JOB_ARRAY_INDEX="$USCHED_INDEX"
+[ -z "$USCHED_SIZE" ] || export AWS_BATCH_JOB_ARRAY_SIZE="$USCHED_SIZE"
+if [ -n "$USCHED_VALUES_S3" ]; then
+if command -v usched-value >/dev/null; then USCHED_VALUE=$(usched-value) || exit 1; export USCHED_VALUE; fi
+elif [ -n "${USCHED_VALUES+set}" ]; then
+usched_n='
+'
+while [ "$usched_i" -gt 0 ]; do USCHED_VALUES=${USCHED_VALUES#*"$usched_n"}; usched_i=$((usched_i - 1)); done
+export USCHED_VALUE="${USCHED_VALUES%%"$usched_n"*}"
+unset USCHED_VALUES
+fi
+exec "$@"
+"""
+"""For any POSIX shell. A child's place among those that run now becomes its index among all that there are."""
+
+
+def fan_out(
+    job: Job, children: str, values: Sequence[str], environment: Mapping[str, str]
+) -> tuple[Job, dict[str, str]]:
+    """The job as it goes to Batch, and the variables that go with it: an array, or a plain job for only one child.
+
+    `children` are those that run (`arrays.write_children`; empty for all), `values` one for each child of the whole
+    array, none where the children have no values. `environment` is what a run tells its jobs; one that overrides
+    nothing of its container is told nothing.
+
+    Raises:
+        SubmissionRefused: there is no such child, or the overrides are too long for Batch.
+    """
+    added = {} if job.container_overrides is None else dict(environment)
+    if not job.is_array:
+        return job, added
+    size = job.array_size or len(values)
+    chosen = read_children(children) or range(size)
+    if not 1 <= size <= MAX_CHILDREN or chosen[-1] >= size:
+        wanted = f"child {chosen[-1]} is to run" if 1 <= size <= MAX_CHILDREN else f"an array has 1 to {MAX_CHILDREN:,}"
+        raise SubmissionRefused(f"forEach has {size:,} values, and {wanted}")
+    sent = replace(job, array_size=len(chosen) if len(chosen) > 1 else 0, for_each=(), for_each_s3="")
+    if not children and not values:
+        return sent, added
+    if children:
+        added |= {"USCHED_CHILDREN": children, "USCHED_SIZE": str(size)}
+    wrapped = _wrapped(sent)
+    if not values:
+        return wrapped, added
+    inline = added | {"USCHED_VALUES": "\n".join(values[index] for index in chosen)}
+    length = _length(wrapped, inline)
+    if length <= OVERRIDES_LIMIT - BATCHS_OWN:
+        return wrapped, inline
+    if not job.for_each_s3:
+        found = f"with its values the job's overrides have {length:,} characters"
+        raise SubmissionRefused(f"{found}, and Batch has room for {OVERRIDES_LIMIT - BATCHS_OWN:,}")
+    return wrapped, added | {"USCHED_VALUES_S3": job.for_each_s3}
+
+
+def overrides_limit_error(job: Job) -> tuple[str, str] | None:
+    """What was found and what was expected, where a document's `forEach` will not fit into the environment."""
+    length = _length(_wrapped(job), {"USCHED_VALUES": "\n".join(job.for_each)})
+    limit = OVERRIDES_LIMIT - BATCHS_OWN - OURS
+    if length <= limit or not job.for_each:
+        return None
+    expected = f"at most {limit:,}: put the list into an S3 object and name it: {{s3: s3://bucket/key}}"
+    return f"{len(job.for_each):,} values, with which the overrides have {length:,} characters", expected
+
+
+def with_environment(overrides: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Overrides with more variables; what they say of a variable already goes before."""
+    given = overrides.get("environment", [])
+    named = {entry["name"] for entry in given}
+    added = [{"name": name, "value": value} for name, value in environment.items() if name not in named]
+    return {**overrides, "environment": [*given, *added]}
+
+
+def read_list(content: bytes) -> tuple[str, ...]:
+    """The values of an object: a JSON list of texts and numbers, or one value a line.
+
+    Raises:
+        ValueError: it is neither, or a value has a line break.
+    """
+    text = content.decode()
+    if not text.lstrip().startswith("["):
+        return tuple(line for line in text.replace("\r\n", "\n").split("\n") if line.strip())
+    values = json.loads(text, parse_int=str, parse_float=str)
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError("a list for forEach has texts and numbers only")
+    if any("\n" in value or "\r" in value or "\0" in value for value in values):
+        raise ValueError("a value for forEach has no line breaks")
+    return tuple(values)
+
+
+def _wrapped(job: Job) -> Job:
+    overrides = job.container_overrides or {}
+    return replace(
+        job, container_overrides={**overrides, "command": ["/bin/sh", "-c", PROLOGUE, "usched", *overrides["command"]]}
+    )
+
+
+def _length(job: Job, environment: Mapping[str, str]) -> int:
+    """As ECS counts it: the container's overrides as JSON, with their name."""
+    overrides = with_environment(job.container_overrides or {}, environment)
+    return len(json.dumps({"containerOverrides": [{"name": "default", **overrides}]}))

@@ -1,0 +1,160 @@
+"""References in a job's values, `{{run.…}}` and `{{jobs.…}}`: checked in a document, resolved at submission. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from universal_scheduler.domain.errors import DocumentError, did_you_mean
+from universal_scheduler.domain.model import Job, RunKey, Scalar
+
+TOKEN = re.compile(r"\{\{\s*((?:run|jobs)\.[^{}]*?)\s*\}\}")
+"""Only these are references: every other `{{…}}` is the job's own."""
+OUTPUT = re.compile(r"jobs\.([^.]+)\.output\.([^.]+)")
+PARAMETER = "run.parameters."
+METADATA = ("run.scheduleId", "run.startDateTime", "run.date")
+FORMS = f"{PARAMETER}NAME, {', '.join(METADATA)} or jobs.JOB.output.NAME"
+
+
+class Unresolved(ValueError):
+    """A reference has no value in this run; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What references of one run can be resolved to."""
+
+    key: RunKey
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    """By job name: what the jobs before have put out."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """By job name: why a job has no output."""
+
+    def of(self, reference: str) -> str:
+        """Raises Unresolved."""
+        if reference.startswith(PARAMETER) and (name := reference.removeprefix(PARAMETER)) in self.parameters:
+            return as_text(self.parameters[name])
+        match reference:
+            case "run.scheduleId":
+                return self.key.schedule_id
+            case "run.startDateTime":
+                return self.key.start
+            case "run.date":
+                return self.key.start[:10]
+        if not (parts := OUTPUT.fullmatch(reference)):
+            raise Unresolved(f"'{{{{{reference}}}}}' has no value in this run")
+        job, name = parts.groups()
+        if job not in self.outputs:
+            why = self.problems.get(job) or "it did not succeed"
+            raise Unresolved(f"'{{{{{reference}}}}}': job '{job}' has no output: {why}")
+        if name not in self.outputs[job]:
+            written = ", ".join(self.outputs[job]) or "nothing"
+            raise Unresolved(f"'{{{{{reference}}}}}': the output of job '{job}' has no '{name}', only {written}")
+        return as_text(self.outputs[job][name])
+
+
+def as_text(value: Scalar) -> str:
+    """A value as it stands in a command or an environment; whole numbers without a point, as DynamoDB keeps them."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer():
+            return str(int(value))
+        case _:
+            return json.dumps(value)
+
+
+def resolve(job: Job, values: Values) -> Job:
+    """The job with every reference replaced by its value.
+
+    Raises:
+        Unresolved: one has none.
+    """
+
+    def text(given: str) -> str:
+        return TOKEN.sub(lambda token: values.of(token[1]), given)
+
+    overrides = None
+    if job.container_overrides is not None:
+        overrides = dict(job.container_overrides)
+        if "command" in overrides:
+            overrides["command"] = [text(word) for word in overrides["command"]]
+        if "environment" in overrides:
+            overrides["environment"] = [{**entry, "value": text(entry["value"])} for entry in overrides["environment"]]
+    return replace(
+        job,
+        parameters={name: text(value) for name, value in job.parameters.items()},
+        container_overrides=overrides,
+        for_each_s3=text(job.for_each_s3),
+    )
+
+
+def outputs_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The jobs whose outputs a job of a document refers to, or asks for by a dependency's `output`."""
+    asked = [each["job"] for each in entry.get("jobDependencies", ()) if not isinstance(each, str) and "output" in each]
+    referred = [
+        parts[1] for _, text in _texts(entry) for token in TOKEN.finditer(text) if (parts := OUTPUT.fullmatch(token[1]))
+    ]
+    return tuple(dict.fromkeys([*asked, *referred]))
+
+
+def reference_errors(
+    jobs: Sequence[Mapping[str, Any]], upstream_of: Mapping[str, Sequence[str]], parameters: Sequence[str]
+) -> Iterator[DocumentError]:
+    """What is wrong with the references of a document's jobs. `upstream_of` must have no cycle."""
+    for index, entry in enumerate(jobs):
+        for where, text in _texts(entry):
+            for token in TOKEN.finditer(text):
+                path = f"$.jobList[{index}].{where}"
+                yield from _token_errors(path, token[1], entry["jobName"], upstream_of, parameters)
+
+
+def _token_errors(
+    path: str, reference: str, job: str, upstream_of: Mapping[str, Sequence[str]], parameters: Sequence[str]
+) -> Iterator[DocumentError]:
+    if reference in METADATA:
+        return
+    if reference.startswith(PARAMETER):
+        name = reference.removeprefix(PARAMETER)
+        if name not in parameters:
+            known = f"a parameter of the schedule: {', '.join(parameters) or 'it has none'}"
+            yield DocumentError(path, f"'{{{{{reference}}}}}'{did_you_mean(name, parameters)}", known)
+    elif parts := OUTPUT.fullmatch(reference):
+        if parts[1] not in upstream_of:
+            hint = did_you_mean(parts[1], list(upstream_of))
+            yield DocumentError(path, f"'{{{{{reference}}}}}'{hint}", "the jobName of a job of this schedule")
+        elif parts[1] not in _all_upstream(job, upstream_of):
+            yield DocumentError(path, f"'{{{{{reference}}}}}'", f"a job that '{job}' runs after, directly or not")
+    else:
+        yield DocumentError(path, f"'{{{{{reference}}}}}'{did_you_mean(reference, METADATA)}", FORMS)
+
+
+def _all_upstream(job: str, upstream_of: Mapping[str, Sequence[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = list(upstream_of[job])
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            ahead += upstream_of.get(name, ())
+    return found
+
+
+def _texts(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The values of a job of a document that may have references, each with its path in the job."""
+    for name, value in entry.get("parameters", {}).items():
+        yield f"parameters.{name}", value
+    overrides = entry.get("containerOverrides", {})
+    for index, word in enumerate(overrides.get("command", ())):
+        yield f"containerOverrides.command[{index}]", word
+    for index, variable in enumerate(overrides.get("environment", ())):
+        yield f"containerOverrides.environment[{index}].value", variable["value"]
+    for_each = entry.get("forEach")
+    if isinstance(for_each, Mapping):
+        yield "forEach.s3", for_each["s3"]
