@@ -1,7 +1,8 @@
-"""Stream of BatchScheduleHistory: a run has ended."""
+"""Stream of BatchScheduleHistory: a run has started or ended."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
@@ -11,6 +12,8 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.items import from_item, run_from_values
+from universal_scheduler.domain.model import Run
+from universal_scheduler.usecases.notify import announce_run
 from universal_scheduler.usecases.triggers import run_ended
 from universal_scheduler.wiring import from_env
 
@@ -21,11 +24,17 @@ processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire
 def on_record(followers: Callable[[], Mapping[str, Sequence[str]]], record: Any) -> None:
     images = record.raw_event["dynamodb"]
     before, after = images.get("OldImage"), images.get("NewImage")
-    if before is None or after is None:
-        return  # a run that was just made, or a row that was removed
-    was, now = run_from_values(from_item(before)), run_from_values(from_item(after))
-    if now.status.ended and not was.status.ended:
+    if after is None:
+        return  # a row that was removed
+    was, now = _run(before), run_from_values(from_item(after))
+    if was and now.status.ended and not was.status.ended:
         run_ended(followers, wiring.workflow, now)
+    at = float(images.get("ApproximateCreationDateTime", 0)) or time.time()
+    announce_run(wiring.store, wiring.outbox, was, now, at)
+
+
+def _run(image: Mapping[str, Any] | None) -> Run | None:
+    return None if image is None else run_from_values(from_item(image))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:

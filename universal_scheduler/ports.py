@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from universal_scheduler.domain.job_events import JobEvent
+from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import (
     Child,
     Execution,
@@ -17,6 +18,7 @@ from universal_scheduler.domain.model import (
     RunKey,
     RunStatus,
 )
+from universal_scheduler.domain.notifications import Channel
 
 
 class Store(Protocol):
@@ -209,4 +211,41 @@ class Workflow(Protocol):
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         """The execution of this name, and whether this call started it."""
+        ...
+
+
+class Outbox(Protocol):
+    """The queue of what is still to be told, a message for each channel."""
+
+    def put(self, bodies: Sequence[str]) -> None:
+        """Raises:
+        StoreUnavailable: not all were taken; all may be put again.
+        """
+        ...
+
+    def put_off(self, receipt: str, seconds: int) -> None:
+        """Let a message that was received come again after so long."""
+        ...
+
+    def give_up(self, body: str, reason: str) -> None:
+        """Put a message that cannot be delivered to the dead letters, with the reason."""
+        ...
+
+
+class Notifier(Protocol):
+    """Hands messages to the services that people read them in."""
+
+    def send(self, channel: Channel, message: Message, now: float) -> None:
+        """Raises, without anything secret in the text:
+        DeliveryRefused: it will never be taken like this.
+        DeliveryFailed: it may be taken later.
+        """
+        ...
+
+
+class LogTails(Protocol):
+    """What jobs printed."""
+
+    def tail(self, job: JobRun, lines: int) -> LogTail:
+        """The last lines of a job's log, oldest first; none where there is no log, or none can be read."""
         ...

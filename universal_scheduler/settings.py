@@ -23,6 +23,15 @@ class Settings:
     job_definitions: Mapping[str, str] = field(default_factory=dict)
     events: bool = False
     """Whether Batch's job state changes reach the scheduler as events."""
+    notifications_queue_url: str = ""
+    """URL of the queue that `usched-notify` sends from; empty where nobody is told anything."""
+    notifications_dead_letters_url: str = ""
+    notify_pause: float = 5.0
+    """Seconds before a message that a channel did not take is sent again; doubles each time."""
+    notify_timeout: float = 5.0
+    """Seconds a webhook has to answer."""
+    endpoint: str = ""
+    """Where all AWS services are, where that is not AWS: on the embedded engine."""
     max_turns: int = 2000
     """After so many looks and submissions a run goes on as a new execution: each adds up to 9 events of the 25,000.
 
@@ -44,5 +53,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         job_queues=json.loads(environ.get("JOB_QUEUES", "{}")),
         job_definitions=json.loads(environ.get("JOB_DEFINITIONS", "{}")),
         events=environ.get("EVENTS") == "ENABLED",
+        notifications_queue_url=environ.get("NOTIFICATIONS_QUEUE_URL", default.notifications_queue_url),
+        notifications_dead_letters_url=environ.get(
+            "NOTIFICATIONS_DEAD_LETTERS_URL", default.notifications_dead_letters_url
+        ),
+        notify_pause=float(environ.get("NOTIFY_PAUSE", default.notify_pause)),
+        notify_timeout=float(environ.get("NOTIFY_TIMEOUT", default.notify_timeout)),
+        endpoint=environ.get("AWS_ENDPOINT_URL", default.endpoint),
         max_turns=int(environ.get("MAX_TURNS", default.max_turns)),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_stepfunctions import SFNClient
+
+    from universal_scheduler.adapters.log_tails import CloudWatchLogTails
+    from universal_scheduler.adapters.notifier import ServiceNotifier
+    from universal_scheduler.adapters.outbox import SqsOutbox
 
 QUICK = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=20)
 SUBMIT_CONNECT_SECONDS, SUBMIT_READ_SECONDS = 2, 8
@@ -80,6 +84,39 @@ class Wiring:
     def job_events(self) -> MessageQueue:
         client = self._session.client("sqs", endpoint_url=self._endpoint, config=QUICK)
         return MessageQueue(client, self.settings.job_events_queue_url)
+
+    @cached_property
+    def outbox(self) -> SqsOutbox:
+        from universal_scheduler.adapters.outbox import SqsOutbox
+
+        settings = self.settings
+        client = self._client("sqs")
+        return SqsOutbox(
+            client, queue=settings.notifications_queue_url, dead_letters=settings.notifications_dead_letters_url
+        )
+
+    @cached_property
+    def notifier(self) -> ServiceNotifier:
+        from universal_scheduler.adapters.notifier import ServiceNotifier
+
+        clients = cache(self._client)
+        return ServiceNotifier(clients, seconds=self.settings.notify_timeout, loopback=bool(self.local_api))
+
+    @cached_property
+    def log_tails(self) -> CloudWatchLogTails:
+        from universal_scheduler.adapters.log_tails import CloudWatchLogTails
+
+        return CloudWatchLogTails(self.batch, self.logs)
+
+    @property
+    def local_api(self) -> str:
+        """The REST API's base URL on the embedded engine, which asks for no signature; empty on AWS."""
+        endpoint = self._endpoint or self.settings.endpoint
+        return f"{endpoint}/api/v1" if endpoint.startswith("http://127.0.0.1:") else ""
+
+    def _client(self, service: str, region: str = "") -> Any:
+        client: Any = self._session.client
+        return client(service, region_name=region or None, endpoint_url=self._endpoint, config=QUICK)
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:

@@ -86,6 +86,9 @@ def test_no_start_is_lost_to_a_passing_outage_and_none_goes_unnoticed() -> None:
         assert (mapping["MaximumRetryAttempts"], mapping["MaximumRecordAgeInSeconds"]) == (-1, 6 * 3600)
         assert mapping["BisectBatchOnFunctionError"]
         assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["StreamDeadLetters", "Arn"]}
+
+
+def test_every_queue_has_dead_letters_and_they_have_an_alarm() -> None:
     watched = [
         dimension["Value"]["Fn::GetAtt"][0]
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
@@ -98,11 +101,6 @@ def test_no_start_is_lost_to_a_passing_outage_and_none_goes_unnoticed() -> None:
 
 def test_an_event_that_cannot_be_handled_is_given_up_after_some_time_and_kept() -> None:
     queue = of_type("AWS::SQS::Queue")["JobEventsQueue"]
-    function = of_type("AWS::Serverless::Function")["JobEventsFunction"]
-    [mapping] = [event["Properties"] for event in function["Events"].values()]
-    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
     rules = of_type("AWS::Events::Rule")
     [statement] = of_type("AWS::SQS::QueuePolicy")["JobEventsQueuePolicy"]["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
@@ -126,6 +124,16 @@ def test_job_events_are_those_of_the_queues_that_schedules_may_name(others: str,
     resolved = engine._resolve_refs(pattern, made, parameters, conditions, {}, "stack", "id")
     assert len(resolved) == queues
     assert set(others.split(",")) - {""} <= set(resolved)
+
+
+def test_queues_give_their_functions_time_and_keep_what_failed() -> None:
+    functions = list(of_type("AWS::Serverless::Function").values())
+    for function, event in ((it, event) for it in functions for event in it.get("Events", {}).values()):
+        if event["Type"] == "SQS":
+            queue = of_type("AWS::SQS::Queue")[event["Properties"]["Queue"]["Fn::GetAtt"][0]]
+            assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+            assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
 
 
 def test_indexes_hold_keys_only() -> None:
@@ -177,8 +185,23 @@ MAY = {
         "*: batch:ListJobs",
     },
     "usched-schedule-stream": {"SchedulesTable: dynamodb:UpdateItem", "ScheduleRunner: states:StartExecution"},
-    "usched-history-stream": {"SchedulesTable: dynamodb:Scan", "ScheduleRunner: states:StartExecution"},
+    "usched-history-stream": {
+        "SchedulesTable: dynamodb:GetItem dynamodb:Scan",
+        "ScheduleRunner: states:StartExecution",
+        "NotificationsQueue: sqs:SendMessage",
+    },
     "usched-job-events": {"JobEventsTable: dynamodb:BatchWriteItem", "JobEventsQueue: sqs:ChangeMessageVisibility"},
+    "usched-notify": {
+        "SchedulesTable HistoryTable: dynamodb:GetItem",
+        "JobsTable: dynamodb:Query",
+        "*: batch:DescribeJobs",
+        "log-group:/aws/batch/*: logs:GetLogEvents",
+        "NotificationsQueue: sqs:ChangeMessageVisibility",
+        "NotificationDeadLetters: sqs:SendMessage",
+        "NotificationTopicArns or all topics: sns:Publish",
+        "parameter/usched/*: ssm:GetParameter",
+        "secret:usched/*: secretsmanager:GetSecretValue",
+    },
     "usched-get-execution": {
         "HistoryTable: dynamodb:GetItem",
         "HistoryTable/index/executionName-index: dynamodb:Query",
@@ -200,6 +223,8 @@ def named(resource: Any) -> str:
     match resource:
         case {"Fn::GetAtt": [str(name), "Arn"]} | {"Ref": str(name)}:
             return name
+        case {"Fn::If": [_, given, {"Fn::Sub": "arn:${AWS::Partition}:sns:*:${AWS::AccountId}:*"}]}:
+            return f"{named(given)} or all topics"
         case {"Fn::Sub": str(text)}:
             text = text.replace("${NamePrefix}", "").replace(".Arn}", "}")
             return re.sub(r"^arn:.*?\$\{AWS::AccountId}:|\$\{|}", "", text)
@@ -237,4 +262,5 @@ def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     document = transform(json.loads(json.dumps(TEMPLATE)), {}, NoPolicies())
     kinds = [resource["Type"] for resource in document["Resources"].values()]
     assert kinds.count("AWS::Lambda::Function") == len(of_type("AWS::Serverless::Function"))
-    assert kinds.count("AWS::Lambda::EventSourceMapping") == 3
+    mappings = [each for it in of_type("AWS::Serverless::Function").values() for each in it.get("Events", {})]
+    assert kinds.count("AWS::Lambda::EventSourceMapping") == len(mappings)

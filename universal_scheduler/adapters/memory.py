@@ -310,3 +310,21 @@ class MemoryJobLog:
         return sorted(
             (event for event in last if event.position >= iso(since)), key=lambda event: event.position, reverse=True
         )
+
+
+@dataclass(slots=True)
+class MemoryOutbox:
+    """`ports.Outbox` that keeps what it is given."""
+
+    bodies: list[str] = field(default_factory=list)
+    paused: list[tuple[str, int]] = field(default_factory=list)
+    dead: list[tuple[str, str]] = field(default_factory=list)
+
+    def put(self, bodies: Sequence[str]) -> None:
+        self.bodies += bodies
+
+    def put_off(self, receipt: str, seconds: int) -> None:
+        self.paused.append((receipt, seconds))
+
+    def give_up(self, body: str, reason: str) -> None:
+        self.dead.append((body, reason))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.fan_out import overrides_limit_error
 from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen, Scalar, Schedule
+from universal_scheduler.domain.notifications import Service
 from universal_scheduler.domain.planner import upstream_first
 from universal_scheduler.domain.references import as_text, outputs_of, reference_errors
 
@@ -24,6 +25,8 @@ SCHEMA_PATH = Path(__file__).parents[2] / "dynamo" / "schema.json"
 SINGLE_JOB_KEYS = frozenset({"jobName", "jobDefinition", "jobQueue"})
 RECORDED_KEYS = frozenset({"scheduleErrors", "scheduleStatus", "startDateTime", "lastDateTime"})
 """Keys that say something of a run, or that the scheduler itself writes: no part of what a schedule is."""
+KEPT_SECRET = (".secret", ".slack", ".teams", ".webex", ".webhook")
+"""Values that may be secret, so that no error repeats them."""
 MAX_ERRORS = 50
 
 
@@ -70,6 +73,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     if not errors:
         errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
         errors += _fan_out_errors(row["jobList"])
+        errors += _channel_errors(row.get("notifications", ()))
     if not errors:
         upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}
         errors = list(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))
@@ -164,6 +168,8 @@ def _describe(error: ValidationError) -> DocumentError:
     schema: Any = error.schema
     wanted: Any = error.validator_value
     instance: Any = error.instance
+    if path.startswith("$.notifications[") and path.endswith(KEPT_SECRET) and error.validator == "pattern":
+        return DocumentError(path, "a value that is not shown", schema["description"])
     match error.validator:
         case "additionalProperties":
             known = list(schema.get("properties", {}))
@@ -259,6 +265,18 @@ def _fan_out_errors(jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError
             )
         elif problem := overrides_limit_error(_job(entry)):
             yield DocumentError(path, *problem)
+
+
+def _channel_errors(notifications: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
+    """Every entry has one channel, and only a webhook of the scheduler's own shape is signed."""
+    for index, entry in enumerate(notifications):
+        found = [service for service in Service if service in entry]
+        if len(found) != 1:
+            expected = f"one channel: {', '.join(Service)}"
+            yield DocumentError(f"$.notifications[{index}]", " and ".join(found) or "no channel", expected)
+        elif "secret" in entry and found != [Service.WEBHOOK]:
+            expected = "a secret with webhook alone: what other services are sent is not signed"
+            yield DocumentError(f"$.notifications[{index}].secret", f"a secret beside {found[0]}", expected)
 
 
 def _date_errors(path: str, text: str) -> Iterator[DocumentError]:

@@ -92,6 +92,18 @@ class Throttled(PlatformUnavailable):
     """The job platform did not take the call: too many at a time; nothing has happened."""
 
 
+class DeliveryFailed(SchedulerError):
+    """A channel did not take a message for a reason that may pass: try again, after `retry_after` seconds at least."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeliveryRefused(SchedulerError):
+    """A channel will never take a message as it is (wrong address or key, no such topic)."""
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint to put behind a word that is not known; empty where none of the known ones is like it."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)

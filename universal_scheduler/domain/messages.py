@@ -1,0 +1,404 @@
+"""What people read: a notification's texts, and the shape that each channel's service has published. Pure."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from universal_scheduler.domain.model import JobRun, JobStatus, RunKey
+from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.notifications import Kind, Service
+
+SUBJECT_LIMIT = 99
+"""Characters; SNS wants fewer than 100, no line break and no control character; some mail gateways want ASCII.
+https://docs.aws.amazon.com/sns/latest/api/API_Publish.html"""
+SMS_LIMIT = 140
+"""Characters of one SMS part in ASCII; a longer text is sent, and billed, as several.
+https://docs.aws.amazon.com/sns/latest/dg/sms_sms-to-phone.html"""
+MAIL_LIMIT_BYTES = 100_000
+"""Of SNS's 256 KiB; the text goes twice, for e-mail and for all other protocols."""
+SLACK_HEADER_LIMIT, SLACK_SECTION_LIMIT = 150, 3000
+"""Characters. https://docs.slack.dev/reference/block-kit/blocks/section-block"""
+SLACK_LIMIT_BYTES = 12_000
+"""Of all blocks together; not published. https://github.com/slackapi/bolt-js/issues/2509"""
+TEAMS_LIMIT_BYTES = 20_000
+"""Teams takes about 28 KB of what it makes of the card, which is more than the card itself.
+https://learn.microsoft.com/en-us/connectors/teams/#known-issues-and-limitations-with-actions"""
+WEBEX_LIMIT_BYTES = 7439
+"""https://developer.webex.com/docs/api/v1/messages/create-a-message"""
+JOBS_TOLD, LINES_TOLD, LINE_LIMIT, TEXT_LIMIT = 5, 20, 300, 1000
+SHORTER = ((JOBS_TOLD, LINES_TOLD, TEXT_LIMIT), (JOBS_TOLD, 8, 500), (3, 4, 300), (1, 0, 200))
+"""What is left out first where a message does not fit: jobs, lines of each, characters of each reason."""
+SIGNATURE_HEADER, TIMESTAMP_HEADER, ID_HEADER = "X-Usched-Signature", "X-Usched-Timestamp", "X-Usched-Id"
+ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
+Text = TypeVar("Text", str, bytes)
+COLOURS = {Kind.RUN_FAILED: "attention", Kind.JOB_FAILED: "attention", Kind.RUN_SUCCEEDED: "good"}
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """The end of a job's log, and where the whole of it is."""
+
+    lines: tuple[str, ...] = ()
+    group: str = ""
+    stream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What is told of one job."""
+
+    name: str
+    status: str
+    reason: str = ""
+    exit_code: int | None = None
+    log_lines: tuple[str, ...] = ()
+    """The last ones, oldest first."""
+    log_link: str = ""
+
+    @property
+    def headline(self) -> str:
+        code = f" with exit code {self.exit_code}" if self.exit_code is not None else ""
+        return f"{self.name} {self.status}{code}" + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is told, whatever the channel. Times are UTC, ISO 8601; what is not known is empty."""
+
+    id: str
+    kind: Kind
+    key: RunKey
+    at: str
+    name: str = ""
+    """The schedule's name for people."""
+    status: str = ""
+    reason: str = ""
+    ended_at: str = ""
+    execution_arn: str = ""
+    job_name: str = ""
+    detail: str = ""
+    jobs: tuple[JobReport, ...] = ()
+    more_jobs: int = 0
+    """How many more failed than `jobs` tells."""
+    link: str = ""
+
+    @property
+    def title(self) -> str:
+        """What happened, to what, in a line."""
+        schedule, job = self.key.schedule_id, self.job_name
+        return {
+            Kind.RUN_STARTED: f"Run of {schedule} started",
+            Kind.RUN_SUCCEEDED: f"Run of {schedule} SUCCEEDED",
+            Kind.RUN_FAILED: f"Run of {schedule} FAILED",
+            Kind.RUN_LATE: f"Run of {schedule} is late",
+            Kind.JOB_FAILED: f"Job {job} of {schedule} FAILED",
+            Kind.JOB_HELD: f"Job {job} of {schedule} is held",
+            Kind.QUEUE_BLOCKED: f"Job {job} of {schedule} waits in a blocked queue",
+            Kind.TEST: f"Test message of {schedule}",
+        }[self.kind]
+
+    @property
+    def command(self) -> str:
+        """What to type next: restart what failed, or look at the rest."""
+        if self.kind in (Kind.RUN_FAILED, Kind.JOB_FAILED):
+            return f"usched restart {self.key.schedule_id} {self.key.start}"
+        return f"usched show {self.key.schedule_id} {self.key.start}".rstrip()
+
+
+def failed_jobs(jobs: Sequence[JobRun]) -> list[JobRun]:
+    """The jobs that failed of themselves, those that the run can do without last."""
+    gone_wrong = {JobStatus.FAILED, JobStatus.NOTFOUND, JobStatus.CANCELLED}
+    return sorted((job for job in jobs if job.status in gone_wrong), key=lambda job: job.job.optional)
+
+
+def run_link(execution_arn: str, name: str, api: str) -> str:
+    """Where a run is seen: of the REST API where there is one to be asked like that, else in the AWS console."""
+    if api:
+        return f"{api}/executions/{quote(name)}" if name else ""
+    if not execution_arn:
+        return ""
+    _, partition, _, region, *_ = execution_arn.split(":")
+    return f"{_console(partition, region)}/states/home?region={region}#/v2/executions/details/{execution_arn}"
+
+
+def log_link(execution_arn: str, group: str, stream: str) -> str:
+    """The log stream in the AWS console, whose own quoting is doubled."""
+    if not (execution_arn and group and stream):
+        return ""
+    _, partition, _, region, *_ = execution_arn.split(":")
+    place = f"log-group/{_twice_quoted(group)}/log-events/{_twice_quoted(stream)}"
+    return f"{_console(partition, region)}/cloudwatch/home?region={region}#logsV2:log-groups/{place}"
+
+
+def _console(partition: str, region: str) -> str:
+    return f"https://{region}.{CONSOLES.get(partition, 'console.aws.amazon.com')}"
+
+
+def _twice_quoted(text: str) -> str:
+    return quote(quote(text, safe=""), safe="").replace("%", "$")
+
+
+def subject(message: Message) -> str:
+    """The subject of an e-mail: printable ASCII on one line."""
+    return _clip(_ascii(message.title), SUBJECT_LIMIT, "...")
+
+
+def sms(message: Message) -> str:
+    """One part of an SMS."""
+    job = f" {message.jobs[0].headline}" if message.jobs and message.kind is Kind.RUN_FAILED else ""
+    return _clip(_ascii(f"{message.title} {message.key.start[:16]}{job} {message.detail}".strip()), SMS_LIMIT, "...")
+
+
+def text(message: Message) -> str:
+    """The whole message as plain text."""
+    lines = [message.title, "", *(f"{name}: {value}" for name, value in _facts(message).items())]
+    for job in message.jobs:
+        lines += ["", job.headline]
+        if job.log_lines:
+            lines += ["Last lines of its log:", *(f"    {line}" for line in job.log_lines)]
+        if job.log_link:
+            lines.append(f"Log: {job.log_link}")
+    if message.more_jobs:
+        lines += ["", f"{message.more_jobs} more jobs failed."]
+    lines += ["", f"{_prompt(message)}: {message.command}"]
+    if message.link:
+        lines.append(f"Look at it: {message.link}")
+    return "\n".join(lines) + "\n"
+
+
+def sns_request(message: Message) -> dict[str, Any]:
+    """What SNS's Publish is given besides the topic: a text for each protocol, and attributes to filter by.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html
+    """
+    mail = _fitted(message, text, MAIL_LIMIT_BYTES)
+    attributes = {"id": message.id, "kind": str(message.kind), "scheduleId": message.key.schedule_id}
+    return {
+        "Subject": subject(message),
+        "MessageStructure": "json",
+        "Message": json.dumps({"default": mail, "email": mail, "sms": sms(message)}),
+        "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
+    }
+
+
+def webhook_body(service: Service, message: Message) -> bytes:
+    """The JSON that a webhook of this service is posted."""
+    match service:
+        case Service.SLACK:
+            return _fitted(message, lambda each: _json(_slack(each)), SLACK_LIMIT_BYTES)
+        case Service.TEAMS:
+            return _fitted(message, lambda each: _json(_teams(each)), TEAMS_LIMIT_BYTES)
+        case Service.WEBEX:
+            return _json({"markdown": _fitted(message, _webex, WEBEX_LIMIT_BYTES)})
+        case Service.WEBHOOK:
+            return _json(_plain(message))
+        case Service.SNS:
+            raise ValueError("a topic is no webhook")
+
+
+def signature(key: str, timestamp: int, body: bytes) -> str:
+    """What proves who sent a body and when: `v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body`.
+
+    `timestamp` is in epoch seconds, and is part of what is signed, so that an old message cannot be sent again as new.
+    """
+    return "v1=" + hmac.new(key.encode(), f"{timestamp}.".encode() + body, sha256).hexdigest()
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """The scheduler's own shape; `version` changes where a reader would have to."""
+    return {
+        "version": 1,
+        "id": message.id,
+        "kind": message.kind,
+        "at": message.at,
+        "title": message.title,
+        "text": text(message),
+        "run": {
+            "scheduleId": message.key.schedule_id,
+            "scheduleName": message.name,
+            "startDateTime": message.key.start,
+            "endDateTime": message.ended_at,
+            "status": message.status,
+            "reason": message.reason,
+            "executionArn": message.execution_arn,
+        },
+        "jobName": message.job_name,
+        "detail": message.detail,
+        "jobs": [
+            {
+                "jobName": job.name,
+                "status": job.status,
+                "reason": job.reason,
+                "exitCode": job.exit_code,
+                "logLines": list(job.log_lines),
+                "logLink": job.log_link,
+            }
+            for job in message.jobs
+        ],
+        "moreJobs": message.more_jobs,
+        "link": message.link,
+        "command": message.command,
+    }
+
+
+def _slack(message: Message) -> dict[str, Any]:
+    """https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks"""
+    facts = "\n".join(f"*{name}:* {_slack_text(value)}" for name, value in _facts(message).items())
+    sections = [_clip(facts, SLACK_SECTION_LIMIT)]
+    for job in message.jobs:
+        head = f"*{_slack_text(job.headline)}*"
+        tail = f"\n<{_slack_text(job.log_link)}|Log>" if job.log_link else ""
+        lines = [_slack_text(line).replace("```", "'''") for line in job.log_lines]
+        while lines and len(head) + len(tail) + sum(map(len, lines)) + len(lines) + 10 > SLACK_SECTION_LIMIT:
+            lines = lines[1:]
+        code = f"\n```{chr(10).join(lines)}```" if lines else ""
+        sections.append(f"{head}{code}{tail}")
+    if message.more_jobs:
+        sections.append(f"{message.more_jobs} more jobs failed.")
+    link = f"\n<{_slack_text(message.link)}|Look at it>" if message.link else ""
+    sections.append(f"{_prompt(message)}: `{message.command}`{link}")
+    header = {"type": "plain_text", "text": _clip(message.title, SLACK_HEADER_LIMIT)}
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": section}} for section in sections]
+    return {"text": _slack_text(message.title), "blocks": [{"type": "header", "text": header}, *blocks]}
+
+
+def _slack_text(value: str) -> str:
+    """https://docs.slack.dev/messaging/formatting-message-text#escaping"""
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _teams(message: Message) -> dict[str, Any]:
+    """An Adaptive Card as Teams' Workflows take it; they take no MessageCard. Only text runs are free of Markdown.
+
+    https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
+    https://adaptivecards.io/explorer/RichTextBlock.html
+    """
+    title = {"type": "TextBlock", "text": message.title, "size": "Large", "weight": "Bolder", "wrap": True}
+    title |= {"color": COLOURS[message.kind]} if message.kind in COLOURS else {}
+    body: list[dict[str, Any]] = [title]
+    for name, value in _facts(message).items():
+        body.append(_runs({"text": f"{name}: ", "weight": "Bolder"}, {"text": value}))
+    actions = [{"type": "Action.OpenUrl", "title": "Look at it", "url": message.link}] if message.link else []
+    for job in message.jobs:
+        body.append(_runs({"text": job.headline, "weight": "Bolder"}))
+        body += [_runs({"text": line or " ", "fontType": "Monospace"}) | {"spacing": "None"} for line in job.log_lines]
+        if job.log_link:
+            actions.append({"type": "Action.OpenUrl", "title": f"Log of {job.name}"[:60], "url": job.log_link})
+    if message.more_jobs:
+        body.append(_runs({"text": f"{message.more_jobs} more jobs failed."}))
+    body.append(_runs({"text": f"{_prompt(message)}: "}, {"text": message.command, "fontType": "Monospace"}))
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.2",
+        "body": body,
+        "actions": actions,
+        "msteams": {"width": "Full"},
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+    return {"type": "message", "attachments": [attachment]}
+
+
+def _runs(*runs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", **run} for run in runs]}
+
+
+def _webex(message: Message) -> str:
+    """https://apphub.webex.com/applications/incoming-webhooks-cisco-systems-38054-23307-75252"""
+    lines = [f"**{_webex_text(message.title)}**", ""]
+    lines += [f"- {name}: {_webex_text(value)}" for name, value in _facts(message).items()]
+    for job in message.jobs:
+        lines += ["", f"**{_webex_text(job.headline)}**" + (f" [log]({job.log_link})" if job.log_link else "")]
+        if job.log_lines:
+            lines += ["```", *(line.replace("```", "'''").replace("<@", "< @") for line in job.log_lines), "```"]
+    if message.more_jobs:
+        lines += ["", f"{message.more_jobs} more jobs failed."]
+    lines += [
+        "",
+        f"{_prompt(message)}: `{message.command}`" + (f" [look at it]({message.link})" if message.link else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _webex_text(value: str) -> str:
+    """Without mentions (`<@all>`) and marks that a log or a name has by chance."""
+    return re.sub(r"([\\`*_\[\]])", r"\\\1", value).replace("<", "&lt;")
+
+
+def _facts(message: Message) -> dict[str, str]:
+    facts = {
+        "Schedule": f"{message.key.schedule_id} ({message.name})" if message.name else message.key.schedule_id,
+        "Run": f"{message.key.start} UTC" if message.key.start else "",
+        "Ended": f"{message.ended_at} UTC" if message.ended_at else "",
+        "Why": message.reason,
+        "Detail": message.detail,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _prompt(message: Message) -> str:
+    return {
+        Kind.RUN_FAILED: "Restart what is left of it",
+        Kind.JOB_FAILED: "When the run has ended, restart what is left of it",
+    }.get(message.kind, "See its jobs")
+
+
+def _fitted(message: Message, render: Callable[[Message], Text], limit_bytes: int) -> Text:
+    """Rendered within a limit: with ever fewer lines of logs, jobs and characters of reasons."""
+    for jobs, lines, characters in SHORTER:
+        shown = render(_shortened(message, jobs, lines, characters))
+        if _size(shown) <= limit_bytes:
+            break
+    return shown
+
+
+def _size(shown: str | bytes) -> int:
+    return len(shown.encode() if isinstance(shown, str) else shown)
+
+
+def _shortened(message: Message, jobs: int, lines: int, characters: int) -> Message:
+    told = [
+        replace(
+            job,
+            reason=_clip(job.reason, characters),
+            log_lines=job.log_lines[len(job.log_lines) - min(lines, len(job.log_lines)) :],
+        )
+        for job in message.jobs[:jobs]
+    ]
+    return replace(
+        message,
+        reason=_clip(message.reason, characters),
+        detail=_clip(message.detail, characters),
+        jobs=tuple(told),
+        more_jobs=message.more_jobs + len(message.jobs) - len(told),
+    )
+
+
+def printable(line: str, limit: int = LINE_LIMIT) -> str:
+    """One line without colours and control characters, and not too long."""
+    return _clip(CONTROL.sub(" ", ANSI.sub("", line)).rstrip(), limit)
+
+
+def utc(epoch: float) -> str:
+    return f"{iso(epoch)[:19]}Z"
+
+
+def _ascii(value: str) -> str:
+    return printable(value, len(value)).encode("ascii", "replace").decode()
+
+
+def _clip(value: str, limit: int, end: str = "…") -> str:
+    return value if len(value) <= limit else value[: limit - len(end)] + end
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()

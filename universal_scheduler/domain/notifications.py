@@ -1,0 +1,193 @@
+"""Who is told of what: the kinds of things that people hear of, and the channels that a schedule names. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from universal_scheduler.domain.model import Run, RunKey, RunStatus
+from universal_scheduler.domain.names import digest
+
+DETAIL_LIMIT = 1000
+BACKOFF_SECONDS = 5.0
+BACKOFF_LIMIT_SECONDS = 900.0
+SECRET_PREFIXES = ("ssm:", "secretsmanager:")
+
+
+class Kind(StrEnum):
+    RUN_STARTED = "run_started"
+    RUN_SUCCEEDED = "run_succeeded"
+    RUN_FAILED = "run_failed"
+    RUN_LATE = "run_late"
+    JOB_FAILED = "job_failed"
+    JOB_HELD = "job_held"
+    QUEUE_BLOCKED = "queue_blocked"
+    TEST = "test"
+    """Somebody tries the channels; no schedule asks for it."""
+
+
+DEFAULT_KINDS = frozenset({Kind.RUN_SUCCEEDED, Kind.RUN_FAILED})
+"""What `scheduleSnsTopic` hears of: as in the reference design, how each run ended."""
+ENDS = {RunStatus.SUCCEEDED: Kind.RUN_SUCCEEDED, RunStatus.FAILED: Kind.RUN_FAILED}
+
+
+class Service(StrEnum):
+    """What a channel leads to; also its key in the document."""
+
+    SNS = "sns"
+    SLACK = "slack"
+    TEAMS = "teams"
+    WEBEX = "webex"
+    WEBHOOK = "webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    service: Service
+    target: str = field(repr=False)
+    """A topic's ARN, a URL, or the name of the secret that holds the URL."""
+    key: str = field(default="", repr=False)
+    """The name of the secret whose value signs what a webhook is sent."""
+
+    @property
+    def label(self) -> str:
+        """What may be shown of the channel: of a URL the host alone, because whoever knows the rest can post."""
+        if self.service is Service.SNS or is_secret(self.target):
+            return f"{self.service} {self.target}"
+        return f"{self.service} {urlsplit(self.target).hostname or '(no host)'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One thing that people are told of. What it was like is read when it is sent: this says only which."""
+
+    kind: Kind
+    key: RunKey
+    at: float
+    """Epoch seconds: when it happened or was seen."""
+    occurrence: int = 1
+    """The run's generation, or the job's attempt: a restarted run may fail once more."""
+    job_name: str = ""
+    detail: str = ""
+    """What no table knows: why a queue is blocked, what somebody holds a job for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One notification for one channel: what a message of the queue says."""
+
+    notification: Notification
+    channel: Channel
+
+    @property
+    def id(self) -> str:
+        """The same for every message about the same thing to the same channel: by it a receiver knows a repetition."""
+        told, channel = self.notification, self.channel
+        about = (told.kind, told.key.schedule_id, told.key.start, str(told.occurrence), told.job_name)
+        return digest(*about, channel.service, channel.target, length=32)
+
+
+def is_secret(text: str) -> bool:
+    """Whether a value is the name of a secret (`ssm:/…`, `secretsmanager:…`), not the value itself."""
+    return text.startswith(SECRET_PREFIXES)
+
+
+def channels_for(document: Mapping[str, Any], kind: Kind) -> list[Channel]:
+    """The channels of a schedule (or of a run of it) that hear of things of this kind, each once.
+
+    A schedule without `notifications` tells its `scheduleSnsTopic`, where it has one, how each run ended.
+    A document that was never checked may have anything there: what is no channel is left out.
+    """
+    entries = document.get("notifications")
+    if entries is None:
+        topic = document.get("scheduleSnsTopic")
+        known = isinstance(topic, str) and topic.strip() and kind in DEFAULT_KINDS
+        return [Channel(Service.SNS, topic.strip())] if known and isinstance(topic, str) else []
+    return list(dict.fromkeys(_channels(entries, kind)))
+
+
+def all_channels(document: Mapping[str, Any]) -> dict[Channel, list[Kind]]:
+    """Every channel of a schedule, with what it hears of."""
+    found: dict[Channel, list[Kind]] = {}
+    for kind in Kind:
+        for channel in channels_for(document, kind):
+            found.setdefault(channel, []).append(kind)
+    return found
+
+
+def _channels(entries: Any, kind: Kind) -> Iterator[Channel]:
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, Mapping) or kind not in entry.get("on", ()):
+            continue
+        for service in Service:
+            target = entry.get(service)
+            if isinstance(target, str) and target:
+                key = entry.get("secret", "") if service is Service.WEBHOOK else ""
+                yield Channel(service, target, key if isinstance(key, str) else "")
+
+
+def run_change(before: Run | None, now: Run, at: float) -> Notification | None:
+    """What a change of a run's row is told as: its start, or its end as SUCCEEDED or FAILED.
+
+    `before` is None where the row is new. A restart and a cancellation are somebody's own doing: they are not told.
+    """
+    if before is None:
+        kind = Kind.RUN_STARTED if now.status is RunStatus.RUNNING else None
+    else:
+        kind = ENDS.get(now.status) if not before.status.ended else None
+    return None if kind is None else Notification(kind, now.key, at, now.generation)
+
+
+def backoff(attempt: int, chance: float, *, first: float = BACKOFF_SECONDS, at_least: float = 0.0) -> float:
+    """Seconds to wait after the `attempt`-th try failed: doubling, up to a quarter of an hour.
+
+    `chance` in [0, 1) takes up to a half off, so that what failed together is not tried together again. `at_least` is
+    what the receiver asked for (`Retry-After`).
+    """
+    seconds = min(first * 2.0 ** min(attempt - 1, 20), BACKOFF_LIMIT_SECONDS)
+    return min(max(seconds * (1 - chance / 2), at_least), BACKOFF_LIMIT_SECONDS)
+
+
+def to_body(delivery: Delivery) -> str:
+    """The delivery as a message of the queue."""
+    told, channel = delivery.notification, delivery.channel
+    values = {
+        "id": delivery.id,
+        "kind": told.kind,
+        "scheduleId": told.key.schedule_id,
+        "startDateTime": told.key.start,
+        "at": told.at,
+        "occurrence": told.occurrence,
+        "jobName": told.job_name,
+        "detail": told.detail[:DETAIL_LIMIT],
+        "channel": {"service": channel.service, "target": channel.target, "key": channel.key},
+    }
+    return json.dumps(values, ensure_ascii=False)
+
+
+def from_body(body: str) -> Delivery:
+    """Read a message of the queue.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        values = json.loads(body)
+        channel = values["channel"]
+        return Delivery(
+            Notification(
+                Kind(values["kind"]),
+                RunKey(values["scheduleId"], values["startDateTime"]),
+                float(values["at"]),
+                int(values["occurrence"]),
+                values["jobName"],
+                values["detail"],
+            ),
+            Channel(Service(channel["service"]), channel["target"], channel["key"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a notification: {type(error).__name__} {error}") from error
