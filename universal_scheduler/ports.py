@@ -89,37 +89,38 @@ class Store(Protocol):
         """In the order of the schedule's jobList."""
         ...
 
-    def claim_job(self, run_id: str, job: JobRun, now: float) -> bool:
+    def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
+        """From one state to any other; False where status, attempt or mark are not what they were `before`."""
+        ...
+
+    def record_output(self, run_id: str, job: JobRun) -> bool:
+        """Keep the job's `output`, or its `output_problem`, as they are now; False where another attempt has begun."""
+        ...
+
+    # Changes of many jobs of one run, each job at most once in a call. Every job's change has its own condition and is
+    # written or not for itself; they answer the names of the jobs whose change was written.
+
+    def claim_jobs(self, run_id: str, jobs: Sequence[JobRun], now: float) -> set[str]:
         """The intent to submit: WAITING (or an older intent of this attempt) → SUBMITTING."""
         ...
 
-    def release_job(self, run_id: str, job: JobRun) -> bool:
+    def release_jobs(self, run_id: str, jobs: Sequence[JobRun]) -> set[str]:
         """SUBMITTING with this very intent → WAITING: the platform certainly did not take the job."""
         ...
 
-    def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
-        """SUBMITTING → SUBMITTED with the platform's id; True also where exactly this is recorded already."""
+    def record_submissions(self, run_id: str, submitted: Sequence[tuple[JobRun, str]], now: float) -> set[str]:
+        """SUBMITTING → SUBMITTED with the platform's id; written too where exactly this is recorded already."""
         ...
 
-    def end_job(
-        self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float, *, not_taken: bool = False
-    ) -> bool:
-        """End a job that the platform does not have, or has been told to end.
+    def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
+        """End jobs that the platform does not have, or has been told to end: with status and reason as given here.
 
         `not_taken` says of a SKIPPED one that no rule can reach it any more.
         """
         ...
 
-    def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
-        """From one state to any other; False where status, attempt or mark are not what they were `before`."""
-        ...
-
-    def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
+    def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
         """Record what the platform says, where it is further along than what is known, or counts children otherwise."""
-        ...
-
-    def record_output(self, run_id: str, job: JobRun) -> bool:
-        """Keep the job's `output`, or its `output_problem`, as they are now; False where another attempt has begun."""
         ...
 
 

@@ -18,7 +18,7 @@ from universal_scheduler.domain.job_events import read_detail
 from universal_scheduler.domain.model import Child, Job, JobStatus
 from universal_scheduler.domain.planner import INTENT_SETTLE_SECONDS
 from universal_scheduler.settings import Settings
-from universal_scheduler.usecases.drive import CLAIM_LIMIT_SECONDS
+from universal_scheduler.usecases.submission import CLAIM_LIMIT_SECONDS
 from universal_scheduler.wiring import Wiring
 
 QUEUE = "arn:aws:batch:us-east-1:123456789012:job-queue/prod-default"

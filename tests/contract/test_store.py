@@ -172,35 +172,35 @@ def test_jobs_come_back_in_the_schedules_order(store: Store) -> None:
 
 def test_a_job_is_claimed_once_for_each_intent_that_was_seen(store: Store) -> None:
     store.put_jobs("run", [JOB])
-    assert store.claim_job("run", JOB, 100.5)
-    assert not store.claim_job("run", JOB, 101.5)
+    assert store.claim_jobs("run", [JOB], 100.5) == {"a"}
+    assert not store.claim_jobs("run", [JOB], 101.5)
     [claimed] = store.list_jobs("run")
     assert (claimed.status, claimed.intent_at) == (JobStatus.SUBMITTING, 100.5)
-    assert store.claim_job("run", claimed, 200.5), "an old intent is taken over"
-    assert not store.claim_job("run", claimed, 300.5)
+    assert store.claim_jobs("run", [claimed], 200.5), "an old intent is taken over"
+    assert not store.claim_jobs("run", [claimed], 300.5)
 
 
 def test_a_claim_is_given_back_only_by_whoever_made_it(store: Store) -> None:
     store.put_jobs("run", [JOB])
-    assert not store.release_job("run", JOB)
-    store.claim_job("run", JOB, 100.5)
+    assert not store.release_jobs("run", [JOB])
+    store.claim_jobs("run", [JOB], 100.5)
     [claimed] = store.list_jobs("run")
-    assert not store.release_job("run", replace(claimed, intent_at=99.0))
-    assert store.release_job("run", claimed)
+    assert not store.release_jobs("run", [replace(claimed, intent_at=99.0)])
+    assert store.release_jobs("run", [claimed])
     assert store.list_jobs("run") == [JOB]
 
 
 def test_a_job_goes_forward_only(store: Store) -> None:
     store.put_jobs("run", [JOB])
-    assert not store.record_submission("run", JOB, "id-1", 1.0), "not claimed"
-    store.claim_job("run", JOB, 1.0)
-    assert store.record_submission("run", JOB, "id-1", 2.0)
-    assert store.observe_job("run", JOB, Observation("id-1", JobStatus.RUNNING, started_at=3.0, log_stream="s"))
-    assert not store.observe_job("run", JOB, Observation("id-1", JobStatus.STARTING)), "late"
-    assert not store.observe_job("run", JOB, Observation("id-1", JobStatus.RUNNING)), "duplicate"
-    assert not store.observe_job("run", JOB, Observation("id-0", JobStatus.FAILED)), "another attempt's job"
-    assert store.observe_job("run", JOB, Observation("id-1", JobStatus.FAILED, "why", 3, stopped_at=4.0))
-    assert not store.end_job("run", JOB, JobStatus.CANCELLED, "too late", 5.0)
+    assert not store.record_submissions("run", [(JOB, "id-1")], 1.0), "not claimed"
+    store.claim_jobs("run", [JOB], 1.0)
+    assert store.record_submissions("run", [(JOB, "id-1")], 2.0)
+    assert store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.RUNNING, started_at=3.0, log_stream="s"))])
+    assert not store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.STARTING))]), "late"
+    assert not store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.RUNNING))]), "duplicate"
+    assert not store.observe_jobs("run", [(JOB, Observation("id-0", JobStatus.FAILED))]), "another attempt's job"
+    assert store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.FAILED, "why", 3, stopped_at=4.0))])
+    assert not store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="too late")], 5.0)
     assert store.list_jobs("run") == [
         replace(
             JOB,
@@ -219,19 +219,109 @@ def test_a_job_goes_forward_only(store: Store) -> None:
 
 def test_a_submission_whose_record_was_answered_into_nothing_is_recorded(store: Store) -> None:
     store.put_jobs("run", [JOB])
-    store.claim_job("run", JOB, 1.0)
-    assert store.record_submission("run", JOB, "id-1", 2.0)
-    assert store.record_submission("run", JOB, "id-1", 2.0), "the SDK repeats a call whose answer was lost"
-    assert not store.record_submission("run", JOB, "id-2", 2.0), "another submission"
-    store.observe_job("run", JOB, Observation("id-1", JobStatus.RUNNING))
-    assert not store.record_submission("run", JOB, "id-1", 2.0), "nothing goes back"
+    store.claim_jobs("run", [JOB], 1.0)
+    assert store.record_submissions("run", [(JOB, "id-1")], 2.0)
+    assert store.record_submissions("run", [(JOB, "id-1")], 2.0), "the SDK repeats a call whose answer was lost"
+    assert not store.record_submissions("run", [(JOB, "id-2")], 2.0), "another submission"
+    store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.RUNNING))])
+    assert not store.record_submissions("run", [(JOB, "id-1")], 2.0), "nothing goes back"
 
 
 def test_an_earlier_attempt_can_change_nothing(store: Store) -> None:
     store.put_jobs("run", [replace(JOB, attempt=2)])
-    assert not store.claim_job("run", JOB, 1.0)
-    assert not store.end_job("run", JOB, JobStatus.FAILED, "old", 1.0)
-    assert store.end_job("run", replace(JOB, attempt=2), JobStatus.UPSTREAM_FAILED, "new", 1.0)
+    assert not store.claim_jobs("run", [JOB], 1.0)
+    assert not store.end_jobs("run", [replace(JOB, status=JobStatus.FAILED, reason="old")], 1.0)
+    assert store.end_jobs(
+        "run", [replace(replace(JOB, attempt=2), status=JobStatus.UPSTREAM_FAILED, reason="new")], 1.0
+    )
+
+
+def many(count: int) -> list[JobRun]:
+    return [replace(JOB, job=replace(JOB.job, name=f"j{i:03}"), position=i) for i in range(count)]
+
+
+def test_each_of_many_changes_is_written_or_not_for_itself(store: Store) -> None:
+    jobs = many(60)
+    store.put_jobs("run", [replace(job, attempt=2) if job.position % 7 == 0 else job for job in jobs])
+    stale = {job.name for job in jobs if job.position % 7 == 0}
+    took = store.claim_jobs("run", jobs, 1.5)
+    assert took == {job.name for job in jobs} - stale
+    assert store.claim_jobs("run", jobs, 2.5) == set(), "nobody claims them again"
+    claimed = [job for job in store.list_jobs("run") if job.name in took]
+    assert store.release_jobs("run", claimed[:2]) == {job.name for job in claimed[:2]}
+    assert store.record_submissions("run", [(job, f"id-{job.name}") for job in claimed], 3.0) == {
+        job.name for job in claimed[2:]
+    }
+    seen = [(job, Observation(f"id-{job.name}", JobStatus.RUNNING)) for job in jobs]
+    assert store.observe_jobs("run", seen) == {job.name for job in claimed[2:]}
+    assert store.end_jobs("run", [replace(job, status=JobStatus.CANCELLED, reason="why") for job in jobs], 4.0) == took
+    assert {job.status for job in store.list_jobs("run")} == {JobStatus.WAITING, JobStatus.CANCELLED}
+    assert store.end_jobs("run", [], 4.0) == set()
+
+
+class Transactions:
+    """A DynamoDB that answers transactions and single updates as it is told; nothing is written."""
+
+    def __init__(self, *answers: list[str] | str) -> None:
+        self.answers, self.asked = list(answers), list[list[str]]()
+
+    def transact_write_items(self, TransactItems: Any) -> None:  # noqa: N803 - boto3's name
+        self.asked.append([item["Update"]["Key"]["jobName"]["S"] for item in TransactItems])
+        if self.answers and (answer := self.answers.pop(0)):
+            raise ClientError(
+                {
+                    "Error": {"Code": "TransactionCanceledException", "Message": "no"},
+                    "CancellationReasons": [{"Code": code} for code in answer],
+                },  # type: ignore[typeddict-unknown-key]
+                "TransactWriteItems",
+            )
+
+    def update_item(self, Key: Any, **_: Any) -> None:  # noqa: N803 - boto3's name
+        self.asked.append([Key["jobName"]["S"]])
+        if self.answers and (code := self.answers.pop(0)):
+            raise throttled(str(code))
+
+
+def claimed_by(client: Any, count: int) -> tuple[set[str], list[float]]:
+    pauses: list[float] = []
+    store = DynamoStore(client, schedules="s", history="h", jobs="j", sleep=pauses.append)
+    return store.claim_jobs("run", many(count), 1.0), pauses
+
+
+def test_one_failed_condition_leaves_the_others_of_its_transaction() -> None:
+    client = Transactions(["None", "ConditionalCheckFailed", "None"])
+    assert claimed_by(client, 3) == ({"j000", "j002"}, [])
+    assert client.asked == [["j000", "j001", "j002"], ["j000", "j002"]]
+
+
+def test_the_last_of_a_transaction_is_written_alone() -> None:
+    client = Transactions(["None", "ConditionalCheckFailed"], "ConditionalCheckFailedException")
+    assert claimed_by(client, 2) == (set(), [])
+    assert client.asked == [["j000", "j001"], ["j000"]]
+
+
+def test_a_transaction_that_meets_another_writer_is_tried_again() -> None:
+    client = Transactions(["None", "TransactionConflict"], ["ThrottlingError", "None"])
+    took, pauses = claimed_by(client, 2)
+    assert (took, len(pauses), len(client.asked)) == ({"j000", "j001"}, 2, 3)
+
+
+def test_a_single_write_that_meets_a_transaction_is_tried_again() -> None:
+    took, pauses = claimed_by(Transactions("TransactionConflictException"), 1)
+    assert (took, len(pauses)) == ({"j000"}, 1)
+
+
+def test_a_transaction_that_is_always_in_conflict_is_given_up() -> None:
+    client = Transactions()
+    client.answers = [["TransactionConflict", "None"]] * 1000
+    with pytest.raises(StoreUnavailable):
+        claimed_by(client, 2)
+
+
+def test_a_transaction_that_is_wrong_is_not_tried_again() -> None:
+    client = Transactions(["ValidationError", "None"])
+    with pytest.raises(ClientError, match="TransactionCanceled"):
+        claimed_by(client, 2)
 
 
 def test_a_job_is_changed_only_from_the_state_that_was_seen(store: Store) -> None:
@@ -252,15 +342,15 @@ def test_what_a_job_has_no_more_is_taken_from_its_row(store: Store) -> None:
     store.put_jobs("run", [ended])
     assert store.change_job("run", ended, replace(JOB, attempt=2))
     assert store.list_jobs("run") == [replace(JOB, attempt=2)]
-    assert store.claim_job("run", replace(JOB, attempt=2), 5.0)
+    assert store.claim_jobs("run", [replace(JOB, attempt=2)], 5.0)
 
 
 def test_a_job_that_no_rule_could_reach_is_told_from_one_that_was_skipped(store: Store) -> None:
     names = ("unreached", "skipped")
     jobs = [replace(JOB, job=replace(JOB.job, name=name), position=i) for i, name in enumerate(names)]
     store.put_jobs("run", jobs)
-    store.end_job("run", jobs[0], JobStatus.SKIPPED, "no rule", 1.0, not_taken=True)
-    store.end_job("run", jobs[1], JobStatus.SKIPPED, "somebody", 1.0)
+    store.end_jobs("run", [replace(jobs[0], status=JobStatus.SKIPPED, reason="no rule", not_taken=True)], 1.0)
+    store.end_jobs("run", [replace(jobs[1], status=JobStatus.SKIPPED, reason="somebody")], 1.0)
     assert [job.not_taken for job in store.list_jobs("run")] == [True, False]
 
 
@@ -327,12 +417,14 @@ def test_children_are_counted_while_an_array_goes_on(store: Store) -> None:
     store.put_jobs(KEY.run_id, [array])
     for counts, taken in (({"RUNNING": 2}, True), ({"RUNNING": 2}, False), ({"RUNNING": 1, "FAILED": 1}, True)):
         seen = Observation("id", JobStatus.PENDING, child_counts=counts)
-        assert store.observe_job(KEY.run_id, array, seen) is taken
+        assert bool(store.observe_jobs(KEY.run_id, [(array, seen)])) is taken
         assert store.list_jobs(KEY.run_id)[0].child_counts == counts
-    assert store.observe_job(KEY.run_id, array, Observation("id", JobStatus.FAILED, child_counts={"FAILED": 2}))
+    assert store.observe_jobs(KEY.run_id, [(array, Observation("id", JobStatus.FAILED, child_counts={"FAILED": 2}))])
     late = Observation("id", JobStatus.PENDING, child_counts={"RUNNING": 9})
-    assert not store.observe_job(KEY.run_id, array, late)
-    assert not store.observe_job(KEY.run_id, array, Observation("id", JobStatus.FAILED, child_counts={"FAILED": 3}))
+    assert not store.observe_jobs(KEY.run_id, [(array, late)])
+    assert not store.observe_jobs(
+        KEY.run_id, [(array, Observation("id", JobStatus.FAILED, child_counts={"FAILED": 3}))]
+    )
     assert store.list_jobs(KEY.run_id)[0].child_counts == {"FAILED": 2}
 
 

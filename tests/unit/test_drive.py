@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from universal_scheduler.domain.errors import (
 from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Mark, Run, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.drive import Next, RunRef, abandon_run, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import record_refusal, start_run
+from universal_scheduler.usecases.submission import Pace
 
 STARTED = "2026-11-21T06:00:00.123Z"
 DIAMOND: dict[str, tuple[str, ...]] = {
@@ -313,16 +316,17 @@ def test_dependents_of_a_submission_in_doubt_wait_without_a_busy_loop(world: Wor
 
 def test_a_job_whose_row_went_on_without_it_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     run = world.start(document({"a": ()}))
-    monkeypatch.setattr(MemoryStore, "record_submission", lambda *_: False)
+    monkeypatch.setattr(MemoryStore, "record_submissions", lambda *_: set())
     world.submit(run)
     assert [entry.seen.status for entry in world.platform.jobs.values()] == [JobStatus.FAILED]
 
 
 def test_submission_stops_in_time_and_goes_on_in_the_next_turn(world: World) -> None:
     run = world.start(document())
-    left = iter([60.0, 60.0, 5.0])
-    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: next(left))
-    assert (then, len(world.platform.jobs)) == (Next.SUBMIT, 3), "job1, and then job2 and job3"
+    left = lambda: 60.0 if len(world.platform.jobs) < 3 else 5.0  # noqa: E731
+    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, left)
+    assert (then, len(world.platform.jobs)) == (Next.SUBMIT, 3)
+    assert Counter(world.statuses(run).values()) == {"SUBMITTED": 3, "WAITING": 2}, "what was not called is given back"
     assert world.submit(run) is Next.WAIT
     assert len(world.platform.jobs) == 5
 
@@ -336,8 +340,108 @@ def test_many_jobs_are_submitted_at_once_and_none_before_those_it_depends_on(wor
 
     run = world.start(document({"first": (), **{f"j{i}": ("first",) for i in range(60)}, "last": ("j0", "j59")}))
     submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0, each)
-    assert waves == [1, 40, 20, 1]
+    assert waves == [1, 24, 25, 11, 1]
     assert set(world.statuses(run).values()) == {"SUBMITTED"}
+
+
+def test_a_throttle_among_many_gives_all_back_that_was_not_accepted(world: World) -> None:
+    run = world.start(document({f"j{i:02}": () for i in range(60)}))
+    world.platform = platform = TakesOnly(30)
+    assert world.submit(run) is Next.PAUSE
+    assert Counter(world.statuses(run).values()) == {"SUBMITTED": 30, "WAITING": 30}
+    assert platform.refused == 1, "after a throttle the platform is not called any more"
+    platform.room = 100
+    assert world.submit(run) is Next.WAIT
+    assert Counter(entry.name for entry in platform.jobs.values()).most_common(1)[0][1] == 1
+    assert set(world.statuses(run).values()) == {"SUBMITTED"}
+
+
+def test_a_function_cut_off_in_a_wave_leaves_only_that_wave_in_doubt(world: World) -> None:
+    run = world.start(document({f"j{i:02}": () for i in range(60)}))
+    world.platform = CutOff(30)
+    with pytest.raises(KeyboardInterrupt):
+        world.submit(run)
+    assert Counter(world.statuses(run).values()) == {"SUBMITTED": 25, "SUBMITTING": 25, "WAITING": 10}
+    assert world.submit(run) is Next.WAIT
+    world.now += 61
+    while world.submit(run) is Next.SUBMIT:
+        pass
+    assert Counter(entry.name for entry in world.platform.jobs.values()).most_common(1)[0][1] == 1
+    assert (len(world.platform.jobs), set(world.statuses(run).values())) == (60, {"SUBMITTED"})
+
+
+class TakesOnly(MemoryPlatform):
+    """Throttles when so many jobs are submitted."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room, self.refused = room, 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> str:
+        if len(self.jobs) >= self.room:
+            self.refused += 1
+            raise Throttled("too many")
+        return super().submit(*args, **kwargs)
+
+
+class CutOff(MemoryPlatform):
+    """The function dies when this one has been accepted, once."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def submit(self, *args: Any, **kwargs: Any) -> str:
+        job_id = super().submit(*args, **kwargs)
+        if len(self.jobs) == self.at:
+            self.at = 0
+            raise KeyboardInterrupt
+        return job_id
+
+
+class Timed(MemoryPlatform):
+    """Notes when each job was submitted."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.clock, self.times = clock, list[float]()
+
+    def submit(self, *args: Any, **kwargs: Any) -> str:
+        self.times.append(self.clock())
+        return super().submit(*args, **kwargs)
+
+
+def submission_times(world: World, count: int, rate: float) -> list[float]:
+    run = world.start(document({f"j{i}": () for i in range(count)}))
+    world.platform = platform = Timed(lambda: world.now)
+
+    def sleep(seconds: float) -> None:
+        world.now += seconds
+
+    pace = Pace(rate, lambda: world.now, sleep)
+    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0, pace=pace)
+    assert (then, len(platform.times)) == (Next.WAIT, count)
+    return platform.times
+
+
+def test_submissions_keep_the_pace(world: World) -> None:
+    times = submission_times(world, 500, 50)
+    assert 9.9 < times[-1] - times[0] < 10.1
+    assert max(sum(start <= at < start + 0.999 for at in times) for start in times) <= 50
+
+
+def test_without_a_pace_nothing_waits(world: World) -> None:
+    assert len(set(submission_times(world, 500, 0))) == 1
+
+
+def test_a_pace_does_not_make_up_for_time_that_went_by() -> None:
+    now, pauses = [100.0], []  # type: ignore[var-annotated]
+    pace = Pace(10, lambda: now[0], pauses.append)
+    pace()
+    now[0] = 105.0
+    pace()
+    pace()
+    assert pauses == [pytest.approx(0.1)]
 
 
 def test_jobs_are_asked_about_a_hundred_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 WRITE_CHUNK = 25
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
+TRANSACTION_CHUNK = 25
+"""DynamoDB takes 100 items in a transaction; larger ones than this are no quicker, and one conflict stops them all."""
+PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Why a transaction was cancelled that may be tried again as it is.
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html#API_TransactWriteItems_Errors"""
 THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 
 
@@ -31,17 +37,97 @@ def put_items(
     Raises:
         StoreUnavailable: throttled for `patience_seconds` in all; some items are written.
     """
-    waited = 0.0
+    patience = Patience(patience_seconds, sleep)
     for start in range(0, len(items), WRITE_CHUNK):
         pending: Any = {table: [{"PutRequest": {"Item": item}} for item in items[start : start + WRITE_CHUNK]]}
-        longest = 0.05
         while pending := _left_over(client, pending):
-            if waited >= patience_seconds:
-                raise StoreUnavailable(f"DynamoDB has throttled the writing to {table} for {waited:.0f} s.")
-            pause = random.uniform(0, longest)
-            sleep(pause)
-            waited += pause
-            longest = min(longest * 2, 2.0)
+            patience.pause()
+
+
+def update_items(
+    client: DynamoDBClient,
+    updates: Mapping[str, Any],
+    patience_seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> set[str]:
+    """Make updates of different items (UpdateItem's requests, by a name of your own), several in a transaction.
+
+    Each is made or not for itself, as its own condition says; answers the names of those that were made.
+
+    Raises:
+        StoreUnavailable: throttled, or in conflict with other writers, for `patience_seconds`; some are made.
+    """
+    patience = Patience(patience_seconds, sleep)
+    names = list(updates)
+    made: set[str] = set()
+    for start in range(0, len(names), TRANSACTION_CHUNK):
+        chunk = {name: updates[name] for name in names[start : start + TRANSACTION_CHUNK]}
+        made |= _update_together(client, chunk, patience)
+    return made
+
+
+def write_if(write: Callable[[], object], patience: Patience) -> bool:
+    """One write on a condition: whether it was made; again where a transaction is at work on the same item."""
+    while True:
+        try:
+            write()
+        except ClientError as error:
+            match _code(error):
+                case "ConditionalCheckFailedException":
+                    return False
+                case "TransactionConflictException":
+                    patience.pause()
+                case _:
+                    raise
+        else:
+            return True
+
+
+class Patience:
+    """Pauses between the tries of a call: random, up to twice as long each time, and only so long in all."""
+
+    def __init__(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        self._seconds, self._sleep = seconds, sleep
+        self._waited, self._longest = 0.0, 0.05
+
+    def pause(self) -> None:
+        """Raises StoreUnavailable where patience is at its end."""
+        if self._waited >= self._seconds:
+            raise StoreUnavailable(f"DynamoDB has put off a write for {self._waited:.0f} s.")
+        pause = random.uniform(0, self._longest)
+        self._sleep(pause)
+        self._waited += pause
+        self._longest = min(self._longest * 2, 2.0)
+
+
+def _update_together(client: DynamoDBClient, updates: Mapping[str, Any], patience: Patience) -> set[str]:
+    """One transaction; without those whose condition fails, and again where another writer was in its way.
+
+    The SDK gives every call a client request token, so that a transaction whose answer was lost is not made twice.
+    """
+    pending = dict(updates)
+    while len(pending) > 1:
+        try:
+            client.transact_write_items(TransactItems=[{"Update": update} for update in pending.values()])
+        except ClientError as error:
+            reasons = dict(zip(pending, _cancellation_reasons(error), strict=False))
+            refused = [name for name, reason in reasons.items() if reason == "ConditionalCheckFailed"]
+            for name in refused:
+                del pending[name]
+            if refused:
+                continue
+            if PASSING.isdisjoint(reasons.values()):
+                raise
+            patience.pause()
+        else:
+            return set(pending)
+    return {name for name, update in pending.items() if write_if(partial(client.update_item, **update), patience)}
+
+
+def _cancellation_reasons(error: ClientError) -> list[str]:
+    """One code for each item of a transaction that was cancelled, `None` where nothing was wrong with it."""
+    reasons: Any = error.response.get("CancellationReasons", [])
+    return [str(reason.get("Code")) for reason in reasons]
 
 
 def _left_over(client: DynamoDBClient, pending: Any) -> Any:
@@ -49,6 +135,10 @@ def _left_over(client: DynamoDBClient, pending: Any) -> Any:
     try:
         return client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in THROTTLES:
+        if _code(error) in THROTTLES:
             return pending
         raise
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

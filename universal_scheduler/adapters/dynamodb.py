@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from universal_scheduler.adapters.bulk_write import put_items
+from universal_scheduler.adapters.bulk_write import Patience, put_items, update_items, write_if
 from universal_scheduler.adapters.items import (
     ITEM_LIMIT_BYTES,
     RUN_KEYS,
@@ -203,56 +202,73 @@ class DynamoStore:
         )
         return sorted((job_from_values(row) for row in rows), key=lambda job: job.position)
 
-    def claim_job(self, run_id: str, job: JobRun, now: float) -> bool:
-        return self._update_job(
+    def claim_jobs(self, run_id: str, jobs: Sequence[JobRun], now: float) -> set[str]:
+        return self._change_jobs(
             run_id,
-            job,
-            JobStatus.SUBMITTING,
-            {"intentAt": now},
-            # Only what was seen may be claimed: a second claimer finds another intent than the one it saw.
-            condition="attempt = :attempt AND jobStatus = :seen"
-            " AND (attribute_not_exists(intentAt) OR intentAt = :old)",
-            values={":seen": str(job.status), ":old": job.intent_at},
+            [
+                _forward(
+                    job,
+                    JobStatus.SUBMITTING,
+                    {"intentAt": now},
+                    # Only what was seen may be claimed: a second claimer finds another intent than the one it saw.
+                    condition="attempt = :attempt AND jobStatus = :seen"
+                    " AND (attribute_not_exists(intentAt) OR intentAt = :old)",
+                    values={":seen": str(job.status), ":old": job.intent_at},
+                )
+                for job in jobs
+            ],
         )
 
-    def release_job(self, run_id: str, job: JobRun) -> bool:
-        values = {
-            ":waiting": str(JobStatus.WAITING),
-            ":rank": JobStatus.WAITING.rank,
-            ":attempt": job.attempt,
-            ":submitting": str(JobStatus.SUBMITTING),
-            ":intent": job.intent_at,
-        }
-        return self._update(
-            self._jobs,
-            {"runId": run_id, "jobName": job.name},
-            "SET jobStatus = :waiting, statusRank = :rank REMOVE intentAt",
-            values,
-            "attempt = :attempt AND jobStatus = :submitting AND intentAt = :intent",
+    def release_jobs(self, run_id: str, jobs: Sequence[JobRun]) -> set[str]:
+        return self._change_jobs(
+            run_id,
+            [
+                _Change(
+                    job.name,
+                    "SET jobStatus = :waiting, statusRank = :rank REMOVE intentAt",
+                    {
+                        ":waiting": str(JobStatus.WAITING),
+                        ":rank": JobStatus.WAITING.rank,
+                        ":attempt": job.attempt,
+                        ":submitting": str(JobStatus.SUBMITTING),
+                        ":intent": job.intent_at,
+                    },
+                    "attempt = :attempt AND jobStatus = :submitting AND intentAt = :intent",
+                )
+                for job in jobs
+            ],
         )
 
-    def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
-        return self._update_job(
+    def record_submissions(self, run_id: str, submitted: Sequence[tuple[JobRun, str]], now: float) -> set[str]:
+        return self._change_jobs(
             run_id,
-            job,
-            JobStatus.SUBMITTED,
-            {"jobId": job_id, "submittedAt": now},
-            # Or it is done already, and the SDK repeats the call because the answer was lost.
-            condition="attempt = :attempt"
-            " AND (jobStatus = :submitting OR (jobStatus = :new_jobStatus AND jobId = :new_jobId))",
-            values={":submitting": str(JobStatus.SUBMITTING)},
+            [
+                _forward(
+                    job,
+                    JobStatus.SUBMITTED,
+                    {"jobId": job_id, "submittedAt": now},
+                    # Or it is done already, and the SDK repeats the call because the answer was lost.
+                    condition="attempt = :attempt"
+                    " AND (jobStatus = :submitting OR (jobStatus = :new_jobStatus AND jobId = :new_jobId))",
+                    values={":submitting": str(JobStatus.SUBMITTING)},
+                )
+                for job, job_id in submitted
+            ],
         )
 
-    def end_job(
-        self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float, *, not_taken: bool = False
-    ) -> bool:
-        return self._update_job(
+    def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
+        return self._change_jobs(
             run_id,
-            job,
-            status,
-            {"statusReason": reason, "stoppedAt": now, "notTaken": not_taken or None},
-            condition="attempt = :attempt AND statusRank < :rank",
-            values={":rank": status.rank},
+            [
+                _forward(
+                    job,
+                    job.status,
+                    {"statusReason": job.reason, "stoppedAt": now, "notTaken": job.not_taken or None},
+                    condition="attempt = :attempt AND statusRank < :rank",
+                    values={":rank": job.status.rank},
+                )
+                for job in ended
+            ],
         )
 
     def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
@@ -267,24 +283,26 @@ class DynamoStore:
             **_difference(old, new, expected={key: old[key] for key in ("jobStatus", "attempt", "operator")}),
         }
 
-    def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
-        counted = ""
-        if seen.child_counts and not seen.status.ended:
-            counted = " OR (jobStatus = :new_jobStatus AND childCounts <> :new_childCounts)"
-        return self._update_job(
+    def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
+        return self._change_jobs(
             run_id,
-            job,
-            seen.status,
-            {
-                "statusReason": seen.reason or None,
-                "exitCode": seen.exit_code,
-                "logStreamName": seen.log_stream or None,
-                "startedAt": seen.started_at or None,
-                "stoppedAt": seen.stopped_at or None,
-                "childCounts": dict(seen.child_counts) or None,
-            },
-            condition=f"attempt = :attempt AND jobId = :job AND (statusRank < :rank{counted})",
-            values={":job": seen.job_id, ":rank": seen.status.rank},
+            [
+                _forward(
+                    job,
+                    observation.status,
+                    {
+                        "statusReason": observation.reason or None,
+                        "exitCode": observation.exit_code,
+                        "logStreamName": observation.log_stream or None,
+                        "startedAt": observation.started_at or None,
+                        "stoppedAt": observation.stopped_at or None,
+                        "childCounts": dict(observation.child_counts) or None,
+                    },
+                    condition=f"attempt = :attempt AND jobId = :job AND (statusRank < :rank{_counted(observation)})",
+                    values={":job": observation.job_id, ":rank": observation.status.rank},
+                )
+                for job, observation in seen
+            ],
         )
 
     def record_output(self, run_id: str, job: JobRun) -> bool:
@@ -299,26 +317,19 @@ class DynamoStore:
             "attempt = :attempt AND jobStatus = :succeeded",
         )
 
-    def _update_job(
-        self,
-        run_id: str,
-        job: JobRun,
-        status: JobStatus,
-        changes: Mapping[str, Any],
-        *,
-        condition: str,
-        values: Mapping[str, Any],
-    ) -> bool:
-        written = {"jobStatus": str(status), "statusRank": status.rank, **changes}
-        written = {key: value for key, value in written.items() if value is not None}
-        assignments = ", ".join(f"{key} = :new_{key}" for key in written)
-        return self._update(
-            self._jobs,
-            {"runId": run_id, "jobName": job.name},
-            f"SET {assignments}",
-            {f":new_{key}": value for key, value in written.items()} | {":attempt": job.attempt} | dict(values),
-            condition,
-        )
+    def _change_jobs(self, run_id: str, changes: Sequence[_Change]) -> set[str]:
+        """Write each change whose condition holds; answers the names of their jobs."""
+        updates = {
+            change.name: {
+                "TableName": self._jobs,
+                "Key": {"runId": {"S": run_id}, "jobName": {"S": change.name}},
+                "UpdateExpression": change.expression,
+                "ConditionExpression": change.condition,
+                "ExpressionAttributeValues": to_item(change.values),
+            }
+            for change in changes
+        }
+        return update_items(self._client, updates, WRITE_PATIENCE_SECONDS, self._sleep)
 
     # DynamoDB
 
@@ -340,13 +351,8 @@ class DynamoStore:
         )
 
     def _conditional(self, operation: str, **request: Any) -> bool:
-        try:
-            getattr(self._client, operation)(**request)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
+        patience = Patience(WRITE_PATIENCE_SECONDS, self._sleep)
+        return write_if(lambda: getattr(self._client, operation)(**request), patience)
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
         for page in self._client.get_paginator("query").paginate(**request):
@@ -378,3 +384,34 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any], expected: Mappin
 
 def _run_key(key: RunKey) -> dict[str, str]:
     return {"scheduleId": key.schedule_id, "startDateTime": key.start}
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """An update of one job's row, on a condition."""
+
+    name: str
+    expression: str
+    values: Mapping[str, Any]
+    condition: str
+
+
+def _forward(
+    job: JobRun, status: JobStatus, changes: Mapping[str, Any], *, condition: str, values: Mapping[str, Any]
+) -> _Change:
+    """To another status; what is None in `changes` stays as it is."""
+    written = {"jobStatus": str(status), "statusRank": status.rank, **changes}
+    written = {key: value for key, value in written.items() if value is not None}
+    return _Change(
+        job.name,
+        "SET " + ", ".join(f"{key} = :new_{key}" for key in written),
+        {f":new_{key}": value for key, value in written.items()} | {":attempt": job.attempt} | dict(values),
+        condition,
+    )
+
+
+def _counted(seen: Observation) -> str:
+    """That an array job has not moved on, and its children have."""
+    if not seen.child_counts or seen.status.ended:
+        return ""
+    return " OR (jobStatus = :new_jobStatus AND childCounts <> :new_childCounts)"

@@ -119,75 +119,102 @@ class MemoryStore:
     def list_jobs(self, run_id: str) -> list[JobRun]:
         return sorted(self.jobs.get(run_id, {}).values(), key=lambda job: job.position)
 
-    def claim_job(self, run_id: str, job: JobRun, now: float) -> bool:
-        known = self._attempt(run_id, job)
-        if known is None or known.status is not job.status or known.intent_at != job.intent_at:
-            return False
-        self.put_jobs(run_id, [replace(known, status=JobStatus.SUBMITTING, intent_at=now)])
-        return True
+    def claim_jobs(self, run_id: str, jobs: Sequence[JobRun], now: float) -> set[str]:
+        return self._write(
+            run_id,
+            (
+                replace(known, status=JobStatus.SUBMITTING, intent_at=now)
+                for job in jobs
+                for known in self._attempt(run_id, job)
+                if known.status is job.status and known.intent_at == job.intent_at
+            ),
+        )
 
-    def release_job(self, run_id: str, job: JobRun) -> bool:
-        known = self._attempt(run_id, job)
-        if known is None or known.status is not JobStatus.SUBMITTING or known.intent_at != job.intent_at:
-            return False
-        self.put_jobs(run_id, [replace(known, status=JobStatus.WAITING, intent_at=0.0)])
-        return True
+    def release_jobs(self, run_id: str, jobs: Sequence[JobRun]) -> set[str]:
+        return self._write(
+            run_id,
+            (
+                replace(known, status=JobStatus.WAITING, intent_at=0.0)
+                for job in jobs
+                for known in self._attempt(run_id, job)
+                if known.status is JobStatus.SUBMITTING and known.intent_at == job.intent_at
+            ),
+        )
 
-    def record_submission(self, run_id: str, job: JobRun, job_id: str, now: float) -> bool:
-        known = self._attempt(run_id, job)
-        if known is not None and known.status is JobStatus.SUBMITTED and known.job_id == job_id:
-            return True
-        if known is None or known.status is not JobStatus.SUBMITTING:
-            return False
-        self.put_jobs(run_id, [replace(known, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)])
-        return True
+    def record_submissions(self, run_id: str, submitted: Sequence[tuple[JobRun, str]], now: float) -> set[str]:
+        return self._write(
+            run_id,
+            (
+                replace(known, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)
+                for job, job_id in submitted
+                for known in self._attempt(run_id, job)
+                if known.status is JobStatus.SUBMITTING
+                or (known.status is JobStatus.SUBMITTED and known.job_id == job_id)
+            ),
+        )
 
-    def end_job(
-        self, run_id: str, job: JobRun, status: JobStatus, reason: str, now: float, *, not_taken: bool = False
-    ) -> bool:
-        known = self._attempt(run_id, job)
-        if known is None or known.status.rank >= status.rank:
-            return False
-        self.put_jobs(run_id, [replace(known, status=status, not_taken=not_taken, reason=reason, stopped_at=now)])
-        return True
+    def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
+        return self._write(
+            run_id,
+            (
+                replace(known, status=job.status, not_taken=job.not_taken, reason=job.reason, stopped_at=now)
+                for job in ended
+                for known in self._attempt(run_id, job)
+                if known.status.rank < job.status.rank
+            ),
+        )
 
     def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
-        known = self._attempt(run_id, before)
-        if known is None or (known.status, known.mark) != (before.status, before.mark):
-            return False
-        self.put_jobs(run_id, [after])
-        return True
+        unchanged = [
+            after
+            for known in self._attempt(run_id, before)
+            if (known.status, known.mark) == (before.status, before.mark)
+        ]
+        return bool(self._write(run_id, unchanged))
 
-    def observe_job(self, run_id: str, job: JobRun, seen: Observation) -> bool:
-        known = self._attempt(run_id, job)
-        if known is None or known.job_id != seen.job_id:
-            return False
-        counted = seen.child_counts and known.status is seen.status and known.child_counts != seen.child_counts
-        if known.status.rank >= seen.status.rank and (seen.status.ended or not counted):
-            return False
-        changed = replace(
-            known,
-            status=seen.status,
-            reason=seen.reason or known.reason,
-            exit_code=known.exit_code if seen.exit_code is None else seen.exit_code,
-            log_stream=seen.log_stream or known.log_stream,
-            started_at=seen.started_at or known.started_at,
-            stopped_at=seen.stopped_at or known.stopped_at,
-            child_counts=seen.child_counts or known.child_counts,
+    def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
+        return self._write(
+            run_id,
+            (
+                replace(
+                    known,
+                    status=observation.status,
+                    reason=observation.reason or known.reason,
+                    exit_code=known.exit_code if observation.exit_code is None else observation.exit_code,
+                    log_stream=observation.log_stream or known.log_stream,
+                    started_at=observation.started_at or known.started_at,
+                    stopped_at=observation.stopped_at or known.stopped_at,
+                    child_counts=observation.child_counts or known.child_counts,
+                )
+                for job, observation in seen
+                for known in self._attempt(run_id, job)
+                if known.job_id == observation.job_id and _is_news(known, observation)
+            ),
         )
-        self.put_jobs(run_id, [changed])
-        return True
+
+    def _write(self, run_id: str, changed: Iterable[JobRun]) -> set[str]:
+        """Write these over what is there; answers their names."""
+        written = {job.name: job for job in changed}
+        self.jobs.setdefault(run_id, {}).update(written)
+        return set(written)
 
     def record_output(self, run_id: str, job: JobRun) -> bool:
-        known = self._attempt(run_id, job)
-        if known is None or known.status is not JobStatus.SUCCEEDED:
-            return False
-        self.put_jobs(run_id, [replace(known, output=job.output, output_problem=job.output_problem)])
-        return True
+        recorded = [
+            replace(known, output=job.output, output_problem=job.output_problem)
+            for known in self._attempt(run_id, job)
+            if known.status is JobStatus.SUCCEEDED
+        ]
+        return bool(self._write(run_id, recorded))
 
-    def _attempt(self, run_id: str, job: JobRun) -> JobRun | None:
+    def _attempt(self, run_id: str, job: JobRun) -> list[JobRun]:
+        """The job as it is known, where it is still at this attempt."""
         known = self.jobs.get(run_id, {}).get(job.name)
-        return known if known is not None and known.attempt == job.attempt else None
+        return [known] if known is not None and known.attempt == job.attempt else []
+
+
+def _is_news(known: JobRun, seen: Observation) -> bool:
+    counted = seen.child_counts and known.status is seen.status and known.child_counts != seen.child_counts
+    return known.status.rank < seen.status.rank or bool(counted and not seen.status.ended)
 
 
 RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId"})

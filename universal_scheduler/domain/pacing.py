@@ -1,0 +1,12 @@
+"""How fast jobs may be submitted. Pure."""
+
+from __future__ import annotations
+
+
+def next_slot(last: float, now: float, rate: float) -> float:
+    """When the next call may go, in epoch seconds: now, or `1 / rate` seconds after the one that went at `last`.
+
+    Time that went by unused is not made up for, so that no second sees more than `rate` calls. Batch takes 50 SubmitJob
+    calls a second from an account: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
+    """
+    return max(now, last + 1 / rate)

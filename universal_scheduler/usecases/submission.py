@@ -1,0 +1,253 @@
+"""Does what a plan says: ends jobs, settles submissions in doubt, and submits, many jobs at a time."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Protocol, TypeVar
+
+from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
+from universal_scheduler.domain.model import Job, JobRun, JobStatus, RunKey
+from universal_scheduler.domain.names import batch_job_name
+from universal_scheduler.domain.pacing import next_slot
+from universal_scheduler.domain.planner import (
+    INTENT_SETTLE_SECONDS,
+    Cancel,
+    End,
+    Recover,
+    Reopen,
+    Submit,
+    Work,
+    again,
+)
+from universal_scheduler.ports import JobPlatform, Store
+
+WAVE = 25
+"""How many jobs are claimed, and their ids recorded, at a time: as many as a crash leaves to be looked up again."""
+CLAIM_LIMIT_SECONDS = INTENT_SETTLE_SECONDS / 3
+"""A job whose intent is older is not submitted any more: the call could outlast the settling time."""
+ENOUGH_SECONDS = 10.0
+"""With less time left no job is submitted: the call may take as long, and its id is still to be recorded."""
+TERMINATE_REASON_LIMIT = 1024
+"""https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html"""
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Each(Protocol):
+    """`map`, or the like of it that works on several at once."""
+
+    def __call__(self, do: Callable[[A], B], items: Sequence[A], /) -> Iterable[B]: ...
+
+
+class Pace:
+    """Holds whoever calls it until the next call may go: at most `rate` a second, from however many threads."""
+
+    def __init__(self, rate: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._rate, self._clock, self._sleep = rate, clock, sleep
+        self._last, self._lock = float("-inf"), Lock()
+
+    def __call__(self) -> None:
+        if not self._rate:
+            return
+        with self._lock:
+            now = self._clock()
+            self._last = next_slot(self._last, now, self._rate)
+            pause = self._last - now
+        if pause > 0:
+            self._sleep(pause)
+
+
+UNPACED = Pace(0, lambda: 0.0, lambda _: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What submitting needs besides the ports; `submit_jobs` says what each is for."""
+
+    clock: Callable[[], float]
+    time_left: Callable[[], float]
+    each: Each
+    pace: Callable[[], None]
+
+
+def do_wave(
+    store: Store, platform: JobPlatform, key: RunKey, wave: Sequence[Work], jobs: dict[str, JobRun], means: Means
+) -> dict[str, JobRun]:
+    """Do up to `WAVE` actions of a plan; answers the jobs that have changed, as they are afterwards.
+
+    A job is submitted exactly once: the intents of all first, then the calls, upstream first, then their ids. What was
+    certainly not accepted (throttled, or not called any more) is given back; what is in doubt keeps its intent.
+
+    Raises:
+        Throttled, PlatformUnavailable: as the platform said, when all the rest is recorded.
+    """
+    ends = [_ended(jobs[action.name], action) for action in wave if isinstance(action, End | Cancel)]
+    for action in wave:
+        if isinstance(action, Cancel):
+            platform.terminate(jobs[action.name].job_id, action.reason[:TERMINATE_REASON_LIMIT])
+    reopened = [jobs[action.name] for action in wave if isinstance(action, Reopen)]
+    doubts = [jobs[action.name] for action in wave if isinstance(action, Recover)]
+    submits = [action for action in wave if isinstance(action, Submit)]
+    took = store.end_jobs(key.run_id, ends, means.clock()) if ends else set()
+    changed = {job.name: job for job in ends if job.name in took}
+    changed |= {job.name: again(job) for job in reopened if store.change_job(key.run_id, job, again(job))}
+    changed |= _recover(store, platform, key, doubts, means)
+    if submits:
+        changed |= _Submission(store, platform, key, means, known=ChainMap({}, changed, jobs)).make(submits)
+    return changed
+
+
+def _ended(job: JobRun, action: End | Cancel) -> JobRun:
+    if isinstance(action, Cancel):
+        return replace(job, status=JobStatus.CANCELLED, reason=action.reason)
+    return replace(job, status=action.status, not_taken=action.not_taken, reason=action.reason)
+
+
+def _recover(
+    store: Store, platform: JobPlatform, key: RunKey, doubts: Sequence[JobRun], means: Means
+) -> dict[str, JobRun]:
+    """Settle submissions in doubt: a job of its name was accepted; without one it never was, and may be again."""
+
+    def find(job: JobRun) -> str | None:
+        return platform.find(job.job.queue, batch_job_name(key, job.name, job.attempt))
+
+    if not doubts:
+        return {}
+    found = list(zip(doubts, means.each(find, doubts), strict=True))
+    accepted = [(job, job_id) for job, job_id in found if job_id is not None]
+    never = [job for job, job_id in found if job_id is None]
+    now = means.clock()
+    if accepted:
+        store.record_submissions(key.run_id, accepted, now)
+    if never:
+        store.release_jobs(key.run_id, never)
+    return {job.name: _submitted(job, job_id, now) for job, job_id in accepted} | {
+        job.name: replace(job, status=JobStatus.WAITING, intent_at=0.0) for job in never
+    }
+
+
+@dataclass(slots=True)
+class _Submission:
+    """The submission of one wave's jobs."""
+
+    store: Store
+    platform: JobPlatform
+    key: RunKey
+    means: Means
+    known: MutableMapping[str, JobRun]
+    """All jobs of the run, those submitted here as they are by then."""
+    since: float = 0.0
+    """When the intents were written."""
+    stopped: PlatformUnavailable | None = None
+    """Why the platform is not called any more."""
+
+    def make(self, actions: Sequence[Submit]) -> dict[str, JobRun]:
+        claimed = self._claim(actions)
+        submitted: list[tuple[JobRun, str]] = []
+        refused: list[JobRun] = []
+        unsent: list[JobRun] = []
+        for level in _levels([action for action in actions if action.name in claimed]):
+            for action, answer in zip(level, self.means.each(self._call, level), strict=True):
+                job = claimed[action.name]
+                match answer:
+                    case str():
+                        submitted.append((job, answer))
+                        self.known[job.name] = _submitted(job, answer, self.means.clock())
+                    case SubmissionRefused():
+                        refused.append(replace(job, status=JobStatus.FAILED, reason=str(answer)))
+                    case Throttled() | None:
+                        unsent.append(job)
+                    case PlatformUnavailable():
+                        pass  # it may have been accepted: whoever finds the intent looks it up
+        changed = self._record(submitted)
+        if refused:
+            self.store.end_jobs(self.key.run_id, refused, self.means.clock())
+        if unsent:
+            self.store.release_jobs(self.key.run_id, unsent)
+        if self.stopped is not None:
+            raise self.stopped
+        return changed | {job.name: job for job in refused}
+
+    def _claim(self, actions: Sequence[Submit]) -> dict[str, JobRun]:
+        """The jobs whose intent is ours; what somebody else is submitting is not."""
+        ours = {action.name for action in actions}
+        # An upstream job that was refused a moment ago lets its dependents go to the next plan.
+        wanted = [
+            self.known[action.name]
+            for action in actions
+            if all(name in ours or self.known[name].status.live for name in action.after)
+        ]
+        self.since = self.means.clock()
+        took = self.store.claim_jobs(self.key.run_id, wanted, self.since) if wanted else set()
+        return {
+            job.name: replace(job, status=JobStatus.SUBMITTING, intent_at=self.since)
+            for job in wanted
+            if job.name in took
+        }
+
+    def _call(self, action: Submit) -> str | SubmissionRefused | PlatformUnavailable | None:
+        """The platform's id or its refusal; None where it was not called."""
+        upstream = [self.known[name] for name in action.after]
+        if self.stopped is not None or not all(other.status.live for other in upstream):
+            return None
+        self.means.pace()
+        late = self.means.clock() - self.since > CLAIM_LIMIT_SECONDS
+        if late or self.means.time_left() < ENOUGH_SECONDS:
+            return None
+        job = self.known[action.name]
+        try:
+            return self.platform.submit(
+                job.job,
+                batch_job_name(self.key, job.name, job.attempt),
+                [other.job_id for other in upstream],
+                environment=_job_environment(self.key, job.job),
+                tags={
+                    "usched:scheduleId": self.key.schedule_id,
+                    "usched:start": self.key.start,
+                    "usched:jobName": job.name,
+                },
+            )
+        except SubmissionRefused as refusal:
+            return refusal
+        except PlatformUnavailable as error:
+            self.stopped = error
+            return error
+
+    def _record(self, submitted: Sequence[tuple[JobRun, str]]) -> dict[str, JobRun]:
+        if not submitted:
+            return {}
+        now = self.means.clock()
+        recorded = self.store.record_submissions(self.key.run_id, submitted, now)
+        for job, job_id in submitted:
+            if job.name not in recorded:
+                # The row has moved on without us (the run was given up): nobody would watch this job.
+                self.platform.terminate(job_id, "The run went on without this job.")
+        return {job.name: _submitted(job, job_id, now) for job, job_id in submitted if job.name in recorded}
+
+
+def _levels(actions: Sequence[Submit]) -> list[list[Submit]]:
+    """The actions, upstream first, in groups of which none waits for another of its group."""
+    depths: dict[str, int] = {}
+    levels: list[list[Submit]] = []
+    for action in actions:
+        depth = max((depths[name] + 1 for name in action.after if name in depths), default=0)
+        depths[action.name] = depth
+        if depth == len(levels):
+            levels.append([])
+        levels[depth].append(action)
+    return levels
+
+
+def _submitted(job: JobRun, job_id: str, now: float) -> JobRun:
+    return replace(job, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)
+
+
+def _job_environment(key: RunKey, job: Job) -> dict[str, str]:
+    """What a job may know of its run. Only where the document overrides the container: other kinds of job have none."""
+    if job.container_overrides is None:
+        return {}
+    return {"USCHED_SCHEDULE_ID": key.schedule_id, "USCHED_START": key.start, "USCHED_JOB_NAME": job.name}
