@@ -33,5 +33,6 @@ def handler(event: dict[str, Any], context: object) -> PartialItemFailureRespons
     with processor(event["Records"], read):
         results: list[tuple[str, Any, SQSRecord]] = processor.process()
         keep_events(wiring.job_log, [found for outcome, found, _ in results if outcome == "success"])
-        wiring.job_events.bring_back({record.receipt_handle: 0 for outcome, _, record in results if outcome == "fail"})
+        if failed := [record for outcome, _, record in results if outcome == "fail"]:
+            wiring.job_events.bring_back({record.receipt_handle: 0 for record in failed})
     return processor.response()
