@@ -34,7 +34,8 @@ class Ours:
         return next((run for run in self.runs(schedule_id) if run["scheduleStatus"] != "RUNNING"), None)
 
     def job_rows(self, run: Row) -> list[Row]:
-        request = {"KeyConditionExpression": Key("runId").eq(run["runId"]), "ConsistentRead": True}
+        of_run = Key("runId").eq(run["runId"]) & Key("jobName").gte("0")
+        request = {"KeyConditionExpression": of_run, "ConsistentRead": True}
         rows: list[Row] = []
         while True:
             page = self.jobs.query(**request)

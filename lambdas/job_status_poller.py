@@ -17,5 +17,6 @@ pool = ThreadPoolExecutor(8)  # what changed is written in any order
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes and answers the payload, with what is `next`."""
     del context
-    then = poll_jobs(wiring.store, wiring.platform, run_ref(event), time.time(), pool.map)
-    return next_payload(event, then, wiring.settings.max_turns)
+    now, settings = time.time(), wiring.settings
+    turn = poll_jobs(wiring.store, wiring.platform, run_ref(event), now, pool.map)
+    return next_payload(event, turn, settings.max_turns, settings.events, now)

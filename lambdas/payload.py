@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from universal_scheduler.domain.model import RunKey, RunStatus
+from universal_scheduler.domain.model import Run, RunKey
 from universal_scheduler.domain.names import execution_name
-from universal_scheduler.usecases.drive import Next, RunRef, next_or_continue
+from universal_scheduler.usecases.drive import Next, RunRef, Turn, next_or_continue, seconds_to_wait
 
 
-def first_payload(
-    key: RunKey, generation: int, wait_seconds: int, then: Next, status: RunStatus = RunStatus.RUNNING
-) -> dict[str, Any]:
+def first_payload(run: Run) -> dict[str, Any]:
     return {
         "turn": 0,
-        "scheduleId": key.schedule_id,
-        "startDateTime": key.start,
-        "generation": generation,
-        "waitSeconds": wait_seconds,
-        "next": str(then),
-        "status": str(status),
+        "scheduleId": run.key.schedule_id,
+        "startDateTime": run.key.start,
+        "generation": run.generation,
+        "waitTime": run.wait_seconds,
+        "waitSeconds": run.wait_seconds,
+        "idle": 0,
+        "seen": {"urgent": 0, "ended": 0},
+        "endsNeeded": 1,
+        "next": str(Next.SUBMIT),
+        "status": str(run.status),
     }
 
 
-def next_payload(event: Mapping[str, Any], then: Next, max_turns: int) -> dict[str, Any]:
-    """After one more turn; where the history fills, with the name of the execution that goes on."""
-    turn = int(event["turn"]) + 1
-    then = next_or_continue(then, turn, max_turns)
-    after = {**event, "turn": turn, "next": str(then)}
+def next_payload(event: Mapping[str, Any], turn: Turn, max_turns: int, events: bool, now: float) -> dict[str, Any]:
+    """After one more turn; where the history fills, with the name of the execution that goes on.
+
+    `events` tells whether job-state events wake the run.
+    """
+    count, idle = int(event["turn"]) + 1, 0 if turn.changed else int(event["idle"]) + 1
+    then = next_or_continue(turn.next, count, max_turns)
+    after = {
+        **event,
+        "turn": count,
+        "waitSeconds": seconds_to_wait(turn, int(event["waitTime"]), idle, events, now),
+        "idle": idle,
+        "seen": asdict(turn.seen),
+        "endsNeeded": turn.ends_needed,
+        "next": str(then),
+    }
     if then is Next.CONTINUE:
         ref = run_ref(event)
         after["continuation"] = execution_name("next", ref.key.schedule_id, ref.key.run_id, str(ref.generation + 1))

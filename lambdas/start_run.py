@@ -6,7 +6,6 @@ from typing import Any
 
 from lambdas.payload import first_payload
 from universal_scheduler.domain.model import Execution
-from universal_scheduler.usecases.drive import Next
 from universal_scheduler.usecases.start import start_run
 from universal_scheduler.wiring import from_env
 
@@ -18,4 +17,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     del context
     execution = Execution(event["executionArn"], event["executionName"])
     run = start_run(wiring.store, event["input"], execution, event["startTime"], wiring.workflow.is_running)
-    return first_payload(run.key, run.generation, run.wait_seconds, Next.SUBMIT)
+    return first_payload(run)

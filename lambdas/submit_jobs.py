@@ -22,5 +22,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     def time_left() -> float:
         return context.get_remaining_time_in_millis() / 1000
 
-    then = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left, pool.map)
-    return next_payload(event, then, wiring.settings.max_turns)
+    settings = wiring.settings
+    turn = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left, pool.map)
+    return next_payload(event, turn, settings.max_turns, settings.events, time.time())

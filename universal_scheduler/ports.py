@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import (
+    Changes,
     Child,
     Execution,
     Job,
@@ -109,7 +110,7 @@ class Store(Protocol):
         ...
 
     def record_submissions(self, run_id: str, submitted: Sequence[tuple[JobRun, str]], now: float) -> set[str]:
-        """SUBMITTING → SUBMITTED with the platform's id; written too where exactly this is recorded already."""
+        """SUBMITTING → SUBMITTED with the platform's id; also those whose id is recorded already."""
         ...
 
     def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
@@ -121,6 +122,33 @@ class Store(Protocol):
 
     def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
         """Record what the platform says, where it is further along than what is known, or counts children otherwise."""
+        ...
+
+    def get_jobs(self, run_id: str, names: Sequence[str]) -> list[JobRun]:
+        """These job runs, in any order; those that there are not are left out."""
+        ...
+
+    def find_job(self, job_id: str) -> tuple[RunKey, str] | None:
+        """The run and the job that the platform knows by this id; eventually consistent."""
+        ...
+
+    # What has happened to a run while its execution waits
+
+    def changes(self, run_id: str) -> Changes: ...
+
+    def count_change(self, run_id: str, ended: int, urgent: bool) -> str:
+        """Count ends of jobs, and an urgent change; answers the parked token where its waiting is over, else ""."""
+        ...
+
+    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int) -> bool:
+        """Keep the token until something urgent happens or so many jobs have ended, both counted from what was `seen`.
+
+        False where that has happened already, or where a newer generation waits.
+        """
+        ...
+
+    def clear_token(self, run_id: str, token: str = "") -> None:
+        """Forget this token, which was answered (another one that was parked meanwhile stays), or any."""
         ...
 
 
@@ -208,7 +236,11 @@ class ObjectStore(Protocol):
 
 
 class Workflow(Protocol):
-    """Starts executions of the state machine."""
+    """Starts executions of the state machine, and wakes them."""
+
+    def wake(self, token: str) -> None:
+        """Answer an execution's task token; one that nobody waits for any more is no error."""
+        ...
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         """The execution of this name, and whether this call started it."""

@@ -55,7 +55,7 @@ def test_every_path_ends(machine: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize(("machine", "name"), TASKS)
 def test_every_task_has_retry_catch_and_a_time_out(machine: dict[str, Any], name: str) -> None:
     task = machine["States"][name]
-    assert task["TimeoutSeconds"] > 0
+    assert task.get("TimeoutSeconds", 0) > 0 or task["TimeoutSecondsPath"]
     assert task["Retry"]
     assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
     for rule in [*task["Retry"], *task["Catch"]]:

@@ -16,6 +16,7 @@ from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
 from universal_scheduler.domain.model import (
+    Changes,
     Dependency,
     Execution,
     Job,
@@ -224,7 +225,8 @@ def test_a_submission_whose_record_was_answered_into_nothing_is_recorded(store: 
     assert store.record_submissions("run", [(JOB, "id-1")], 2.0), "the SDK repeats a call whose answer was lost"
     assert not store.record_submissions("run", [(JOB, "id-2")], 2.0), "another submission"
     store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.RUNNING))])
-    assert not store.record_submissions("run", [(JOB, "id-1")], 2.0), "nothing goes back"
+    assert store.record_submissions("run", [(JOB, "id-1")], 2.0), "an event was faster than the answer"
+    assert [job.status for job in store.list_jobs("run")] == [JobStatus.RUNNING], "nothing goes back"
 
 
 def test_an_earlier_attempt_can_change_nothing(store: Store) -> None:
@@ -437,3 +439,58 @@ def test_an_output_is_kept_for_the_attempt_that_put_it_out(store: Store, found: 
     store.put_jobs(KEY.run_id, [replace(JOB, attempt=2)])
     assert not store.record_output(KEY.run_id, replace(done, **found))
     assert store.list_jobs(KEY.run_id) == [replace(JOB, attempt=2)]
+
+
+def test_a_token_waits_for_so_many_ends(store: Store) -> None:
+    seen = store.changes(KEY.run_id)
+    assert seen == Changes()
+    assert store.count_change(KEY.run_id, 1, False) == "", "nobody waits"
+    assert store.park(KEY.run_id, 1, "t1", seen, 3)
+    assert store.count_change(KEY.run_id, 1, False) == ""
+    assert store.count_change(KEY.run_id, 1, False) == "t1"
+    assert store.changes(KEY.run_id) == Changes(ended=3)
+    assert store.list_jobs(KEY.run_id) == [], "no job run"
+
+
+def test_a_token_is_not_parked_where_what_it_waits_for_has_happened(store: Store) -> None:
+    seen = store.changes(KEY.run_id)
+    store.count_change(KEY.run_id, 1, False)
+    assert not store.park(KEY.run_id, 1, "t1", seen, 1)
+    assert store.park(KEY.run_id, 1, "t1", seen, 2)
+    store.count_change(KEY.run_id, 0, True)
+    assert not store.park(KEY.run_id, 1, "t2", seen, 100)
+
+
+def test_something_urgent_answers_at_once(store: Store) -> None:
+    store.park(KEY.run_id, 1, "t1", Changes(), 100)
+    assert store.count_change(KEY.run_id, 0, True) == "t1"
+    assert store.changes(KEY.run_id) == Changes(urgent=1)
+
+
+def test_a_token_that_was_answered_is_forgotten_and_no_other(store: Store) -> None:
+    store.park(KEY.run_id, 1, "t1", Changes(), 1)
+    store.clear_token(KEY.run_id, "another")
+    assert store.count_change(KEY.run_id, 1, False) == "t1"
+    store.clear_token(KEY.run_id, "t1")
+    assert store.count_change(KEY.run_id, 1, True) == ""
+    store.park(KEY.run_id, 1, "t2", store.changes(KEY.run_id), 1)
+    store.clear_token(KEY.run_id)
+    assert store.count_change(KEY.run_id, 1, True) == ""
+    store.clear_token("nightly#never")
+
+
+def test_an_older_execution_does_not_wait_in_the_place_of_a_newer(store: Store) -> None:
+    assert store.park(KEY.run_id, 2, "new", Changes(), 1)
+    assert not store.park(KEY.run_id, 1, "old", Changes(), 1)
+    assert store.park(KEY.run_id, 2, "newer", Changes(), 1)
+    assert store.count_change(KEY.run_id, 1, False) == "newer"
+
+
+def test_jobs_are_read_by_name_and_found_by_id(store: Store) -> None:
+    jobs = [replace(JOB, job=replace(JOB.job, name=f"j{n}"), position=n) for n in range(120)]
+    store.put_jobs(KEY.run_id, [*jobs, replace(JOB, job_id="id-1", status=JobStatus.RUNNING)])
+    names = [f"j{n}" for n in range(110)]
+    assert sorted(job.name for job in store.get_jobs(KEY.run_id, [*names, "none", "j1"])) == sorted(names)
+    assert store.get_jobs(KEY.run_id, []) == []
+    assert store.find_job("id-1") == (KEY, "a")
+    assert store.find_job("id-2") is None

@@ -93,7 +93,7 @@ class Stage:
     def jobs(self, run: Any) -> dict[str, Any]:
         key = boto3.dynamodb.conditions.Key("runId").eq(run["runId"])
         rows = self.table("BatchScheduleJobs").query(KeyConditionExpression=key, ConsistentRead=True)["Items"]
-        return {row["jobName"]: row for row in rows}
+        return {row["jobName"]: row for row in rows if not row["jobName"].startswith("#")}
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,16 @@ from tests.e2e.conftest import Stage, eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.sfn_local]
 TURN = ["Wait For Change", "Get Job Status", "Run Complete?"]
 SUBMIT = ["Submit Jobs", "Run Complete?"]
+WOKEN = ["Wait For Change", *SUBMIT]
 END = ["Record Result", "Run Succeeded?"]
 CASES = {
     "Success": ["Start Run", *SUBMIT, *TURN, *END, "Schedule Succeeded"],
     "Failure": ["Start Run", *SUBMIT, *TURN, *END, "Schedule Failed"],
     "Restart": ["Start Run", *SUBMIT, *TURN, *END, "Schedule Succeeded"],
     "SeveralTurns": ["Start Run", *SUBMIT, *SUBMIT, *TURN, *TURN, *SUBMIT, *TURN, *END, "Schedule Succeeded"],
+    "Woken": ["Start Run", *SUBMIT, *WOKEN, *END, "Schedule Succeeded"],
+    "WokenAndTimedOut": ["Start Run", *SUBMIT, *WOKEN, *TURN, *END, "Schedule Succeeded"],
+    "ChangedMeanwhile": ["Start Run", *SUBMIT, *WOKEN, *END, "Schedule Succeeded"],
     "Throttled": ["Start Run", *SUBMIT, "Pause", *SUBMIT, *TURN, *END, "Schedule Succeeded"],
     "HistoryFills": ["Start Run", *SUBMIT, *TURN, "Continue As New", "Continued"],
     "NothingLeft": ["Start Run", *SUBMIT, *END, "Schedule Succeeded"],

@@ -44,8 +44,8 @@ def document(**more: Any) -> dict[str, Any]:
     return {"scheduleId": "nightly", "jobList": jobs, "wait_time": 20, **more}
 
 
-def played(faults: Faults, seed: int = 0, max_turns: int = 1_000_000, **more: Any) -> Faults:
-    world = World(document(**more), EXIT_CODES, faults, seed, max_turns)
+def played(faults: Faults, seed: int = 0, max_turns: int = 1_000_000, chaos: float = 0.0, **more: Any) -> Faults:
+    world = World(document(**more), EXIT_CODES, faults, seed, max_turns, chaos)
     world.check(world.run(), EXPECTED)
     return faults
 
@@ -73,9 +73,14 @@ def test_faults_at_random(limit: int | None) -> None:
 
 
 def test_a_run_goes_on_as_a_new_execution_as_often_as_it_must() -> None:
-    world = World(document(maxConcurrentJobs=1), EXIT_CODES, Faults(lambda _: ""), seed=3, max_turns=1)
+    jobs = [
+        {"jobName": f"j{n}", "jobDefinition": "d", "jobQueue": "q", "jobDependencies": [f"j{n - 1}"] if n else []}
+        for n in range(20)
+    ]
+    chain = {"scheduleId": "nightly", "jobList": jobs, "maxConcurrentJobs": 1}
+    world = World(chain, {}, Faults(lambda _: ""), seed=3, max_turns=1)
     run = world.run()
-    world.check(run, EXPECTED)
+    world.check(run, {f"j{n}": "SUCCEEDED" for n in range(20)})
     assert world.executions >= 10
     assert (run.generation, run.execution.name) == (world.executions, "one"), (
         "it keeps the name that it was started under"
@@ -86,6 +91,18 @@ def test_faults_while_a_run_goes_on_as_new_executions() -> None:
     for seed in range(SEEDS):
         chance = random.Random(seed)
         played(Faults(lambda _, c=chance: c.choice(KINDS) if c.random() < 0.1 else ""), seed, max_turns=2)  # type: ignore[misc]
+
+
+def test_events_that_are_lost_or_late_or_come_twice_and_in_any_order() -> None:
+    for seed in range(200):
+        played(Faults(lambda _: ""), seed, chaos=0.2)
+
+
+def test_faults_at_random_with_such_events() -> None:
+    for seed in range(SEEDS):
+        chance = random.Random(seed)
+        faults = Faults(lambda _, chance=chance: chance.choice(KINDS) if chance.random() < 0.1 else "")  # type: ignore[misc]
+        played(faults, seed, max_turns=50, chaos=0.2)
 
 
 def test_the_same_seed_replays_the_same_run() -> None:

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
-from universal_scheduler.domain.errors import PlatformUnavailable, SchedulerError, StaleExecution, Throttled
-from universal_scheduler.domain.model import Execution, JobStatus, Run, RunStatus
-from universal_scheduler.usecases.drive import Next, RunRef, next_or_continue, poll_jobs, record_result, submit_jobs
+from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow, Parked
+from universal_scheduler.domain.errors import (
+    PlatformUnavailable,
+    RunChanged,
+    SchedulerError,
+    StaleExecution,
+    Throttled,
+)
+from universal_scheduler.domain.job_events import JobEvent
+from universal_scheduler.domain.model import Changes, Execution, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.usecases.drive import (
+    Next,
+    RunRef,
+    Turn,
+    next_or_continue,
+    poll_jobs,
+    record_result,
+    seconds_to_wait,
+    submit_jobs,
+)
 from universal_scheduler.usecases.start import start_run
+from universal_scheduler.usecases.wake import jobs_changed, wait_for_change
 
 T = TypeVar("T")
 LISTED_AFTER_SECONDS = 45.0
 """How long the simulated ListJobs does not show a job that was accepted: less than what the planner allows for."""
 RETRY_SECONDS = 2.0
 PAUSE_SECONDS = 5.0
+EVENTS_AT_ONCE = 10
 
 
 class Crash(Exception):
@@ -65,15 +83,17 @@ class Faulty:
         return lambda *args, **kwargs: self._faults.around(name, lambda: method(*args, **kwargs))
 
 
-class SlowlyListed(MemoryPlatform):
-    """Batch accepts a job at once, and lists it later."""
+class SimulatedBatch(MemoryPlatform):
+    """Batch accepts a job at once and lists it later; what happens to a job is told to `listener`."""
 
     clock: Callable[[], float] = staticmethod(lambda: 0.0)
+    listener: Callable[[str], None] = staticmethod(lambda _job_id: None)
     accepted: dict[str, float]
 
     def submit(self, *args: Any, **kwargs: Any) -> str:
         job_id = super().submit(*args, **kwargs)
         self.accepted[job_id] = self.clock()
+        self.listener(job_id)
         return job_id
 
     def find(self, queue: str, name: str) -> str | None:
@@ -81,8 +101,20 @@ class SlowlyListed(MemoryPlatform):
         return found if found and self.clock() - self.accepted[found] >= LISTED_AFTER_SECONDS else None
 
 
+@dataclass(order=True)
+class Delivery:
+    """An event on its way."""
+
+    at: float
+    number: int
+    event: JobEvent = field(compare=False)
+
+
 class World:
-    """Drives one run as the state machine does: every state is tried again after a fault, as its Retry says."""
+    """Drives one run as the state machine does: every state is tried again after a fault, as its Retry says.
+
+    Of the events, the `chaos`th part is lost, and as many are delivered twice, and late.
+    """
 
     def __init__(
         self,
@@ -91,47 +123,112 @@ class World:
         faults: Faults,
         seed: int,
         max_turns: int = 1_000_000,
+        chaos: float = 0.0,
     ) -> None:
         self._max_turns = max_turns
         self.executions = 1
         self.now = 1_000_000.0
-        self.store, self.platform = MemoryStore(), SlowlyListed()
+        self.store, self.platform, self.workflow = MemoryStore(), SimulatedBatch(), MemoryWorkflow()
         self.platform.clock, self.platform.accepted = lambda: self.now, {}
-        self.faults = faults
+        self.platform.listener = self._accepted
+        self.faults, self.chaos = faults, chaos
         self._document, self._exit_codes = document, exit_codes
         self._chance = random.Random(seed)
         self._faulty_store, self._faulty_platform = Faulty(self.store, faults), Faulty(self.platform, faults)
+        self._faulty_workflow = Faulty(self.workflow, faults)
+        self._deliveries: list[Delivery] = []
+        self._tokens = self._sent = 0
+        self._key = RunKey("", "")
 
     def run(self) -> Run:
         execution = Execution("arn:exec:1", "one")
         started = "2026-11-21T06:00:00.123Z"
         run = self._tried(lambda: start_run(self._faulty_store, self._document, execution, started))
-        ref, then, turns = RunRef(run.key, run.generation), Next.SUBMIT, 0
-        while then is not Next.RECORD:
+        self._key = run.key
+        ref, turn, turns, idle = RunRef(run.key, run.generation), Turn(Next.SUBMIT, Changes()), 0, 0
+        while turn.next is not Next.RECORD:
             turns += 1
             assert turns < 1000, "the run does not end"
-            then = next_or_continue(then, turns % (self._max_turns + 1), self._max_turns)
+            then = next_or_continue(turn.next, turns % (self._max_turns + 1), self._max_turns)
             if then is Next.CONTINUE:
                 ref, then = self._continued(ref), Next.SUBMIT
             if then is Next.PAUSE:
-                self.now += PAUSE_SECONDS
+                self._pass(PAUSE_SECONDS)
                 then = Next.SUBMIT
-            elif then is Next.WAIT:
-                self.now += run.wait_seconds
-                self._let_jobs_end()
-                then = self._poll(ref)
-            else:
-                then = self._submit(ref)
+            if then is Next.WAIT and self._woken(ref, turn, idle, run.wait_seconds):
+                then = Next.SUBMIT
+            turn = self._submit(ref) if then is Next.SUBMIT else self._poll(ref)
+            idle = 0 if turn.changed else idle + 1
         self._tried(lambda: record_result(self._faulty_store, ref, self.now))
         ended = self.store.get_run(run.key)
         assert ended is not None
         return ended
 
-    def _submit(self, ref: RunRef) -> Next:
+    def _woken(self, ref: RunRef, turn: Turn, idle: int, wait_seconds: int) -> bool:
+        """Wait as the state does: whether something woke the run before its time-out."""
+        end = self.now + seconds_to_wait(turn, wait_seconds, idle, True, self.now)
+        try:
+            self._tried(lambda: wait_for_change(self._faulty_store, ref, self._token(), turn.seen, turn.ends_needed))
+        except RunChanged:
+            return True
+        while self.now < end:
+            self._pass(self._chance.uniform(1, wait_seconds))
+            if self.workflow.woken[-1:] == [f"token-{self._tokens}"]:
+                return True
+        return False
+
+    def _token(self) -> str:
+        """Every try of the task has its own."""
+        self._tokens += 1
+        return f"token-{self._tokens}"
+
+    def _pass(self, seconds: float) -> None:
+        self.now += seconds
+        self._let_jobs_end()
+        due = sorted(delivery for delivery in self._deliveries if delivery.at <= self.now)
+        self._deliveries = [delivery for delivery in self._deliveries if delivery.at > self.now]
+        for start in range(0, len(due), EVENTS_AT_ONCE):
+            self._deliver([delivery.event for delivery in due[start : start + EVENTS_AT_ONCE]])
+
+    def _deliver(self, events: Sequence[JobEvent]) -> None:
+        try:
+            again = jobs_changed(self._faulty_store, self._faulty_workflow, events, self.now)
+        except (Crash, PlatformUnavailable):
+            again = list(events)
+        for event in again:
+            self._send(event, RETRY_SECONDS)
+
+    def _accepted(self, job_id: str) -> None:
+        """Sometimes a job has ended, and its event is here, before SubmitJob has answered."""
+        self._tell([job_id])
+        if self._chance.random() < self.chaos:
+            self._let_jobs_end()
+            early, self._deliveries = self._deliveries, []
+            self._deliver([delivery.event for delivery in early])
+
+    def _tell(self, job_ids: Iterable[str]) -> None:
+        for job_id in job_ids:
+            entry = self.platform.jobs[job_id]
+            event = JobEvent(entry.seen, entry.name, entry.job.queue, self.now, run=self._key, job_name=entry.job.name)
+            luck = self._chance.random()
+            if luck < self.chaos:
+                continue
+            self._send(event, 0.1)
+            if luck < 2 * self.chaos:
+                self._send(event, self._chance.uniform(0, 200))
+            elif luck < 3 * self.chaos:
+                self._deliveries.pop()
+                self._send(event, self._chance.uniform(0, 200))
+
+    def _send(self, event: JobEvent, delay: float) -> None:
+        self._sent += 1
+        self._deliveries.append(Delivery(self.now + delay, self._sent, event))
+
+    def _submit(self, ref: RunRef) -> Turn:
         store, platform = self._faulty_store, self._faulty_platform
         return self._tried(lambda: submit_jobs(store, platform, ref, lambda: self.now, lambda: 60.0))
 
-    def _poll(self, ref: RunRef) -> Next:
+    def _poll(self, ref: RunRef) -> Turn:
         return self._tried(lambda: poll_jobs(self._faulty_store, self._faulty_platform, ref, self.now))
 
     def _continued(self, ref: RunRef) -> RunRef:
@@ -159,6 +256,7 @@ class World:
         fine = all(status in (JobStatus.SUCCEEDED, JobStatus.SKIPPED) for status in expected.values())
         assert run.status is (RunStatus.SUCCEEDED if fine else RunStatus.FAILED)
         assert len(self.store.history) == 1
+        assert not self.store.waits.get(run.key.run_id, Parked()).token, "a token is left"
 
     def _tried(self, step: Callable[[], T]) -> T:
         for _ in range(200):
@@ -166,18 +264,25 @@ class World:
                 return step()
             except (Crash, PlatformUnavailable):
                 self.now += RETRY_SECONDS
+            except RunChanged:
+                raise
             except SchedulerError as error:
                 raise AssertionError(f"not to be retried: {error}") from error
         raise AssertionError("it never succeeds")
 
     def _let_jobs_end(self) -> None:
         jobs = self.platform.jobs
-        ready: Sequence[str] = [
+        ready = [
             job_id
             for job_id, entry in jobs.items()
             if not entry.seen.status.ended
             and all(jobs[other].seen.status is JobStatus.SUCCEEDED for other in entry.depends_on)
+            and self._chance.random() < 0.3
         ]
-        for job_id in self._chance.sample(ready, self._chance.randint(0, len(ready))):
+        before = {job_id: entry.seen for job_id, entry in jobs.items()}
+        for job_id in ready:
             code = self._exit_codes.get(jobs[job_id].job.name, 0)
             self.platform.end(job_id, JobStatus.FAILED if code else JobStatus.SUCCEEDED, exit_code=code)
+        changed = [job_id for job_id, entry in jobs.items() if entry.seen is not before[job_id]]
+        self._chance.shuffle(changed)
+        self._tell(changed)

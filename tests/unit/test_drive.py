@@ -57,10 +57,10 @@ class World:
         return Execution(f"arn:exec:{self.executions}", f"exec-{self.executions}")
 
     def submit(self, run: Run) -> Next:
-        return submit_jobs(self.store, self.platform, ref(run), lambda: self.now, lambda: 100.0)
+        return submit_jobs(self.store, self.platform, ref(run), lambda: self.now, lambda: 100.0).next
 
     def poll(self, run: Run) -> Next:
-        return poll_jobs(self.store, self.platform, ref(run), self.now)
+        return poll_jobs(self.store, self.platform, ref(run), self.now).next
 
     def record(self, run: Run) -> RunStatus:
         return record_result(self.store, ref(run), self.now)
@@ -324,7 +324,7 @@ def test_a_job_whose_row_went_on_without_it_is_ended(world: World, monkeypatch: 
 def test_submission_stops_in_time_and_goes_on_in_the_next_turn(world: World) -> None:
     run = world.start(document())
     left = lambda: 60.0 if len(world.platform.jobs) < 3 else 5.0  # noqa: E731
-    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, left)
+    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, left).next
     assert (then, len(world.platform.jobs)) == (Next.SUBMIT, 3)
     assert Counter(world.statuses(run).values()) == {"SUBMITTED": 3, "WAITING": 2}, "what was not called is given back"
     assert world.submit(run) is Next.WAIT
@@ -419,7 +419,7 @@ def submission_times(world: World, count: int, rate: float) -> list[float]:
         world.now += seconds
 
     pace = Pace(rate, lambda: world.now, sleep)
-    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0, pace=pace)
+    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0, pace=pace).next
     assert (then, len(platform.times)) == (Next.WAIT, count)
     return platform.times
 

@@ -167,7 +167,7 @@ MAY = {
     },
     "usched-submit-jobs": {
         "HistoryTable: dynamodb:GetItem",
-        "JobsTable: dynamodb:Query dynamodb:UpdateItem",
+        "JobsTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
         "HighQueue DefaultQueue LowQueue job-definition/shell job-definition/shell:*: batch:SubmitJob",
         "OtherBatchArns: batch:SubmitJob",
         "job/*: batch:TagResource batch:TerminateJob",
@@ -175,9 +175,10 @@ MAY = {
     },
     "usched-job-status-poller": {
         "HistoryTable: dynamodb:GetItem",
-        "JobsTable: dynamodb:Query dynamodb:UpdateItem",
+        "JobsTable: dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
         "*: batch:DescribeJobs",
     },
+    "usched-wait-for-change": {"JobsTable: dynamodb:UpdateItem"},
     "usched-record-result": {
         "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:Query dynamodb:UpdateItem",
@@ -190,7 +191,13 @@ MAY = {
         "ScheduleRunner: states:StartExecution",
         "NotificationsQueue: sqs:SendMessage",
     },
-    "usched-job-events": {"JobEventsTable: dynamodb:BatchWriteItem", "JobEventsQueue: sqs:ChangeMessageVisibility"},
+    "usched-job-events": {
+        "JobEventsTable: dynamodb:BatchWriteItem",
+        "JobEventsQueue: sqs:ChangeMessageVisibility",
+        "JobsTable: dynamodb:BatchGetItem dynamodb:UpdateItem",
+        "JobsTable/index/jobId-index: dynamodb:Query",
+        "stateMachine:schedule_runner: states:SendTaskSuccess",
+    },
     "usched-notify": {
         "SchedulesTable HistoryTable: dynamodb:GetItem",
         "JobsTable: dynamodb:Query",

@@ -147,7 +147,7 @@ def test_a_run_ends_as_the_oracle_says_in_whatever_order_jobs_end(case: Case) ->
         turns += 1
         assert turns < 500, "the run does not end"
         if then is Next.SUBMIT:
-            then = submit_jobs(store, platform, ref, lambda: 0.0, lambda: 100.0)
+            then = submit_jobs(store, platform, ref, lambda: 0.0, lambda: 100.0).next
             live = [job for job in store.list_jobs(key.run_id) if job.status.live]
             assert case.limit is None or len(live) <= case.limit
             continue
@@ -161,7 +161,7 @@ def test_a_run_ends_as_the_oracle_says_in_whatever_order_jobs_end(case: Case) ->
         for job_id in chance.sample(ready, chance.randint(1, len(ready))):
             code = case.exit_codes[platform.jobs[job_id].job.name]
             platform.end(job_id, JobStatus.FAILED if code else JobStatus.SUCCEEDED, exit_code=code)
-        then = poll_jobs(store, platform, ref, 0.0)
+        then = poll_jobs(store, platform, ref, 0.0).next
     expected = oracle(case)
     assert {job.name: job.status for job in store.list_jobs(key.run_id)} == expected
     submitted = [entry.job.name for entry in platform.jobs.values()]

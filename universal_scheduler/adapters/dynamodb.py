@@ -24,13 +24,15 @@ from universal_scheduler.adapters.items import (
     to_item,
 )
 from universal_scheduler.domain.errors import ItemTooLarge
-from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 WRITE_PATIENCE_SECONDS = 30.0
 """How long a call waits in all for throttled writes; the functions have a minute."""
+READ_CHUNK = 100
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 JOB_LIST_LIMIT_BYTES = 350 * 1024
 SHOWN_OF_A_RUN = (
     "scheduleId",
@@ -44,6 +46,9 @@ SHOWN_OF_A_RUN = (
 )
 """What lists and views of runs need; above all not `jobList`, which may have 350 KB."""
 EXECUTION_INDEX = "executionName-index"
+JOB_INDEX = "jobId-index"
+FIRST_JOB_NAME = "0"
+"""No job's name comes before it; those of the other rows in a run's partition begin with `#`."""
 
 
 class DynamoStore:
@@ -196,11 +201,32 @@ class DynamoStore:
     def list_jobs(self, run_id: str) -> list[JobRun]:
         rows = self._query(
             TableName=self._jobs,
-            KeyConditionExpression="runId = :run",
-            ExpressionAttributeValues={":run": {"S": run_id}},
+            KeyConditionExpression="runId = :run AND jobName >= :first",
+            ExpressionAttributeValues=to_item({":run": run_id, ":first": FIRST_JOB_NAME}),
             ConsistentRead=True,
         )
         return sorted((job_from_values(row) for row in rows), key=lambda job: job.position)
+
+    def get_jobs(self, run_id: str, names: Sequence[str]) -> list[JobRun]:
+        found: list[JobRun] = []
+        wanted = list(dict.fromkeys(names))
+        for start in range(0, len(wanted), READ_CHUNK):
+            keys = [to_item({"runId": run_id, "jobName": name}) for name in wanted[start : start + READ_CHUNK]]
+            pending: Any = {self._jobs: {"Keys": keys, "ConsistentRead": True}}
+            while pending:
+                answer = self._client.batch_get_item(RequestItems=pending)
+                found += [job_from_values(from_item(item)) for item in answer["Responses"].get(self._jobs, ())]
+                pending = answer.get("UnprocessedKeys")
+        return found
+
+    def find_job(self, job_id: str) -> tuple[RunKey, str] | None:
+        rows = self._query(
+            TableName=self._jobs,
+            IndexName=JOB_INDEX,
+            KeyConditionExpression="jobId = :job",
+            ExpressionAttributeValues={":job": {"S": job_id}},
+        )
+        return next(((RunKey.of(row["runId"]), row["jobName"]) for row in rows), None)
 
     def claim_jobs(self, run_id: str, jobs: Sequence[JobRun], now: float) -> set[str]:
         return self._change_jobs(
@@ -240,21 +266,23 @@ class DynamoStore:
         )
 
     def record_submissions(self, run_id: str, submitted: Sequence[tuple[JobRun, str]], now: float) -> set[str]:
-        return self._change_jobs(
+        taken = self._change_jobs(
             run_id,
             [
                 _forward(
                     job,
                     JobStatus.SUBMITTED,
                     {"jobId": job_id, "submittedAt": now},
-                    # Or it is done already, and the SDK repeats the call because the answer was lost.
-                    condition="attempt = :attempt"
-                    " AND (jobStatus = :submitting OR (jobStatus = :new_jobStatus AND jobId = :new_jobId))",
+                    condition="attempt = :attempt AND jobStatus = :submitting",
                     values={":submitting": str(JobStatus.SUBMITTING)},
                 )
                 for job, job_id in submitted
             ],
         )
+        # Or it is done: the SDK repeats a call whose answer was lost, and an event may be faster than we are.
+        others = {job.name: job_id for job, job_id in submitted if job.name not in taken}
+        known = self.get_jobs(run_id, list(others)) if others else []
+        return taken | {job.name for job in known if job.job_id == others[job.name]}
 
     def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
         return self._change_jobs(
@@ -331,6 +359,44 @@ class DynamoStore:
         }
         return update_items(self._client, updates, WRITE_PATIENCE_SECONDS, self._sleep)
 
+    # What has happened to a run while its execution waits: one row beside those of its jobs
+
+    def changes(self, run_id: str) -> Changes:
+        row = self._get(self._jobs, _wait_key(run_id)) or {}
+        return Changes(row.get("changeSeq", 0), row.get("endCount", 0))
+
+    def count_change(self, run_id: str, ended: int, urgent: bool) -> str:
+        answer = self._client.update_item(
+            TableName=self._jobs,
+            Key=to_item(_wait_key(run_id)),
+            UpdateExpression="ADD changeSeq :urgent, endCount :ended",
+            ExpressionAttributeValues=to_item({":urgent": int(urgent), ":ended": ended}),
+            ReturnValues="ALL_NEW",
+        )
+        row = from_item(answer["Attributes"])
+        return str(row.get("waitToken", "")) if urgent or row["endCount"] >= row.get("waitUntil", 0) else ""
+
+    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int) -> bool:
+        return self._update(
+            self._jobs,
+            _wait_key(run_id),
+            "SET waitToken = :token, waitUntil = :until, generation = :generation",
+            {
+                ":token": token,
+                ":until": seen.ended + ends_needed,
+                ":generation": generation,
+                ":seen": seen.urgent,
+            },
+            "(attribute_not_exists(generation) OR generation <= :generation)"
+            " AND (attribute_not_exists(changeSeq) OR changeSeq = :seen)"
+            " AND (attribute_not_exists(endCount) OR endCount < :until)",
+        )
+
+    def clear_token(self, run_id: str, token: str = "") -> None:
+        values = {":token": token} if token else {}
+        condition = "waitToken = :token" if token else "attribute_exists(waitToken)"
+        self._update(self._jobs, _wait_key(run_id), "REMOVE waitToken", values, condition)
+
     # DynamoDB
 
     def _get(self, table: str, key: Mapping[str, str]) -> dict[str, Any] | None:
@@ -380,6 +446,10 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any], expected: Mappin
         "ExpressionAttributeNames": {f"#{key}": key for key in {*changed, *expected}},
         "ExpressionAttributeValues": to_item(values),
     }
+
+
+def _wait_key(run_id: str) -> dict[str, str]:
+    return {"runId": run_id, "jobName": "#wake"}
 
 
 def _run_key(key: RunKey) -> dict[str, str]:

@@ -19,6 +19,7 @@ from universal_scheduler.adapters.items import (
 from universal_scheduler.domain.errors import ItemTooLarge, SubmissionRefused
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import (
+    Changes,
     Child,
     Execution,
     Job,
@@ -32,6 +33,17 @@ from universal_scheduler.domain.model import (
 from universal_scheduler.domain.names import iso
 
 
+@dataclass(slots=True)
+class Parked:
+    """How a run waits."""
+
+    changes: Changes = field(default_factory=Changes)
+    token: str = ""
+    until: int = 0
+    """The count of ends at which the token is answered."""
+    generation: int = 0
+
+
 class MemoryStore:
     """`ports.Store` in dictionaries; `history` holds rows as the table has them."""
 
@@ -39,6 +51,7 @@ class MemoryStore:
         self.schedules: dict[str, dict[str, Any]] = {}
         self.history: dict[RunKey, dict[str, Any]] = {}
         self.jobs: dict[str, dict[str, JobRun]] = {}
+        self.waits: dict[str, Parked] = {}
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
         return deepcopy(self.schedules.get(schedule_id))
@@ -142,14 +155,14 @@ class MemoryStore:
         )
 
     def record_submissions(self, run_id: str, submitted: Sequence[tuple[JobRun, str]], now: float) -> set[str]:
-        return self._write(
+        pairs = [(known, job_id) for job, job_id in submitted for known in self._attempt(run_id, job)]
+        # Or it is done, by this very call, or by an event that was faster.
+        return {known.name for known, job_id in pairs if known.job_id == job_id} | self._write(
             run_id,
             (
                 replace(known, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)
-                for job, job_id in submitted
-                for known in self._attempt(run_id, job)
+                for known, job_id in pairs
                 if known.status is JobStatus.SUBMITTING
-                or (known.status is JobStatus.SUBMITTED and known.job_id == job_id)
             ),
         )
 
@@ -205,6 +218,38 @@ class MemoryStore:
             if known.status is JobStatus.SUCCEEDED
         ]
         return bool(self._write(run_id, recorded))
+
+    def get_jobs(self, run_id: str, names: Sequence[str]) -> list[JobRun]:
+        jobs = self.jobs.get(run_id, {})
+        return [jobs[name] for name in dict.fromkeys(names) if name in jobs]
+
+    def find_job(self, job_id: str) -> tuple[RunKey, str] | None:
+        for run_id, jobs in self.jobs.items():
+            for job in jobs.values():
+                if job.job_id == job_id:
+                    return RunKey.of(run_id), job.name
+        return None
+
+    def changes(self, run_id: str) -> Changes:
+        return self.waits[run_id].changes if run_id in self.waits else Changes()
+
+    def count_change(self, run_id: str, ended: int, urgent: bool) -> str:
+        wait = self.waits.setdefault(run_id, Parked())
+        wait.changes = Changes(wait.changes.urgent + urgent, wait.changes.ended + ended)
+        return wait.token if urgent or wait.changes.ended >= wait.until else ""
+
+    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int) -> bool:
+        wait = self.waits.setdefault(run_id, Parked())
+        until = seen.ended + ends_needed
+        if wait.generation > generation or wait.changes.urgent != seen.urgent or wait.changes.ended >= until:
+            return False
+        wait.generation, wait.token, wait.until = generation, token, until
+        return True
+
+    def clear_token(self, run_id: str, token: str = "") -> None:
+        wait = self.waits.get(run_id)
+        if wait is not None and token in ("", wait.token):
+            wait.token = ""
 
     def _attempt(self, run_id: str, job: JobRun) -> list[JobRun]:
         """The job as it is known, where it is still at this attempt."""
@@ -297,9 +342,14 @@ class MemoryPlatform:
 
 @dataclass(slots=True)
 class MemoryWorkflow:
-    """`ports.Workflow` that remembers what it was asked to start."""
+    """`ports.Workflow` that remembers what it was asked to start and to wake."""
 
     started: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    woken: list[str] = field(default_factory=list)
+    """The tokens that were answered."""
+
+    def wake(self, token: str) -> None:
+        self.woken.append(token)
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         new = name not in self.started

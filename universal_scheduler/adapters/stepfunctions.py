@@ -51,3 +51,12 @@ class StepFunctionsWorkflow:
                 return self.execution(name), False
             raise
         return Execution(answer["executionArn"], name), True
+
+    def wake(self, token: str) -> None:
+        try:
+            self._client.send_task_success(taskToken=token, output="{}")
+        except ClientError as error:
+            # A late answer: the wait is over already.
+            # https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
+            if error.response.get("Error", {}).get("Code") not in ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken"):
+                raise

@@ -68,6 +68,13 @@ class StaleExecution(SchedulerError):
         super().__init__(f"Generation {generation} of run '{run_id}' is no longer the one that drives it.")
 
 
+class RunChanged(SchedulerError):
+    """Something has happened to the run since its driver looked: there is nothing to wait for."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"Run '{run_id}' has changed since it was looked at.")
+
+
 class ItemTooLarge(SchedulerError):
     """A document does not fit into a DynamoDB item."""
 

@@ -199,6 +199,11 @@ class RunKey:
     def run_id(self) -> str:
         return f"{self.schedule_id}#{self.start}"
 
+    @classmethod
+    def of(cls, run_id: str) -> RunKey:
+        schedule_id, _, start = run_id.partition("#")
+        return cls(schedule_id, start)
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:
@@ -314,3 +319,13 @@ class Observation:
     stopped_at: float = 0.0
     child_counts: Mapping[str, int] = field(default_factory=dict)
     """Of an array job: how many of its children are in which state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has happened to a run beside the execution that drives it: two counters that only grow."""
+
+    urgent: int = 0
+    """Changes that the next plan has to see at once: failures, and what operators did."""
+    ended: int = 0
+    """Ends of jobs that were told by events, each at least once."""

@@ -31,6 +31,11 @@ def batch_job_name(key: RunKey, job_name: str, attempt: int) -> str:
     return f"{job_name[: BATCH_NAME_LIMIT - len(fingerprint) - 1]}-{fingerprint}"
 
 
+def is_batch_job_name(name: str) -> bool:
+    """Whether a Batch job's name looks like one that `batch_job_name` has made."""
+    return re.search(r"-[0-9a-f]{12}$", name) is not None
+
+
 def start_date_time(execution_start: str, execution_arn: str) -> str:
     """The run's `startDateTime` for an execution: the same for every try of its first state.
 

@@ -19,6 +19,8 @@ INTENT_SETTLE_SECONDS = 60.0
 It has to be longer than the call may take with all its time-outs, and than ListJobs may lag behind."""
 SHOWN = 5
 """How many jobs a reason names."""
+NEEDS_ALL = frozenset({RunWhen.ALL_SUCCESS, RunWhen.ALL_DONE, RunWhen.NONE_FAILED})
+"""Rules under which a job cannot run before its last upstream job has ended."""
 LOST_AFTER_SECONDS = 60.0
 """How long DescribeJobs may not know a job that SubmitJob answered with before the job is NOTFOUND."""
 
@@ -93,6 +95,10 @@ class Plan:
     actions: tuple[Action, ...]
     outcome: RunStatus | None
     """How the run ends, where every job has ended for good; None while there is something to do or to wait for."""
+    ends_needed: int = 1
+    """How many of the jobs at work have to succeed before there can be anything new to decide."""
+    due: float | None = None
+    """When there is something new to decide without any job's end (epoch seconds); None where never."""
 
     @property
     def work(self) -> tuple[Work, ...]:
@@ -143,7 +149,40 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
             case _:
                 assert_never(action)
     done = all(isinstance(action, Wait) for action in actions)
-    return Plan(tuple(actions), outcome(jobs, cancel) if done else None)
+    full = room is not None and room <= 0
+    return Plan(
+        tuple(actions),
+        outcome(jobs, cancel) if done else None,
+        _ends_needed(known, with_platform, full),
+        _due(jobs, now),
+    )
+
+
+def _ends_needed(known: Mapping[str, JobRun], with_platform: set[str], full: bool) -> int:
+    """The fewest ends after which a job that is not submitted could be, or the run be over.
+
+    A job that waits for all of several ends counts them; one that waits for another which itself waits counts nothing,
+    because that one does. Too few only costs a needless look; too many would be an end that nobody sees.
+    """
+    needed = []
+    for job in known.values():
+        if job.status.ended or job.name in with_platform:
+            continue
+        open_ends = [each.job for each in job.job.dependencies if not known[each.job].status.ended]
+        at_work = sum(name in with_platform for name in open_ends)
+        if not open_ends:
+            needed += [1] if full else []
+        elif job.job.run_when not in NEEDS_ALL:
+            needed += [1] if at_work else []
+        elif at_work == len(open_ends):
+            needed.append(at_work)
+    return max(1, min(needed, default=len(with_platform)))
+
+
+def _due(jobs: Sequence[JobRun], now: float) -> float | None:
+    times = [job.job.not_before for job in jobs if not job.status.ended and not job.status.live]
+    times += [job.intent_at + INTENT_SETTLE_SECONDS for job in jobs if _in_doubt(job)]
+    return min((time for time in times if time > now), default=None)
 
 
 def _decide(
@@ -285,6 +324,8 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
 
 def _moved_on(job: JobRun, upstream: JobRun) -> bool:
     """Whether an operator has acted on the upstream job since the job was handed to Batch behind it."""
+    if upstream.status is JobStatus.SUBMITTING:
+        return upstream.intent_at > job.intent_at  # or else both were submitted together, and nobody recorded it yet
     if not upstream.status.ended and not upstream.status.live:
         return True  # it is to run again: Batch had its attempt before
     if upstream.attempt > 1 and upstream.submitted_at > job.submitted_at:

@@ -49,10 +49,10 @@ def simulate(
     ref, then = RunRef(run.key, run.generation), Next.SUBMIT
     while then is not Next.RECORD:
         if then is Next.SUBMIT:
-            then = submit_jobs(store, platform, ref, lambda: world.now, lambda: float("inf"))
+            then = submit_jobs(store, platform, ref, lambda: world.now, lambda: float("inf")).next
         else:
             world.advance(_waking(store.list_jobs(run.key.run_id)))
-            then = poll_jobs(store, platform, ref, world.now)
+            then = poll_jobs(store, platform, ref, world.now).next
     record_result(store, ref, world.now)
     ended = store.get_run(run.key)
     assert ended is not None

@@ -120,10 +120,10 @@ class _Trial:
         ref, then = RunRef(run.key, run.generation), Next.SUBMIT
         while then is not Next.RECORD:
             if then is Next.SUBMIT:
-                then = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING)
+                then = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING).next
             else:
                 await self._something_happens()
-                then = poll_jobs(self._store, self._platform, ref, time.time())
+                then = poll_jobs(self._store, self._platform, ref, time.time()).next
             self._tell(run, self._store.list_jobs(run.key.run_id))
         record_result(self._store, ref, time.time())
 

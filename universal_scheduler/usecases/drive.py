@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import ceil
 from typing import Any
 
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
-from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import batch_job_name, iso
 from universal_scheduler.domain.planner import LOST_AFTER_SECONDS, explain, plan, upstream_first
 from universal_scheduler.ports import JobPlatform, Store
@@ -25,6 +26,9 @@ from universal_scheduler.usecases.submission import (
 DESCRIBE_CHUNK = 100
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
 NAMED_FAILURES = 20
+PATIENCE = 15
+"""How many times a schedule's wait_time the first wait lasts, where events wake the run."""
+LONGEST_WAIT_SECONDS = 3600.0
 
 
 class Next(StrEnum):
@@ -39,9 +43,38 @@ class Next(StrEnum):
     RECORD = "RECORD"
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn of the wait loop came to."""
+
+    next: Next
+    seen: Changes
+    """What had happened to the run when the turn looked at it."""
+    ends_needed: int = 1
+    """Where it is WAIT: so many more jobs have to end before there is anything new to decide."""
+    due: float | None = None
+    """Where it is WAIT: when there is something to do at the latest (epoch seconds)."""
+    changed: bool = True
+    """Whether anything was new."""
+
+
 def next_or_continue(then: Next, turn: int, max_turns: int) -> Next:
     """What is next, unless so many turns have been made that the run has to go on as a new execution."""
     return Next.CONTINUE if turn >= max_turns and then is not Next.RECORD else then
+
+
+def seconds_to_wait(turn: Turn, wait_seconds: int, idle: int, events: bool, now: float) -> int:
+    """How long to wait before the next look, where nothing wakes the run.
+
+    `wait_seconds` is the schedule's; `idle` counts the looks without anything new. Where job-state events wake the run,
+    a look is only the safety net: it takes its time, and more each time, up to an hour.
+    """
+    seconds = float(wait_seconds)
+    if events:
+        seconds = max(seconds, min(seconds * PATIENCE * 2 ** min(idle, 12), LONGEST_WAIT_SECONDS))
+    if turn.due is not None:
+        seconds = min(seconds, turn.due - now)
+    return max(1, ceil(seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +93,7 @@ def submit_jobs(
     time_left: Callable[[], float],
     each: Each = map,
     pace: Callable[[], None] = UNPACED,
-) -> Next:
+) -> Turn:
     """Do what the plan says until it is done, time runs out (`time_left` in seconds), or the platform takes no more.
 
     A submission whose outcome is not known ends the turn too: it keeps its intent, and is looked up in a later one.
@@ -72,21 +105,22 @@ def submit_jobs(
     """
     means = Means(clock, time_left, each, pace)
     run = _current(store, ref)
+    seen = store.changes(ref.key.run_id)  # before the jobs: what happens after this look is counted beyond it
     jobs = {job.name: job for job in store.list_jobs(ref.key.run_id)}
     work = plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work
     for start in range(0, len(work), WAVE):
         if time_left() < ENOUGH_SECONDS:
-            return Next.SUBMIT
+            return Turn(Next.SUBMIT, seen)
         try:
             jobs |= do_wave(store, platform, ref.key, work[start : start + WAVE], jobs, means)
         except Throttled:
-            return Next.PAUSE
+            return Turn(Next.PAUSE, seen)
         except PlatformUnavailable:
-            return Next.WAIT
-    return what_next(run, list(jobs.values()), clock())
+            return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
+    return what_next(run, list(jobs.values()), clock(), seen)
 
 
-def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each: Each = map) -> Next:
+def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each: Each = map) -> Turn:
     """Ask the platform about every live job of the run, a hundred at a time, and record what changed.
 
     Raises:
@@ -95,6 +129,7 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
     """
     run = _current(store, ref)
     run_id = ref.key.run_id
+    seen_changes = store.changes(run_id)
     jobs = {job.name: job for job in store.list_jobs(run_id)}
     live = {job.job_id: job for job in jobs.values() if job.status.live}
     ids = list(live)
@@ -116,7 +151,7 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
             changed.append((before, _as_observation(explained)))
         jobs[name] = explained or before
     store.observe_jobs(run_id, changed)
-    return what_next(run, list(jobs.values()), now)
+    return what_next(run, list(jobs.values()), now, seen_changes, changed=bool(changed))
 
 
 def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
@@ -134,6 +169,7 @@ def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
     status = plan(jobs, now, run.max_concurrent_jobs, run.cancel).outcome
     if status is None:
         return RunStatus.RUNNING
+    store.clear_token(ref.key.run_id)
     if not store.finish_run(run, status, _why(run, status, jobs), iso(now), job_list(jobs)):
         return _current(store, ref).status
     return status
@@ -155,17 +191,20 @@ def abandon_run(store: Store, platform: JobPlatform, ref: RunRef, error: str, no
     given_up = [replace(job, status=JobStatus.CANCELLED, reason=reason) for job in jobs if not job.status.ended]
     store.end_jobs(ref.key.run_id, given_up, now)
     ended = job_list(store.list_jobs(ref.key.run_id))
+    store.clear_token(ref.key.run_id)
     while not store.finish_run(run, RunStatus.FAILED, error, iso(now), ended):
         run = _current(store, ref)  # an operator has acted on it meanwhile
         if run.status.ended:
             return
 
 
-def what_next(run: Run, jobs: Sequence[JobRun], now: float) -> Next:
+def what_next(run: Run, jobs: Sequence[JobRun], now: float, seen: Changes, *, changed: bool = True) -> Turn:
     planned = plan(jobs, now, run.max_concurrent_jobs, run.cancel)
     if planned.work:
-        return Next.SUBMIT
-    return Next.RECORD if planned.outcome is not None else Next.WAIT
+        return Turn(Next.SUBMIT, seen)
+    if planned.outcome is not None:
+        return Turn(Next.RECORD, seen)
+    return Turn(Next.WAIT, seen, planned.ends_needed, planned.due, changed)
 
 
 def job_list(jobs: Sequence[JobRun]) -> list[dict[str, Any]]:

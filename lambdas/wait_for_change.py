@@ -1,0 +1,19 @@
+"""State *Wait For Change*: keep the execution's task token until something happens to its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lambdas.payload import run_ref
+from universal_scheduler.domain.model import Changes
+from universal_scheduler.usecases.wake import wait_for_change
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+
+
+def handler(event: dict[str, Any], context: object) -> None:
+    """Takes `{run, token}`, `run` being the payload; raises RunChanged where there is nothing to wait for."""
+    del context
+    run = event["run"]
+    wait_for_change(wiring.store, run_ref(run), event["token"], Changes(**run["seen"]), run["endsNeeded"])

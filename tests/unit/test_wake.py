@@ -1,0 +1,184 @@
+"""Waiting runs hear of what happens: events recorded, wakes that are needed and no others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.test_drive import DIAMOND, World, document, ref
+from universal_scheduler.adapters.memory import MemoryPlatform, MemoryWorkflow
+from universal_scheduler.domain.errors import RunChanged
+from universal_scheduler.domain.job_events import JobEvent
+from universal_scheduler.domain.model import Changes, JobStatus, Observation, Run
+from universal_scheduler.usecases.drive import Next, Turn, poll_jobs, seconds_to_wait, submit_jobs
+from universal_scheduler.usecases.wake import jobs_changed, notify_change, wait_for_change
+
+
+class Waiting(World):
+    """A world whose platform tells of its jobs by events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workflow = MemoryWorkflow()
+
+    def turn(self, run: Run) -> Turn:
+        return submit_jobs(self.store, self.platform, ref(run), lambda: self.now, lambda: 100.0)
+
+    def park(self, run: Run, token: str = "token") -> Turn:
+        turn = self.turn(run)
+        wait_for_change(self.store, ref(run), token, turn.seen, turn.ends_needed)
+        return turn
+
+    def event(self, run: Run, name: str, **more: Any) -> JobEvent:
+        [entry] = [entry for entry in self.platform.jobs.values() if entry.job.name == name]
+        return JobEvent(entry.seen, entry.name, "q", self.now, run=run.key, job_name=name, **more)
+
+    def hear(self, run: Run, *names: str) -> list[JobEvent]:
+        return jobs_changed(self.store, self.workflow, [self.event(run, name) for name in names], self.now)
+
+
+@pytest.fixture
+def world() -> Waiting:
+    return Waiting()
+
+
+def test_the_last_end_of_a_diamond_wakes_its_run_and_no_other_does(world: Waiting) -> None:
+    run = world.start(document())
+    world.park(run)
+    for name in DIAMOND:
+        assert world.workflow.woken == []
+        world.end(run, name)
+        world.hear(run, name)
+    assert world.workflow.woken == ["token"]
+    assert world.turn(run).next is Next.RECORD, "everything is recorded: nobody has to ask Batch"
+    assert world.store.waits[run.key.run_id].token == ""
+
+
+def test_a_fan_in_is_woken_by_the_last_of_its_hundred(world: Waiting) -> None:
+    jobs = {f"j{n}": () for n in range(100)} | {"all": tuple(f"j{n}" for n in range(100))}
+    run = world.start(document(jobs))
+    assert world.park(run).ends_needed == 100
+    for n in range(100):
+        assert world.workflow.woken == []
+        world.end(run, f"j{n}")
+        world.hear(run, f"j{n}")
+    assert world.workflow.woken == ["token"]
+
+
+def test_a_failure_wakes_at_once(world: Waiting) -> None:
+    run = world.start(document({"a": (), "b": (), "c": ()}))
+    world.park(run)
+    world.end(run, "b", JobStatus.FAILED, exit_code=4)
+    world.hear(run, "b")
+    assert world.workflow.woken == ["token"]
+    assert world.statuses(run)["b"] == "FAILED"
+
+
+def test_an_end_between_the_look_and_the_parking_refuses_the_parking(world: Waiting) -> None:
+    run = world.start(document({"a": ()}))
+    turn = world.turn(run)
+    world.end(run, "a")
+    world.hear(run, "a")
+    with pytest.raises(RunChanged):
+        wait_for_change(world.store, ref(run), "token", turn.seen, turn.ends_needed)
+
+
+def test_an_end_that_the_poller_saw_first_only_costs_a_look(world: Waiting) -> None:
+    run = world.start(document({"a": (), "b": ()}))
+    world.turn(run)
+    world.end(run, "a")
+    turn = poll_jobs(world.store, world.platform, ref(run), world.now)
+    wait_for_change(world.store, ref(run), "token", turn.seen, turn.ends_needed)
+    world.hear(run, "a")
+    assert world.workflow.woken == ["token"]
+    assert world.turn(run).next is Next.WAIT
+
+
+def test_an_event_that_is_delivered_again_after_a_crash_wakes_all_the_same(world: Waiting) -> None:
+    run = world.start(document({"a": ()}))
+    world.park(run)
+    world.end(run, "a")
+    [job] = world.store.list_jobs(run.key.run_id)
+    world.store.observe_jobs(run.key.run_id, [(job, Observation(job.job_id, JobStatus.SUCCEEDED))])  # and then cut off
+    world.hear(run, "a")
+    assert world.workflow.woken == ["token"]
+
+
+def test_an_event_that_is_faster_than_the_answer_to_submit_job_is_kept(
+    world: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = world.start(document({"a": ()}))
+    submit = world.platform.submit
+
+    def fast(*args: Any, **more: Any) -> str:
+        job_id = submit(*args, **more)
+        world.platform.end(job_id, JobStatus.SUCCEEDED, exit_code=0)
+        assert world.hear(run, "a") == []
+        return job_id
+
+    monkeypatch.setattr(MemoryPlatform, "submit", lambda _, *args, **more: fast(*args, **more))
+    turn = world.turn(run)
+    with pytest.raises(RunChanged):
+        wait_for_change(world.store, ref(run), "token", turn.seen, turn.ends_needed)
+    assert world.turn(run).next is Next.RECORD
+    [job] = world.store.list_jobs(run.key.run_id)
+    assert (job.status, job.job_id) == (JobStatus.SUCCEEDED, "job-1")
+
+
+def test_late_and_foreign_events_change_nothing(world: Waiting) -> None:
+    run = world.start(document({"a": (), "b": ("a",)}))
+    world.park(run)
+    running = world.event(run, "a")
+    world.end(run, "a")
+    world.hear(run, "a")
+    foreign = replace(running, run=None, job_name="", name="by-hand", seen=replace(running.seen, job_id="other"))
+    child = replace(running, parent_id="job-1", seen=Observation("job-1:0", JobStatus.FAILED))
+    assert jobs_changed(world.store, world.workflow, [running, foreign, child], world.now) == []
+    assert world.statuses(run) == {"a": "SUCCEEDED", "b": "SUBMITTED"}
+    assert world.workflow.woken == []
+
+
+def test_an_event_without_tags_is_found_by_its_id_or_heard_again(world: Waiting) -> None:
+    run = world.start(document({"a": ()}))
+    world.park(run)
+    world.end(run, "a")
+    bare = replace(world.event(run, "a"), run=None, job_name="")
+    unknown = replace(bare, seen=replace(bare.seen, job_id="not-stored-yet"))
+    assert jobs_changed(world.store, world.workflow, [unknown], world.now) == [unknown]
+    assert jobs_changed(world.store, world.workflow, [unknown], world.now + 999) == [], "and not for ever"
+    assert jobs_changed(world.store, world.workflow, [bare], world.now) == []
+    assert world.workflow.woken == ["token"]
+
+
+def test_a_job_that_batch_never_started_is_told_after_the_one_whose_fault_it_was(world: Waiting) -> None:
+    run = world.start(document({"a": (), "b": ("a",), "c": ("b",)}))
+    world.park(run)
+    world.end(run, "a", JobStatus.FAILED, exit_code=1)
+    [c] = world.hear(run, "c")
+    assert c.job_name == "c", "heard again when more is known"
+    assert world.hear(run, "c", "b", "a") == []
+    assert world.statuses(run) == {"a": "FAILED", "b": "UPSTREAM_FAILED", "c": "UPSTREAM_FAILED"}
+
+
+def test_an_operator_wakes_a_run(world: Waiting) -> None:
+    run = world.start(document({"a": ()}))
+    world.park(run)
+    notify_change(world.store, world.workflow, run.key.run_id, urgent=True)
+    notify_change(world.store, world.workflow, run.key.run_id, urgent=True)
+    assert world.workflow.woken == ["token"], "a token is answered once"
+
+
+def waited(turn: Turn, *, idle: int = 0, events: bool = True) -> int:
+    return seconds_to_wait(turn, 60, idle, events, now=1000.0)
+
+
+def test_how_long_a_run_waits() -> None:
+    turn = Turn(Next.WAIT, Changes())
+    assert waited(turn, events=False) == waited(turn, events=False, idle=9) == 60
+    patient = [waited(turn, idle=idle) for idle in range(20)]
+    assert patient == sorted(patient)
+    assert patient[-1] == 3600
+    assert waited(replace(turn, due=1010.5)) == 11
+    assert waited(replace(turn, due=900.0)) == 1

@@ -1,0 +1,131 @@
+"""How a waiting run hears of what happens: its execution parks a task token, and whoever changes something answers it.
+
+The counters of a run's changes only grow, and are read before the jobs are: what happened after that look, and before
+the token was parked, refuses the parking; what happens after the parking answers the token. So nothing is missed,
+whatever the order; and where an event is lost, the wait's time-out looks anyway.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+
+from universal_scheduler.domain.errors import RunChanged
+from universal_scheduler.domain.job_events import JobEvent
+from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, RunKey
+from universal_scheduler.domain.names import batch_job_name, is_batch_job_name
+from universal_scheduler.domain.planner import explain, upstream_first
+from universal_scheduler.ports import Store, Workflow
+from universal_scheduler.usecases.drive import RunRef
+
+AWAITED_SECONDS = 120.0
+"""How long an event of a job that looks like ours and is not known yet is tried again: its id may not be stored yet."""
+
+
+def wait_for_change(store: Store, ref: RunRef, token: str, seen: Changes, ends_needed: int) -> None:
+    """Park the token of a waiting execution, which is answered when the run's plan may have changed.
+
+    Raises:
+        RunChanged: it may have changed since it was `seen` already; or a newer execution waits.
+    """
+    if not store.park(ref.key.run_id, ref.generation, token, seen, ends_needed):
+        raise RunChanged(ref.key.run_id)
+
+
+def notify_change(store: Store, workflow: Workflow, run_id: str, *, ended: int = 0, urgent: bool = False) -> None:
+    """Tell a run of what was changed in its rows just now: `ended` jobs, or something that it has to see at once.
+
+    To be called after the change is written; calling it twice for one change costs a needless look, no more.
+    """
+    token = store.count_change(run_id, ended, urgent)
+    if token:
+        workflow.wake(token)
+        store.clear_token(run_id, token)
+
+
+def jobs_changed(store: Store, workflow: Workflow, events: Sequence[JobEvent], now: float) -> list[JobEvent]:
+    """Record what Batch told of jobs of runs, and wake the runs whose plan it may change.
+
+    Events may come late, twice and in any order; a job's newest state is kept. Those of jobs that no run submitted, of
+    array children, and of attempts that are over change nothing.
+
+    Returns: the events that are to be heard again in a moment, because what they depend on is not known yet.
+    """
+    later: list[JobEvent] = []
+    by_run: dict[RunKey, dict[str, list[JobEvent]]] = defaultdict(lambda: defaultdict(list))
+    for event in events:
+        if event.parent_id:
+            continue
+        key, name = (event.run, event.job_name) if event.run else store.find_job(event.job_id) or (None, "")
+        if key is not None:
+            by_run[key][name].append(event)
+        elif is_batch_job_name(event.name) and now - event.at < AWAITED_SECONDS:
+            later.append(event)
+    for key, of_jobs in by_run.items():
+        later += _hear(store, workflow, key, of_jobs, now)
+    return later
+
+
+def _hear(
+    store: Store, workflow: Workflow, key: RunKey, of_jobs: Mapping[str, Sequence[JobEvent]], now: float
+) -> list[JobEvent]:
+    jobs = {job.name: job for job in store.get_jobs(key.run_id, list(of_jobs))}
+    newest = {
+        name: max(ours, key=lambda event: event.seen.status.rank)
+        for name, job in jobs.items()
+        if (ours := [event for event in of_jobs[name] if _is_of(event, job, key)])
+    }
+    later: list[JobEvent] = []
+    news: list[tuple[JobRun, Observation]] = []
+    ended, urgent = 0, False
+    known = dict(jobs)
+    # A failed job explains why those behind it never started: hear of it first.
+    for name in upstream_first({name: _known_upstream(jobs[name], newest) for name in newest}):
+        job, event = jobs[name], newest[name]
+        seen = _explained(store, key, job, event.seen, known)
+        if seen is None:
+            later += [event] if now - event.at < AWAITED_SECONDS else []
+            continue
+        if seen.status.rank > job.status.rank:
+            news.append((job, seen))
+            known[name] = replace(job, status=seen.status)
+        elif seen.status is not job.status:
+            continue  # the job was ended otherwise, by somebody who told the run
+        if seen.status.ended:
+            ended += 1
+            urgent = urgent or not seen.status.satisfies
+    early = [(job, seen.job_id) for job, seen in news if not job.job_id]
+    if early:  # faster than the answer to SubmitJob
+        store.record_submissions(key.run_id, early, now)
+    if news:
+        store.observe_jobs(key.run_id, news)
+    if ended:
+        notify_change(store, workflow, key.run_id, ended=ended, urgent=urgent)
+    return later
+
+
+def _known_upstream(job: JobRun, names: Container[str]) -> list[str]:
+    return [name for name in job.job.depends_on if name in names]
+
+
+def _is_of(event: JobEvent, job: JobRun, key: RunKey) -> bool:
+    """Whether the event is about the attempt that the job run is at."""
+    if job.status is JobStatus.SUBMITTING:
+        return event.name == batch_job_name(key, job.name, job.attempt)
+    return event.job_id == job.job_id
+
+
+def _explained(
+    store: Store, key: RunKey, job: JobRun, seen: Observation, known: Mapping[str, JobRun]
+) -> Observation | None:
+    """What was seen, with whose fault it was where the job was never started; None where that cannot be told yet."""
+    after = replace(job, status=seen.status, started_at=seen.started_at)
+    if after.status is not JobStatus.FAILED or after.started_at or not job.job.dependencies:
+        return seen
+    missing = [name for name in job.job.depends_on if name not in known]
+    upstream = {other.name: other for other in store.get_jobs(key.run_id, missing)} if missing else {}
+    explained = explain(after, {**known, **upstream})
+    if explained is None:
+        return None
+    return seen if explained is after else replace(seen, status=explained.status, reason=explained.reason)
