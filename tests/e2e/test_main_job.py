@@ -90,14 +90,18 @@ def test_a_failing_job_stops_its_dependents_and_a_restart_runs_what_is_left(stag
     assert log.read_text().split() == ["a", "b", "b", "c"]
 
 
-def test_the_wait_loop_turns_until_the_jobs_are_done(stage: Stage) -> None:
+def test_a_jobs_end_wakes_its_run_and_nobody_has_to_ask(stage: Stage) -> None:
     row = schedule(job("slow", command="sleep 2.5"))
     stage.put(row)
     run = stage.ended(row["scheduleId"])
     history = stage.client("stepfunctions").get_execution_history(executionArn=run["executionArn"], maxResults=1000)
-    entered = [e.get("stateEnteredEventDetails", {}).get("name") for e in history["events"]]
+    entered = [e["stateEnteredEventDetails"]["name"] for e in history["events"] if "stateEnteredEventDetails" in e]
     assert run["scheduleStatus"] == "SUCCEEDED"
-    assert entered.count("Get Job Status") >= 3
+    turn = ["Submit Jobs", "Run Complete?"]
+    end = ["Record Result", "Run Succeeded?", "Schedule Succeeded"]
+    assert entered == ["Start Run", *turn, "Wait For Change", *turn, *end]
+    key = {"runId": run["runId"], "jobName": "#wake"}
+    assert "waitToken" not in stage.table("BatchScheduleJobs").get_item(Key=key)["Item"], "no token is left"
 
 
 def test_a_queue_that_does_not_exist_fails_the_run_and_is_named(stage: Stage) -> None:
