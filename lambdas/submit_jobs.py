@@ -10,10 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.payload import next_payload, run_ref
 from universal_scheduler.usecases.drive import submit_jobs
+from universal_scheduler.usecases.submission import Pace
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
-pool = ThreadPoolExecutor(8)  # a submission mostly waits for answers; Batch takes 50 a second
+pool = ThreadPoolExecutor(8)  # a submission mostly waits for answers
+pace = Pace(wiring.settings.submit_rate, time.time, time.sleep)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -23,5 +25,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() / 1000
 
     settings = wiring.settings
-    turn = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left, pool.map)
+    turn = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left, pool.map, pace)
     return next_payload(event, turn, settings.max_turns, settings.events, time.time())

@@ -32,6 +32,8 @@ class Settings:
     """Seconds a webhook has to answer."""
     endpoint: str = ""
     """Where all AWS services are, where that is not AWS: on the embedded engine."""
+    submit_rate: float = 50.0
+    """How many jobs a run submits a second at most; 0 for no limit."""
     max_turns: int = 2000
     """After so many looks and submissions a run goes on as a new execution: each adds up to 9 events of the 25,000.
 
@@ -60,5 +62,6 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         notify_pause=float(environ.get("NOTIFY_PAUSE", default.notify_pause)),
         notify_timeout=float(environ.get("NOTIFY_TIMEOUT", default.notify_timeout)),
         endpoint=environ.get("AWS_ENDPOINT_URL", default.endpoint),
+        submit_rate=float(environ.get("SUBMIT_RATE", default.submit_rate)),
         max_turns=int(environ.get("MAX_TURNS", default.max_turns)),
     )

@@ -52,6 +52,7 @@ def main() -> None:
     try:
         parameters = {
             "MaxVcpus": str(arguments.vcpus),
+            "SubmitRate": "0",
             "JobEvents": "DISABLED" if arguments.no_events else "ENABLED",
         }
         asyncio.run(_Server(listener, home, parameters, arguments.ready).run(bare=arguments.bare))
