@@ -76,14 +76,14 @@ class Cloud:
         """Run a machine of these states, from the first, to its end."""
         return self.ended(self.start(states, payload))
 
-    def start(self, states: dict[str, Any], payload: Any = None) -> str:
+    def start(self, states: dict[str, Any], payload: Any = None, **machine: Any) -> str:
         """Start a machine of these states; the execution's ARN."""
-        arn = self.machine(states)
+        arn = self.machine(states, **machine)
         answer = self.client("stepfunctions").start_execution(stateMachineArn=arn, input=json.dumps(payload or {}))
         return str(answer["executionArn"])
 
-    def machine(self, states: dict[str, Any]) -> str:
-        definition = json.dumps({"StartAt": next(iter(states)), "States": states})
+    def machine(self, states: dict[str, Any], **more: Any) -> str:
+        definition = json.dumps({"StartAt": next(iter(states)), "States": states, **more})
         name = f"m-{uuid.uuid4().hex[:8]}"
         answer = self.client("stepfunctions").create_state_machine(name=name, definition=definition, roleArn=ROLE)
         return str(answer["stateMachineArn"])

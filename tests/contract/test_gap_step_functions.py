@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,36 @@ def callback(function: str, **more: Any) -> dict[str, Any]:
         "End": True,
         **more,
     }
+
+
+def test_an_execution_times_out_after_what_its_machine_says_and_tells_so(cloud: Cloud) -> None:
+    queue = events_to_queue(cloud)
+    execution = cloud.start({"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}, {"a": 1}, TimeoutSeconds=1)
+    ended = cloud.ended(execution)
+    assert ended["status"] == "TIMED_OUT"
+    assert ended["stopDate"] > ended["startDate"]
+    told = cloud.eventually(lambda: next((it for it in messages(cloud, queue) if it["resources"] == [execution]), None))
+    assert (told["source"], told["detail-type"]) == ("aws.states", "Step Functions Execution Status Change")
+    detail = told["detail"]
+    assert (detail["executionArn"], detail["name"]) == (execution, execution.rpartition(":")[2])
+    assert (detail["status"], json.loads(detail["input"]), detail["output"]) == ("TIMED_OUT", {"a": 1}, None)
+    assert detail["stopDate"] - detail["startDate"] >= 1000, "milliseconds"
+
+
+def events_to_queue(cloud: Cloud) -> str:
+    """The URL of a queue that hears of executions that did not succeed."""
+    name = f"q-{uuid.uuid4().hex[:8]}"
+    url: str = cloud.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    arn = cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["aws.states"], "detail": {"status": ["ABORTED", "TIMED_OUT", "FAILED"]}}
+    cloud.client("events").put_rule(Name=name, EventPattern=json.dumps(pattern))
+    cloud.client("events").put_targets(Rule=name, Targets=[{"Id": "q", "Arn": arn}])
+    return url
+
+
+def messages(cloud: Cloud, url: str) -> list[Any]:
+    answer = cloud.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+    return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 
 
 def test_a_callback_tasks_lambda_that_fails_fails_the_task(cloud: Cloud) -> None:

@@ -22,3 +22,12 @@ def state_change(job_id: str, status: str, time: str = "2026-11-21T06:00:00Z", *
     event["time"], event["resources"] = time, [arn]
     event["detail"] |= {"jobId": job_id, "jobArn": arn, "jobQueue": QUEUE, "status": status, **detail}
     return event
+
+
+def execution_ended(arn: str, status: str, message: Any = None, **detail: Any) -> dict[str, Any]:
+    """The documented event for another execution, status and input."""
+    event = documented("execution_status_change")
+    event["resources"] = [arn]
+    named = {"executionArn": arn, "name": arn.rpartition(":")[2], "status": status, "input": json.dumps(message or {})}
+    event["detail"] |= named | detail
+    return event

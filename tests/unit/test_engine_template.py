@@ -133,7 +133,7 @@ def test_queues_give_their_functions_time_and_keep_what_failed() -> None:
             queue = of_type("AWS::SQS::Queue")[event["Properties"]["Queue"]["Fn::GetAtt"][0]]
             assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
             assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-            assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
+            assert queue["RedrivePolicy"]["maxReceiveCount"] >= 8, "pauses that double outlast a job's intent"
 
 
 def test_indexes_hold_keys_only() -> None:
@@ -194,7 +194,12 @@ MAY = {
     "usched-job-events": {
         "JobEventsTable: dynamodb:BatchWriteItem",
         "JobEventsQueue: sqs:ChangeMessageVisibility",
-        "JobsTable: dynamodb:BatchGetItem dynamodb:UpdateItem",
+        "HistoryTable: dynamodb:GetItem dynamodb:UpdateItem",
+        "HistoryTable/index/executionName-index: dynamodb:Query",
+        "JobsTable: dynamodb:BatchGetItem dynamodb:Query dynamodb:UpdateItem",
+        "job/*: batch:TerminateJob",
+        "*: batch:ListJobs",
+        "NotificationsQueue: sqs:SendMessage",
         "JobsTable/index/jobId-index: dynamodb:Query",
         "stateMachine:schedule_runner: states:SendTaskSuccess",
     },

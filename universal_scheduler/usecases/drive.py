@@ -23,6 +23,7 @@ from universal_scheduler.usecases.submission import (
     do_wave,
 )
 
+GIVE_UP_CHUNK = 100
 DESCRIBE_CHUNK = 100
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
 NAMED_FAILURES = 20
@@ -175,24 +176,37 @@ def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
     return status
 
 
-def abandon_run(store: Store, platform: JobPlatform, ref: RunRef, error: str, now: float) -> None:
-    """The execution cannot go on: end the jobs that nobody will watch any more, and record why the run FAILED."""
+def abandon_run(
+    store: Store,
+    platform: JobPlatform,
+    ref: RunRef,
+    error: str,
+    now: float,
+    status: RunStatus = RunStatus.FAILED,
+) -> None:
+    """The execution cannot go on: end the jobs that nobody will watch any more, and record how the run ended and why.
+
+    Raises:
+        StaleExecution: a newer execution drives the run.
+    """
     run = _current(store, ref)
     if run.status.ended:
         return
-    jobs = store.list_jobs(ref.key.run_id)
-    for job in jobs:
-        job_id = job.job_id if job.status.live else None
-        if job.status is JobStatus.SUBMITTING:
-            job_id = platform.find(job.job.queue, batch_job_name(ref.key, job.name, job.attempt))
-        if job_id:
-            platform.terminate(job_id, f"The run was given up: {error}"[:TERMINATE_REASON_LIMIT])
     reason = f"the run was given up: {error}"
-    given_up = [replace(job, status=JobStatus.CANCELLED, reason=reason) for job in jobs if not job.status.ended]
-    store.end_jobs(ref.key.run_id, given_up, now)
+    left = [job for job in store.list_jobs(ref.key.run_id) if not job.status.ended]
+    for start in range(0, len(left), GIVE_UP_CHUNK):  # whoever has to try this again finds less to do
+        chunk = left[start : start + GIVE_UP_CHUNK]
+        for job in chunk:
+            job_id = job.job_id if job.status.live else None
+            if job.status is JobStatus.SUBMITTING:
+                job_id = platform.find(job.job.queue, batch_job_name(ref.key, job.name, job.attempt))
+            if job_id:
+                platform.terminate(job_id, f"The run was given up: {error}"[:TERMINATE_REASON_LIMIT])
+        given_up = [replace(job, status=JobStatus.CANCELLED, reason=reason) for job in chunk]
+        store.end_jobs(ref.key.run_id, given_up, now)
     ended = job_list(store.list_jobs(ref.key.run_id))
     store.clear_token(ref.key.run_id)
-    while not store.finish_run(run, RunStatus.FAILED, error, iso(now), ended):
+    while not store.finish_run(run, status, error, iso(now), ended):
         run = _current(store, ref)  # an operator has acted on it meanwhile
         if run.status.ended:
             return

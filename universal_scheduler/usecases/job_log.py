@@ -1,8 +1,7 @@
-"""The log of all jobs of the scheduler's queues: kept event by event, read job by job."""
+"""Reads the log of all jobs of the scheduler's queues, job by job."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -12,20 +11,6 @@ from universal_scheduler.domain.model import JobStatus
 from universal_scheduler.domain.names import iso
 from universal_scheduler.ports import JobLog
 from universal_scheduler.usecases.views import present
-
-logger = logging.getLogger(__name__)
-
-
-def keep_events(log: JobLog, events: Sequence[JobEvent]) -> None:
-    """Keep what Batch tells of jobs; a queue that is held up is worth a warning.
-
-    Raises:
-        StoreUnavailable: throttled for too long; they may all be kept again.
-    """
-    for event in events:
-        if event.blocked:
-            logger.warning("Queue %s is held up by job %s: %s", event.queue, event.job_id, event.seen.reason)
-    log.append(events)
 
 
 def find_jobs(

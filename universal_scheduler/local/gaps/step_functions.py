@@ -1,4 +1,5 @@
-"""Gap: executions start late, callback tasks swallow Lambda errors and ignore time-outs, starts are not idempotent."""
+"""Gap: executions start late and never time out, callback tasks swallow Lambda errors and ignore time-outs, starts are
+not idempotent."""
 
 import contextvars
 import json
@@ -21,10 +22,15 @@ class _Stopped(BaseException):
     """Ends an aborted execution's thread; no state may catch it, so it is no Exception."""
 
 
-class _Stop:
-    """Lets StopExecution end the waits of one execution."""
+class _TimedOut(BaseException):
+    """Ends the thread of an execution that has taken longer than its machine's TimeoutSeconds."""
 
-    def __init__(self) -> None:
+
+class _Stop:
+    """Lets StopExecution, and the time-out of its machine, end the waits of one execution."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._deadline = None if seconds is None else time.monotonic() + seconds
         self.stopped = False
         self._lock = threading.Lock()
         self._waits: set[threading.Event] = set()
@@ -37,7 +43,15 @@ class _Stop:
             event.set()
 
     def wait(self, event: threading.Event, seconds: float | None) -> bool:
-        """Wait for ``event``; whether it came in time. Raises _Stopped when the execution is aborted meanwhile."""
+        """Wait for ``event``; whether it came in time. Raises _Stopped or _TimedOut when the execution ends."""
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        if left is not None and (seconds is None or left < seconds):
+            if not self._wait(event, left):
+                raise _TimedOut
+            return True
+        return self._wait(event, seconds)
+
+    def _wait(self, event: threading.Event, seconds: float | None) -> bool:
         with self._lock:
             if self.stopped:
                 raise _Stopped
@@ -98,16 +112,28 @@ def _stop_at_once(stepfunctions: Any) -> None:
     stop: Callable[[Json], Answer] = stepfunctions._stop_execution
     fail: Callable[[Json, str, str], None] = stepfunctions._fail_execution
 
+    def time_out(execution: Json) -> float | None:
+        machine = stepfunctions._state_machines.get(execution["stateMachineArn"])
+        try:
+            return json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+        except ValueError:
+            return None
+
     def run_execution(execution_arn: str) -> None:
-        stops[execution_arn] = mine = _Stop()
-        outer = _running.set(mine)
         execution = stepfunctions._executions.get(execution_arn)
+        stops[execution_arn] = mine = _Stop(time_out(execution) if execution else None)
+        outer = _running.set(mine)
         if execution and execution["status"] != "RUNNING":  # stopped before this thread began
             mine.set()
         try:
             run(execution_arn)
         except _Stopped:
             pass
+        except _TimedOut:
+            # https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html
+            execution |= {"status": "TIMED_OUT", "stopDate": stepfunctions.now_iso()}
+            stepfunctions._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+            stepfunctions._emit_execution_status_event(execution)
         finally:
             _running.reset(outer)
             stops.pop(execution_arn, None)

@@ -1,0 +1,61 @@
+"""What AWS tells by events, a batch at a time: kept, acted on, and what comes too early is asked for again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from universal_scheduler.domain.errors import PlatformUnavailable, Throttled
+from universal_scheduler.domain.execution_events import EXECUTION_STATUS, ExecutionEnded, read_execution_event
+from universal_scheduler.domain.job_events import JobEvent, read_event
+from universal_scheduler.domain.notifications import Kind
+from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Workflow
+from universal_scheduler.usecases.executions import execution_ended
+from universal_scheduler.usecases.notify import announce_job
+from universal_scheduler.usecases.wake import jobs_changed
+
+Event = JobEvent | ExecutionEnded
+
+logger = logging.getLogger(__name__)
+
+
+def read(event: Any) -> Event:
+    """An EventBridge event of Batch or Step Functions.
+
+    Raises:
+        ValueError: it is none that the scheduler knows.
+    """
+    is_execution = isinstance(event, Mapping) and event.get("detail-type") == EXECUTION_STATUS
+    return read_execution_event(event) if is_execution else read_event(event)
+
+
+def take_in(
+    store: Store,
+    workflow: Workflow,
+    platform: JobPlatform,
+    log: JobLog,
+    outbox: Outbox,
+    events: Sequence[Event],
+    now: float,
+) -> list[Event]:
+    """Do what these events call for, runs that wait for them first; answers those that are to come again later.
+
+    Raises:
+        StoreUnavailable: throttled for too long; they may all come again.
+    """
+    of_jobs = [event for event in events if isinstance(event, JobEvent)]
+    again: list[Event] = [*jobs_changed(store, workflow, [event for event in of_jobs if not event.blocked], now)]
+    for event in events:
+        if isinstance(event, ExecutionEnded):
+            try:
+                execution_ended(store, platform, event, now)
+            except (PlatformUnavailable, Throttled) as error:
+                logger.warning("Not all jobs of execution %s are ended yet: %s", event.name, error)
+                again.append(event)
+        elif event.blocked:
+            logger.warning("Queue %s is held up by job %s: %s", event.queue, event.job_id, event.seen.reason)
+            run = store.get_run(event.run) if event.run else None
+            announce_job(outbox, Kind.QUEUE_BLOCKED, run, event.job_name, event.at, detail=event.seen.reason)
+    log.append(of_jobs)
+    return again

@@ -1,0 +1,39 @@
+"""An execution has ended in a way that the state machine itself could not record: its run ends with it."""
+
+from __future__ import annotations
+
+import json
+
+from universal_scheduler.domain.errors import StaleExecution
+from universal_scheduler.domain.execution_events import ABORTED, ExecutionEnded
+from universal_scheduler.domain.model import Run, RunKey, RunStatus
+from universal_scheduler.ports import JobPlatform, Store
+from universal_scheduler.usecases.drive import RunRef, abandon_run
+from universal_scheduler.usecases.start import read_message
+
+
+def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, now: float) -> bool:
+    """End the jobs of the run that this execution drove, and record why it ended; whether there was such a run.
+
+    A run that has its end already, or that another execution goes on with, stays as it is.
+
+    Raises:
+        PlatformUnavailable, Throttled: not all of its jobs are ended; try again.
+    """
+    run = _driven(store, ended)
+    if run is None or run.status.ended or run.execution.arn != ended.arn:
+        return False
+    status = RunStatus.CANCELLED if ended.status == ABORTED else RunStatus.FAILED
+    try:
+        abandon_run(store, platform, RunRef(run.key, run.generation), ended.reason, now, status)
+    except StaleExecution:
+        return False
+    return True
+
+
+def _driven(store: Store, ended: ExecutionEnded) -> Run | None:
+    """A restart or a continuation says in its input which run it goes on with; a run's first execution has its name."""
+    message = read_message(json.loads(ended.input))
+    if message.restart_of:
+        return store.get_run(RunKey(message.schedule_id, message.restart_of))
+    return store.find_run(ended.name)
