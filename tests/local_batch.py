@@ -113,6 +113,7 @@ class World:
         self.clock = FakeClock()
         self.runner = FakeRunner(self.clock)
         self.events: list[dict[str, Any]] = []
+        self.blocked: list[dict[str, Any]] = []
         self.batch = Batch(
             region=REGION,
             account=ACCOUNT,
@@ -122,6 +123,7 @@ class World:
             runner=self.runner,
             clock=self.clock,
             listener=self.events.append,
+            on_blocked=self.blocked.append,
         )
         self.api = BatchApi(self.batch)
         self.call = self.api.call

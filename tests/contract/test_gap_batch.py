@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.contract.conftest import Cloud
+from tests.events import documented
 
 
 class Stack:
@@ -123,3 +125,71 @@ def test_an_unknown_queue_is_refused(cloud: Cloud) -> None:
     batch = cloud.client("batch")
     with pytest.raises(batch.exceptions.ClientException):
         batch.submit_job(jobName="j", jobQueue="no-such-queue", jobDefinition="no-such-definition")
+
+
+@pytest.fixture
+def told(cloud: Cloud) -> Callable[..., Any]:
+    """What EventBridge told of Batch, by detail type and state: one event, as soon as it comes."""
+    name = f"q-{uuid.uuid4().hex[:8]}"
+    queues, events = cloud.client("sqs"), cloud.client("events")
+    url = queues.create_queue(QueueName=name)["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.batch"]}))
+    events.put_targets(Rule=name, Targets=[{"Id": "q", "Arn": arn}])
+    seen: list[Any] = []
+
+    def look(job: str, kind: str, status: str) -> Any:
+        answer = queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        seen.extend(json.loads(message["Body"]) for message in answer.get("Messages", []))
+        wanted = (kind, job, status)
+        return next(
+            (it for it in seen if (it["detail-type"], it["detail"]["jobId"], it["detail"]["status"]) == wanted), None
+        )
+
+    return lambda *wanted: cloud.eventually(lambda: look(*wanted))
+
+
+def lacks(found: Any, expected: Any, path: str = "") -> list[str]:
+    """What an event lacks of the documented one's keys."""
+    missing = [f"{path}.{key}" for key in expected if key not in found]
+    inner = [key for key in expected if key in found and isinstance(expected[key], dict)]
+    return missing + [more for key in inner for more in lacks(found[key], expected[key], f"{path}.{key}")]
+
+
+def test_a_jobs_changes_are_told_as_documented(cloud: Cloud, told: Callable[..., Any]) -> None:
+    made = Stack(cloud).create(command="exit 3")
+    job = cloud.client("batch").submit_job(
+        jobName="j", jobQueue=made["Queue"], jobDefinition=made["Definition"], tags={"team": "edw"}
+    )["jobId"]
+    for status in ("RUNNABLE", "STARTING", "RUNNING", "FAILED"):
+        event = told(job, "Batch Job State Change", status)
+        assert lacks(event, documented("batch_job_state_change")) == []
+        assert event["resources"] == [event["detail"]["jobArn"]]
+        assert event["detail"]["jobQueue"] == made["Queue"]
+        assert event["detail"]["tags"] == {"team": "edw", "resourceArn": event["detail"]["jobArn"]}
+    assert event["detail"]["container"]["exitCode"] == 3
+    [attempt] = event["detail"]["attempts"]
+    assert attempt["stoppedAt"] == event["detail"]["stoppedAt"] >= event["detail"]["startedAt"], "milliseconds"
+
+
+def test_an_arrays_children_are_told_of(cloud: Cloud, told: Callable[..., Any]) -> None:
+    made = Stack(cloud).create()
+    array = cloud.client("batch").submit_job(
+        jobName="j", jobQueue=made["Queue"], jobDefinition=made["Definition"], arrayProperties={"size": 2}
+    )["jobId"]
+    child = told(f"{array}:1", "Batch Job State Change", "SUCCEEDED")
+    assert child["detail"]["arrayProperties"]["index"] == 1
+    parent = told(array, "Batch Job State Change", "SUCCEEDED")
+    assert parent["detail"]["arrayProperties"]["statusSummary"]["SUCCEEDED"] == 2
+
+
+def test_a_job_that_holds_up_its_queue_is_told_as_documented(cloud: Cloud, told: Callable[..., Any]) -> None:
+    made = Stack(cloud).create(vcpus="2")
+    needs = {"resourceRequirements": [{"type": "VCPU", "value": "4"}]}
+    job = cloud.client("batch").submit_job(
+        jobName="j", jobQueue=made["Queue"], jobDefinition=made["Definition"], containerOverrides=needs
+    )["jobId"]
+    event = told(job, "Batch Job Queue Blocked", "RUNNABLE")
+    assert lacks(event, documented("batch_job_queue_blocked")) == []
+    assert event["resources"] == [event["detail"]["jobArn"], made["Queue"]]
+    assert event["detail"]["statusReason"].startswith("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE")

@@ -91,6 +91,23 @@ def test_cancelling_what_holds_up_a_queue_frees_it(world: World) -> None:
     assert world.status(behind) == "RUNNING"
 
 
+def test_a_job_that_holds_up_its_queue_is_told_of_once(world: World) -> None:
+    large = world.submit(containerOverrides=needs("3"))
+    world.submit()
+    [told] = world.blocked
+    assert (told["jobId"], told["status"]) == (large, "RUNNABLE")
+    assert told["statusReason"].startswith("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE")
+    world.call("CancelJob", {"jobId": large, "reason": "too large"})
+    again = world.submit(containerOverrides=needs("3"))
+    assert [event["jobId"] for event in world.blocked] == [large, again]
+
+
+def test_a_queue_that_is_only_full_is_not_held_up(world: World) -> None:
+    for _ in range(3):
+        world.submit()
+    assert world.blocked == []
+
+
 def test_environments_are_filled_in_order(world: World) -> None:
     world.call("CreateComputeEnvironment", environment("spare", 1))
     world.call("CreateJobQueue", queue("both", 1, "usched", "spare"))

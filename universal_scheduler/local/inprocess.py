@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,15 +36,34 @@ async def _logs(action: str, **request: Any) -> Answer:
 
 def publish_job_state(detail: dict[str, Any]) -> None:
     """The listener of our Batch: https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html"""
+    _publish("Batch Job State Change", detail, [detail["jobArn"]])
+
+
+def publish_queue_blocked(detail: dict[str, Any]) -> None:
+    """https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html"""
+    _publish("Batch Job Queue Blocked", detail, [detail["jobArn"], detail["jobQueue"]])
+
+
+def _publish(detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
+    """Hand an event of Batch to the rules; PutEvents refuses its source, and would keep every event for good."""
+    from ministack.core.responses import get_account_id, get_region
     from ministack.services import eventbridge
 
+    detail = detail | {"tags": {**detail["tags"], "resourceArn": detail["jobArn"]}}
     event = {
+        "EventId": str(uuid.uuid4()),
         "Source": "aws.batch",
-        "DetailType": "Batch Job State Change",
+        "DetailType": detail_type,
         "Detail": json.dumps(detail),
-        "Resources": [detail["jobArn"]],
+        "EventBusName": "default",
+        "Time": int(time.time()),
+        "Resources": resources,
+        "Account": get_account_id(),
+        "Region": get_region(),
     }
-    eventbridge._put_events({"Entries": [event]}, allow_aws_source=True)
+    view = eventbridge._pattern_event_view(event)
+    eventbridge._dispatch_event(event, view)
+    eventbridge._archive_event(event, view)
 
 
 async def call_aws(service: str, request: AwsRequest) -> tuple[int, Mapping[str, str], bytes]:

@@ -215,6 +215,7 @@ class _Server:
                 log_sink=inprocess.CloudWatchLogs(),
                 runner=ProcessRunner(common),
                 listener=inprocess.publish_job_state,
+                on_blocked=inprocess.publish_queue_blocked,
             )
         )
 

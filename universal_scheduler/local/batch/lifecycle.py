@@ -60,6 +60,7 @@ class Lifecycle:
         runner: Runner,
         clock: Clock,
         listener: Callable[[dict[str, Any]], None] | None,
+        on_blocked: Callable[[dict[str, Any]], None] | None,
         stop_grace_seconds: float,
     ) -> None:
         self._naming = naming
@@ -68,7 +69,7 @@ class Lifecycle:
         self._logs = logs
         self._runner = runner
         self._clock = clock
-        self._listener = listener
+        self._listener, self._on_blocked = listener, on_blocked
         self._grace = stop_grace_seconds
         self.resources = Resources(naming, self._wake)
         self.jobs = JobStore()
@@ -119,6 +120,8 @@ class Lifecycle:
                 self._evaluate(job)
         for job, environment in self._placement.place(self.resources.queues.values(), self.resources.environments):
             self._start(job, environment)
+        for job in self._placement.blocking():
+            self._tell(self._on_blocked, job)
 
     def _evaluate(self, job: Job) -> None:
         """Find out what a submitted job waits for."""
@@ -373,11 +376,14 @@ class Lifecycle:
     def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
         self.jobs.move(job, status, self._clock.now())
         job.status_reason = reason or None
-        if self._listener is not None:
+        self._tell(self._listener, job)
+
+    def _tell(self, listener: Callable[[dict[str, Any]], None] | None, job: Job) -> None:
+        if listener is not None:
             try:
-                self._listener(self.detail(job))
+                listener(self.detail(job))
             except Exception:
-                logger.exception("the listener failed on job %s becoming %s", job.id, status)
+                logger.exception("the listener failed on job %s, %s", job.id, job.status)
 
     def _forget(self) -> None:
         for job in self.jobs.forget(self._clock.now()):

@@ -17,6 +17,8 @@ class Placement:
     def __init__(self) -> None:
         self._ready: dict[str, list[tuple[int, int, Job]]] = {}
         self._used: dict[str, int] = {}
+        self._blocking: dict[str, Job] = {}
+        self._told: list[Job] = []
 
     def add(self, job: Job) -> None:
         """A job became runnable. A retried one keeps its place in the order of submission."""
@@ -27,6 +29,11 @@ class Placement:
         if job.environment is not None:
             self._used[job.environment.arn] -= job.spec.millicpus
             job.environment = None
+
+    def blocking(self) -> list[Job]:
+        """The jobs that have come to hold up their queues since the last call: too large for every environment."""
+        told, self._told = self._told, []
+        return told
 
     def place(
         self, queues: Iterable[JobQueue], environments: Mapping[str, ComputeEnvironment]
@@ -52,6 +59,9 @@ class Placement:
                 if not fitting:
                     # As on AWS it stays at the head of the queue until it is cancelled or the environment is changed.
                     job.status_reason = Reason.TOO_LARGE if usable else None
+                    if usable and self._blocking.get(queue.arn) is not job:
+                        self._blocking[queue.arn] = job
+                        self._told.append(job)
                     break
                 chosen = next((it for it in fitting if it.arn not in reserved and self._has_room(it, job)), None)
                 if chosen is None:

@@ -28,7 +28,8 @@ class Batch:
 
     Jobs see ``base_env``, over it their definition's and their own variables, and those that Batch sets.
     ``listener`` is called at each transition after SUBMITTED with the job's detail (a JobDetail, as in the events of
-    https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html).
+    https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html), ``on_blocked`` with that of a job that
+    has come to hold up its queue (https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html).
 
     The methods named as operations of the API take its requests, valid in form, and give its answers; they raise
     ClientError. Call them in the event loop that ``start`` was awaited in, and nowhere else.
@@ -45,6 +46,7 @@ class Batch:
         runner: Runner,
         clock: Clock | None = None,
         listener: Callable[[dict[str, Any]], None] | None = None,
+        on_blocked: Callable[[dict[str, Any]], None] | None = None,
         stop_grace_seconds: float = STOP_GRACE_SECONDS,
     ) -> None:
         clock = clock or LoopClock()
@@ -60,6 +62,7 @@ class Batch:
             runner=runner,
             clock=clock,
             listener=listener,
+            on_blocked=on_blocked,
             stop_grace_seconds=stop_grace_seconds,
         )
 
