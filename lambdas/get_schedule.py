@@ -18,4 +18,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     row = wiring.store.get_schedule(schedule_id)
     if row is None:
         return refusal(404, "ScheduleNotFound", f"There is no schedule '{schedule_id}'.")
-    return answer(200, schedule_view(row, wiring.store.list_runs(schedule_id, RUNS_SHOWN)))
+    runs = wiring.store.list_runs(schedule_id, RUNS_SHOWN)
+    return answer(200, schedule_view(row, runs, wiring.store.paused(schedule_id)))

@@ -28,7 +28,7 @@ def on_record(followers: Callable[[], Mapping[str, Sequence[str]]], record: Any)
         return  # a row that was removed
     was, now = _run(before), run_from_values(from_item(after))
     if was and now.status.ended and not was.status.ended:
-        run_ended(followers, wiring.workflow, now)
+        run_ended(followers, wiring.store.paused, wiring.workflow, now)
     at = float(images.get("ApproximateCreationDateTime", 0)) or time.time()
     announce_run(wiring.store, wiring.outbox, was, now, at)
 

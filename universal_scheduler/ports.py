@@ -8,12 +8,14 @@ from typing import Any, Protocol
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import (
+    AuditEntry,
     Changes,
     Child,
     Execution,
     Job,
     JobRun,
     JobStatus,
+    Mark,
     Observation,
     Run,
     RunKey,
@@ -51,8 +53,15 @@ class Store(Protocol):
         """False where the key is another execution's run already; True also where this execution made it before."""
         ...
 
-    def restart_run(self, run: Run, of_generation: int) -> bool:
-        """Make an ended run RUNNING again as `run` says; False where it is not ended or has another generation."""
+    def restart_run(self, run: Run, of: Run, entry: AuditEntry | None = None) -> bool:
+        """Make the run `of` what `run` says, which another execution drives, and write the audit entry with it.
+
+        False where its generation is another one by now, or an operator has acted on it.
+        """
+        ...
+
+    def restart_done(self, run: Run) -> None:
+        """The jobs of a restart are written: verbs may come again."""
         ...
 
     def finish_run(
@@ -88,6 +97,10 @@ class Store(Protocol):
 
     def list_jobs(self, run_id: str) -> list[JobRun]:
         """In the order of the schedule's jobList."""
+        ...
+
+    def remove_jobs(self, run_id: str, names: Sequence[str]) -> None:
+        """Remove the rows of jobs that a restarted run does not have any more."""
         ...
 
     def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
@@ -149,6 +162,32 @@ class Store(Protocol):
 
     def clear_token(self, run_id: str, token: str = "") -> None:
         """Forget this token, which was answered (another one that was parked meanwhile stays), or any."""
+        ...
+
+    # What operators do: each with its line of the audit trail, both or neither
+
+    def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
+        """`change_job`, in a run that is as it was read; False where one of them is not what it was."""
+        ...
+
+    def ask_for_end(self, run: Run, entry: AuditEntry) -> bool:
+        """Write `run.cancel` to a RUNNING run; False where the run is not what it was when it was read."""
+        ...
+
+    def pause(self, schedule_id: str, entry: AuditEntry) -> bool:
+        """No trigger starts the schedule any more; False where it is paused already."""
+        ...
+
+    def resume(self, schedule_id: str, entry: AuditEntry) -> bool:
+        """Take a pause back; False where it is not paused."""
+        ...
+
+    def paused(self, schedule_id: str) -> Mark | None:
+        """Who paused the schedule, where somebody did."""
+        ...
+
+    def audit(self, owner: str) -> list[AuditEntry]:
+        """The audit trail of a run (by its run id) or of a schedule (by its scheduleId), oldest first."""
         ...
 
 
@@ -244,6 +283,10 @@ class Workflow(Protocol):
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         """The execution of this name, and whether this call started it."""
+        ...
+
+    def is_running(self, execution: Execution) -> bool:
+        """Whether an execution still goes on; one that nobody knows does not."""
         ...
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import boto3
@@ -16,6 +18,7 @@ from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
 from universal_scheduler.domain.model import (
+    AuditEntry,
     Changes,
     Dependency,
     Execution,
@@ -130,10 +133,11 @@ def test_only_one_restart_of_a_run_wins(store: Store) -> None:
     store.create_run(RUN)
     second = replace(RUN, generation=2, execution=Execution("arn:two", "two"))
     store.finish_run(RUN, RunStatus.FAILED, "why", "t", [])
-    assert not store.restart_run(second, of_generation=7), "another generation than was seen"
-    assert store.restart_run(second, of_generation=1)
-    assert store.restart_run(second, of_generation=1), "the same again: the SDK repeats a call whose answer was lost"
-    assert not store.restart_run(replace(second, execution=Execution("arn:three", "three")), of_generation=1)
+    assert not store.restart_run(second, replace(RUN, generation=7)), "another generation than was seen"
+    assert not store.restart_run(second, replace(RUN, verb_count=1)), "an operator acted on it since it was seen"
+    assert store.restart_run(second, RUN)
+    assert store.restart_run(second, RUN), "the same again: its answer was lost"
+    assert not store.restart_run(replace(second, execution=Execution("arn:three", "three")), RUN)
     restarted = store.get_run(KEY)
     assert restarted is not None
     assert (restarted.status, restarted.generation, restarted.reason) == (RunStatus.RUNNING, 2, "")
@@ -354,6 +358,155 @@ def test_a_job_that_no_rule_could_reach_is_told_from_one_that_was_skipped(store:
     store.end_jobs("run", [replace(jobs[0], status=JobStatus.SKIPPED, reason="no rule", not_taken=True)], 1.0)
     store.end_jobs("run", [replace(jobs[1], status=JobStatus.SKIPPED, reason="somebody")], 1.0)
     assert [job.not_taken for job in store.list_jobs("run")] == [True, False]
+
+
+def entry(verb: Verb, at: float = 10.5, **more: Any) -> AuditEntry:
+    return AuditEntry(Mark(verb, "ann", at, "source is late"), **more)
+
+
+HELD = replace(JOB, status=JobStatus.HELD, mark=entry(Verb.HOLD).mark)
+HOLD = entry(Verb.HOLD, job="a", before="WAITING", after="HELD")
+
+
+def seen(store: Store) -> Run:
+    run = store.get_run(KEY)
+    assert run is not None
+    return run
+
+
+def test_a_verb_changes_the_job_and_leaves_its_line_in_the_audit_trail(store: Store) -> None:
+    store.create_run(RUN)
+    store.put_jobs(KEY.run_id, [JOB])
+    assert store.change_by_verb(seen(store), JOB, HELD, HOLD)
+    assert store.list_jobs(KEY.run_id) == [HELD], "the trail is beside the jobs and none of them"
+    assert store.audit(KEY.run_id) == [HOLD]
+    release = entry(Verb.RELEASE, 11.5, job="a", before="HELD", after="WAITING", given={"more": ["x"]})
+    assert store.change_by_verb(seen(store), HELD, replace(JOB, mark=release.mark), release)
+    assert store.audit(KEY.run_id) == [HOLD, release]
+    assert seen(store).verb_count == 2
+    assert store.audit("other") == []
+
+
+def test_of_two_verbs_by_what_both_have_read_one_is_done(store: Store) -> None:
+    store.create_run(RUN)
+    store.put_jobs(KEY.run_id, [JOB])
+    stale = seen(store)
+    assert store.change_by_verb(stale, JOB, HELD, HOLD)
+    skipped = replace(JOB, status=JobStatus.SKIPPED, mark=entry(Verb.SKIP).mark)
+    assert not store.change_by_verb(stale, JOB, skipped, entry(Verb.SKIP, 11.0)), "both as they were"
+    assert not store.change_by_verb(seen(store), JOB, skipped, entry(Verb.SKIP, 11.0)), "the job as it was"
+    assert not store.change_by_verb(stale, HELD, skipped, entry(Verb.SKIP, 11.0)), "the run as it was"
+    assert store.list_jobs(KEY.run_id) == [HELD]
+    assert store.audit(KEY.run_id) == [HOLD], "what was refused leaves nothing"
+
+
+def test_a_verb_is_done_only_while_the_run_is_as_it_was_read(store: Store) -> None:
+    store.create_run(RUN)
+    store.put_jobs(KEY.run_id, [JOB])
+    running = seen(store)
+    store.finish_run(running, RunStatus.FAILED, "", "t", [])
+    assert not store.change_by_verb(running, JOB, HELD, HOLD), "it has ended"
+    ended = seen(store)
+    again = replace(ended, status=RunStatus.RUNNING, generation=2, verb_count=1, restarting=True)
+    again = replace(again, execution=Execution("arn:two", "two"))
+    assert store.restart_run(again, ended, entry(Verb.RESTART))
+    assert not store.change_by_verb(ended, JOB, HELD, HOLD), "it has been restarted"
+    assert not store.change_by_verb(replace(seen(store), restarting=False), JOB, HELD, HOLD), "its jobs are not there"
+    store.restart_done(again)
+    assert not seen(store).restarting
+    assert store.change_by_verb(seen(store), JOB, HELD, HOLD)
+    assert [each.mark.verb for each in store.audit(KEY.run_id)] == [Verb.RESTART, Verb.HOLD]
+
+
+def test_a_run_is_asked_for_its_end_by_one_operator(store: Store) -> None:
+    store.create_run(RUN)
+    stale = seen(store)
+    cancel = entry(Verb.CANCEL, before="RUNNING", after="CANCELLED")
+    assert store.ask_for_end(replace(stale, cancel=cancel.mark), cancel)
+    assert seen(store).cancel == cancel.mark
+    bob = AuditEntry(Mark(Verb.CANCEL, "bob", 12.0))
+    assert not store.ask_for_end(replace(stale, cancel=bob.mark), bob)
+    assert not store.ask_for_end(replace(seen(store), cancel=bob.mark), bob), "it was asked already"
+    assert store.audit(KEY.run_id) == [cancel]
+
+
+def test_a_run_does_not_end_as_it_was_before_a_verb(store: Store) -> None:
+    store.create_run(RUN)
+    store.put_jobs(KEY.run_id, [JOB])
+    before = seen(store)
+    store.change_by_verb(before, JOB, HELD, HOLD)
+    assert not store.finish_run(before, RunStatus.SUCCEEDED, "", "t", [])
+    assert store.finish_run(seen(store), RunStatus.SUCCEEDED, "", "t", [])
+
+
+def test_a_restart_takes_a_cancel_and_the_old_end_away_and_changes_the_document(store: Store) -> None:
+    store.create_run(replace(RUN, document={"scheduleName": "old", "maxConcurrentJobs": 3}))
+    cancel = entry(Verb.CANCEL)
+    store.ask_for_end(replace(seen(store), cancel=cancel.mark), cancel)
+    store.finish_run(seen(store), RunStatus.CANCELLED, "cancelled", "t", [])
+    ended = seen(store)
+    document = {"scheduleName": "new", "parameters": {"day": "1"}}
+    again = replace(
+        ended,
+        status=RunStatus.RUNNING,
+        generation=2,
+        cancel=None,
+        document=document,
+        wait_seconds=3,
+        verb_count=ended.verb_count + 1,
+    )
+    again = replace(again, execution=Execution("arn:two", "two"))
+    assert store.restart_run(again, ended)
+    now = seen(store)
+    assert (now.status, now.cancel, now.reason, now.ended_at) == (RunStatus.RUNNING, None, "", "")
+    assert (now.document["scheduleName"], now.document["parameters"], now.wait_seconds) == ("new", {"day": "1"}, 3)
+    assert now.max_concurrent_jobs is None
+
+
+def test_jobs_that_a_run_has_no_more_are_removed(store: Store) -> None:
+    jobs = [replace(JOB, job=replace(JOB.job, name=f"j{i}"), position=i) for i in range(40)]
+    store.put_jobs("run", jobs)
+    store.remove_jobs("run", [job.name for job in jobs[1:]])
+    assert store.list_jobs("run") == jobs[:1]
+
+
+def test_jobs_are_found_by_name(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    assert store.get_jobs("run", ["a", "b"]) == [JOB]
+    assert store.get_jobs("run", []) == []
+
+
+def test_a_schedule_is_paused_once_and_resumed_once(store: Store) -> None:
+    pause, resume = entry(Verb.PAUSE, after="paused"), entry(Verb.RESUME, 11.0, before="paused")
+    assert store.paused("b") is None
+    assert not store.resume("b", resume)
+    assert store.pause("b", pause)
+    assert not store.pause("b", entry(Verb.PAUSE, 10.75))
+    assert store.paused("b") == pause.mark
+    store.put_schedule(row("b"))
+    assert store.paused("b") == pause.mark, "whatever its owner writes"
+    assert store.resume("b", resume)
+    assert store.paused("b") is None
+    assert store.audit("b") == [pause, resume]
+
+
+def test_of_many_at_once_one_wins() -> None:
+    store = MemoryStore()
+    store.create_run(RUN)
+    store.put_jobs(KEY.run_id, [JOB])
+    run = seen(store)
+    everybody = Barrier(8)
+
+    def hold(number: int) -> bool:
+        mark = Mark(Verb.HOLD, f"operator-{number}", 1.0 + number)
+        everybody.wait()
+        return store.change_by_verb(run, JOB, replace(JOB, status=JobStatus.HELD, mark=mark), AuditEntry(mark, "a"))
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(hold, range(8)))
+    assert won.count(True) == 1
+    [trail] = store.audit(KEY.run_id)
+    assert trail.mark.by == f"operator-{won.index(True)}"
 
 
 def test_rows_that_dynamodb_leaves_over_are_written_in_their_turn() -> None:

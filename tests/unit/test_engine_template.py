@@ -162,7 +162,7 @@ MAY = {
     "usched-start-run": {
         "SchedulesTable: dynamodb:GetItem",
         "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
-        "JobsTable: dynamodb:BatchWriteItem dynamodb:Query",
+        "JobsTable: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query",
         "execution:schedule_runner:*: states:DescribeExecution",
     },
     "usched-submit-jobs": {
@@ -185,9 +185,14 @@ MAY = {
         "job/*: batch:TerminateJob",
         "*: batch:ListJobs",
     },
-    "usched-schedule-stream": {"SchedulesTable: dynamodb:UpdateItem", "ScheduleRunner: states:StartExecution"},
+    "usched-schedule-stream": {
+        "SchedulesTable: dynamodb:UpdateItem",
+        "JobsTable: dynamodb:GetItem",
+        "ScheduleRunner: states:StartExecution",
+    },
     "usched-history-stream": {
         "SchedulesTable: dynamodb:GetItem dynamodb:Scan",
+        "JobsTable: dynamodb:GetItem",
         "ScheduleRunner: states:StartExecution",
         "NotificationsQueue: sqs:SendMessage",
     },
@@ -221,7 +226,11 @@ MAY = {
         "execution:schedule_runner:*: states:DescribeExecution",
     },
     "usched-put-schedule": {"SchedulesTable: dynamodb:PutItem"},
-    "usched-get-schedule": {"SchedulesTable: dynamodb:GetItem", "HistoryTable: dynamodb:Query"},
+    "usched-get-schedule": {
+        "SchedulesTable: dynamodb:GetItem",
+        "HistoryTable: dynamodb:Query",
+        "JobsTable: dynamodb:GetItem",
+    },
 }
 """Every call that each function makes, and on what; whoever adds a call adds it here."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from universal_scheduler.adapters.memory import MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.errors import InvalidSchedule, ItemTooLarge
-from universal_scheduler.domain.model import Execution, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import AuditEntry, Execution, Mark, Run, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.triggers import run_ended, schedule_written, store_schedule
 
 KEY = RunKey("load", "2026-11-21T06:00:00.000001")
@@ -22,6 +22,21 @@ def row(schedule_id: str = "load", **more: Any) -> dict[str, Any]:
 def written(store: MemoryStore, workflow: MemoryWorkflow, new: dict[str, Any], old: Any = None) -> None:
     store.put_schedule(new)
     schedule_written(store, workflow, "event-1", old, new)
+
+
+PAUSE = AuditEntry(Mark(Verb.PAUSE, "ann", 1.0))
+
+
+def test_a_paused_schedule_is_started_by_no_trigger() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    for name in ("load", "report"):
+        store.pause(name, PAUSE)
+    written(store, workflow, row())
+    written(store, workflow, row("report", trigger={"after": ["load"]}))
+    assert run_ended(store.followers, store.paused, workflow, ended()) == []
+    assert not workflow.started
+    store.resume("report", PAUSE)
+    assert run_ended(store.followers, store.paused, workflow, ended()) == ["report"]
 
 
 def ended(status: RunStatus = RunStatus.SUCCEEDED, cause: dict[str, Any] | None = None) -> Run:
@@ -79,8 +94,8 @@ def test_a_run_that_succeeded_starts_every_schedule_after_it_once() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load", "other"]}))
     store.put_schedule(row("unrelated", trigger={"after": ["other"]}))
-    assert run_ended(store.followers, workflow, ended()) == ["report"]
-    assert run_ended(store.followers, workflow, ended()) == []
+    assert run_ended(store.followers, store.paused, workflow, ended()) == ["report"]
+    assert run_ended(store.followers, store.paused, workflow, ended()) == []
     [message] = workflow.started.values()
     assert message["cause"] == {
         "kind": "upstream",
@@ -93,15 +108,17 @@ def test_a_run_that_succeeded_starts_every_schedule_after_it_once() -> None:
 def test_a_run_that_failed_starts_nothing() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load"]}))
-    assert run_ended(store.followers, workflow, ended(RunStatus.FAILED)) == []
+    assert run_ended(store.followers, store.paused, workflow, ended(RunStatus.FAILED)) == []
 
 
 def test_schedules_after_each_other_do_not_start_each_other_for_ever() -> None:
     store, workflow = MemoryStore(), MemoryWorkflow()
     store.put_schedule(row("report", trigger={"after": ["load"]}))
     cause = {"kind": "upstream", "scheduleId": "report", "chain": ["load", "report"]}
-    assert run_ended(store.followers, workflow, ended(cause=cause)) == [], "load → report → load has come round"
-    assert run_ended(store.followers, workflow, ended(cause={"kind": "row"})) == ["report"]
+    assert run_ended(store.followers, store.paused, workflow, ended(cause=cause)) == [], (
+        "load → report → load has come round"
+    )
+    assert run_ended(store.followers, store.paused, workflow, ended(cause={"kind": "row"})) == ["report"]
 
 
 def test_storing_checks_first() -> None:

@@ -66,6 +66,32 @@ def update_items(
     return made
 
 
+def write_together(
+    client: DynamoDBClient,
+    writes: Sequence[Any],
+    patience_seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """All of these writes (of TransactWriteItems) or none: whether they were made, or one's condition does not hold.
+
+    Raises:
+        StoreUnavailable: throttled, or in conflict with other writers, for `patience_seconds`.
+    """
+    patience = Patience(patience_seconds, sleep)
+    while True:
+        try:
+            client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            reasons = _cancellation_reasons(error)
+            if "ConditionalCheckFailed" in reasons:
+                return False
+            if PASSING.isdisjoint(reasons):
+                raise
+            patience.pause()
+        else:
+            return True
+
+
 def write_if(write: Callable[[], object], patience: Patience) -> bool:
     """One write on a condition: whether it was made; again where a transaction is at work on the same item."""
     while True:

@@ -5,26 +5,42 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from universal_scheduler.adapters.bulk_write import Patience, put_items, update_items, write_if
+from universal_scheduler.adapters.bulk_write import Patience, put_items, update_items, write_if, write_together
 from universal_scheduler.adapters.items import (
+    AUDIT_PREFIX,
     ITEM_LIMIT_BYTES,
+    PAUSED_KEY,
     RUN_KEYS,
+    audit_from_values,
+    audit_to_values,
     followers_of,
     from_item,
     item_size,
     job_from_values,
     job_to_values,
+    mark_from_value,
+    mark_to_value,
     run_from_values,
     run_to_values,
     to_attribute,
     to_item,
 )
 from universal_scheduler.domain.errors import ItemTooLarge
-from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import (
+    AuditEntry,
+    Changes,
+    JobRun,
+    JobStatus,
+    Mark,
+    Observation,
+    Run,
+    RunKey,
+    RunStatus,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -49,6 +65,8 @@ EXECUTION_INDEX = "executionName-index"
 JOB_INDEX = "jobId-index"
 FIRST_JOB_NAME = "0"
 """No job's name comes before it; those of the other rows in a run's partition begin with `#`."""
+RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId"})
+"""What a restart writes into a run's row in any case: rows of the reference design have none of it."""
 
 
 class DynamoStore:
@@ -109,25 +127,20 @@ class DynamoStore:
             ExpressionAttributeValues={":arn": {"S": run.execution.arn}},
         )
 
-    def restart_run(self, run: Run, of_generation: int) -> bool:
-        known = "generation = :of" if of_generation else "attribute_not_exists(generation)"
-        values: dict[str, Any] = {
-            ":running": str(run.status),
-            ":arn": run.execution.arn,
-            ":name": run.execution.name,
-            ":generation": run.generation,
-            ":cause": dict(run.cause),
-            ":run": run.key.run_id,
-        }
-        return self._update(
-            self._history,
-            _run_key(run.key),
-            "SET scheduleStatus = :running, executionArn = :arn, executionName = :name, generation = :generation,"
-            " cause = :cause, runId = :run REMOVE lastDateTime, statusReason",
-            values | ({":of": of_generation} if of_generation else {}),
-            # Or it is done already, and the SDK repeats the call because the answer was lost.
-            f"attribute_exists(scheduleId) AND ({known} OR executionArn = :arn)",
-        )
+    def restart_run(self, run: Run, of: Run, entry: AuditEntry | None = None) -> bool:
+        old = {key: value for key, value in run_to_values(of).items() if key not in RESTARTED}
+        old |= {"lastDateTime": of.ended_at, "statusReason": of.reason}  # and neither of them any more
+        expected = {"generation": of.generation or None, "verbCount": of.verb_count or None}
+        change = _difference(old, run_to_values(run), expected)
+        change["ConditionExpression"] += " AND attribute_exists(scheduleId)"
+        if self._together(self._run_change(run, change), *self._audit_puts(run, entry)):
+            return True
+        known = self.get_run(run.key)  # or it is done already, and its answer was lost
+        return known is not None and known.execution == run.execution
+
+    def restart_done(self, run: Run) -> None:
+        values = {":arn": run.execution.arn}
+        self._update(self._history, _run_key(run.key), "REMOVE restarting", values, "executionArn = :arn")
 
     def finish_run(
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
@@ -228,6 +241,10 @@ class DynamoStore:
         )
         return next(((RunKey.of(row["runId"]), row["jobName"]) for row in rows), None)
 
+    def remove_jobs(self, run_id: str, names: Sequence[str]) -> None:
+        for name in names:
+            self._client.delete_item(TableName=self._jobs, Key=to_item({"runId": run_id, "jobName": name}))
+
     def claim_jobs(self, run_id: str, jobs: Sequence[JobRun], now: float) -> set[str]:
         return self._change_jobs(
             run_id,
@@ -300,16 +317,14 @@ class DynamoStore:
         )
 
     def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
-        return self._conditional("update_item", **self._job_change(run_id, before, after))
+        return self._conditional("update_item", **self._job_change(run_id, before, after)["Update"])
 
     def _job_change(self, run_id: str, before: JobRun, after: JobRun) -> dict[str, Any]:
         """The update of what is different, on condition that the job is what it was."""
         old, new = job_to_values(run_id, before), job_to_values(run_id, after)
-        return {
-            "TableName": self._jobs,
-            "Key": to_item({"runId": run_id, "jobName": before.name}),
-            **_difference(old, new, expected={key: old[key] for key in ("jobStatus", "attempt", "operator")}),
-        }
+        expected = {key: old[key] for key in ("jobStatus", "attempt", "operator")}
+        key = to_item({"runId": run_id, "jobName": before.name})
+        return {"Update": {"TableName": self._jobs, "Key": key, **_difference(old, new, expected)}}
 
     def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
         return self._change_jobs(
@@ -397,6 +412,58 @@ class DynamoStore:
         condition = "waitToken = :token" if token else "attribute_exists(waitToken)"
         self._update(self._jobs, _wait_key(run_id), "REMOVE waitToken", values, condition)
 
+    # What operators do
+
+    def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
+        acted = replace(run, verb_count=run.verb_count + 1)
+        return self._together(
+            self._run_change(run, _acted_on(run, acted)),
+            self._job_change(run.key.run_id, before, after),
+            *self._audit_puts(acted, entry),
+        )
+
+    def ask_for_end(self, run: Run, entry: AuditEntry) -> bool:
+        acted = replace(run, verb_count=run.verb_count + 1)
+        before = replace(run, cancel=None)
+        return self._together(self._run_change(run, _acted_on(before, acted)), *self._audit_puts(acted, entry))
+
+    def pause(self, schedule_id: str, entry: AuditEntry) -> bool:
+        item = {**_paused_key(schedule_id), **(mark_to_value(entry.mark) or {})}
+        return self._together(self._put_new(item), self._put_new(audit_to_values(schedule_id, entry, 0)))
+
+    def resume(self, schedule_id: str, entry: AuditEntry) -> bool:
+        taken = {
+            "TableName": self._jobs,
+            "Key": to_item(_paused_key(schedule_id)),
+            "ConditionExpression": "attribute_exists(jobName)",
+        }
+        return self._together({"Delete": taken}, self._put_new(audit_to_values(schedule_id, entry, 0)))
+
+    def paused(self, schedule_id: str) -> Mark | None:
+        return mark_from_value(self._get(self._jobs, _paused_key(schedule_id)))
+
+    def audit(self, owner: str) -> list[AuditEntry]:
+        rows = self._query(
+            TableName=self._jobs,
+            KeyConditionExpression="runId = :owner AND begins_with(jobName, :audit)",
+            ExpressionAttributeValues=to_item({":owner": owner, ":audit": AUDIT_PREFIX}),
+            ConsistentRead=True,
+        )
+        return [audit_from_values(row) for row in rows]
+
+    def _run_change(self, run: Run, expressions: Mapping[str, Any]) -> dict[str, Any]:
+        return {"Update": {"TableName": self._history, "Key": to_item(_run_key(run.key)), **expressions}}
+
+    def _audit_puts(self, run: Run, entry: AuditEntry | None) -> list[dict[str, Any]]:
+        return [] if entry is None else [self._put_new(audit_to_values(run.key.run_id, entry, run.verb_count))]
+
+    def _put_new(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        absent = "attribute_not_exists(jobName)"
+        return {"Put": {"TableName": self._jobs, "Item": to_item(values), "ConditionExpression": absent}}
+
+    def _together(self, *writes: Any) -> bool:
+        return write_together(self._client, writes, WRITE_PATIENCE_SECONDS, self._sleep)
+
     # DynamoDB
 
     def _get(self, table: str, key: Mapping[str, str]) -> dict[str, Any] | None:
@@ -427,6 +494,17 @@ class DynamoStore:
     def _scan(self, **request: Any) -> Iterator[dict[str, Any]]:
         for page in self._client.get_paginator("scan").paginate(**request):
             yield from map(from_item, page["Items"])
+
+
+def _acted_on(old: Run, new: Run) -> dict[str, Any]:
+    """The expressions for a run that operators may act on as it was read, and only so."""
+    before = run_to_values(old)
+    expected = {key: before[key] or None for key in ("scheduleStatus", "generation", "cancelAsked", "verbCount")}
+    return _difference(before, run_to_values(new), {**expected, "restarting": None})
+
+
+def _paused_key(schedule_id: str) -> dict[str, str]:
+    return {"runId": schedule_id, "jobName": PAUSED_KEY}
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:

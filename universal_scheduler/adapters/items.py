@@ -12,6 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from universal_scheduler.domain.document import dependency
 from universal_scheduler.domain.model import (
+    AuditEntry,
     Dependency,
     Execution,
     Job,
@@ -24,9 +25,14 @@ from universal_scheduler.domain.model import (
     RunWhen,
     Verb,
 )
+from universal_scheduler.domain.names import iso
 
 ITEM_LIMIT_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+
+AUDIT_PREFIX = "#audit#"
+PAUSED_KEY = "#paused"
+"""Rows beside those of jobs, in the partition of a run or a schedule: no job's name begins with `#`."""
 
 Item = dict[str, Any]
 _serialize = TypeSerializer().serialize
@@ -124,6 +130,29 @@ def mark_to_value(mark: Mark | None) -> dict[str, Any] | None:
 
 def mark_from_value(value: Mapping[str, Any] | None) -> Mark | None:
     return None if value is None else Mark(Verb(value["verb"]), value["by"], float(value["at"]), value["reason"])
+
+
+def audit_to_values(owner: str, entry: AuditEntry, number: int) -> dict[str, Any]:
+    """A line of the audit trail, in the jobs table beside the jobs of its run."""
+    return {
+        "runId": owner,
+        "jobName": f"{AUDIT_PREFIX}{iso(entry.mark.at)}#{number}",
+        **(mark_to_value(entry.mark) or {}),
+        "job": entry.job or None,
+        "before": entry.before or None,
+        "after": entry.after or None,
+        "given": dict(entry.given) or None,
+    }
+
+
+def audit_from_values(row: Mapping[str, Any]) -> AuditEntry:
+    return AuditEntry(
+        mark=Mark(Verb(row["verb"]), row["by"], float(row["at"]), row["reason"]),
+        job=row.get("job", ""),
+        before=row.get("before", ""),
+        after=row.get("after", ""),
+        given=row.get("given", {}),
+    )
 
 
 def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from threading import RLock
 from typing import Any
 
 from universal_scheduler.adapters.items import (
@@ -19,12 +21,14 @@ from universal_scheduler.adapters.items import (
 from universal_scheduler.domain.errors import ItemTooLarge, SubmissionRefused
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import (
+    AuditEntry,
     Changes,
     Child,
     Execution,
     Job,
     JobRun,
     JobStatus,
+    Mark,
     Observation,
     Run,
     RunKey,
@@ -52,6 +56,9 @@ class MemoryStore:
         self.history: dict[RunKey, dict[str, Any]] = {}
         self.jobs: dict[str, dict[str, JobRun]] = {}
         self.waits: dict[str, Parked] = {}
+        self.pauses: dict[str, Mark] = {}
+        self.trails: dict[str, list[AuditEntry]] = {}
+        self._lock = RLock()
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
         return deepcopy(self.schedules.get(schedule_id))
@@ -85,16 +92,23 @@ class MemoryStore:
         self.history[run.key] = deepcopy(run_to_values(run))
         return True
 
-    def restart_run(self, run: Run, of_generation: int) -> bool:
-        row = self.history.get(run.key)
-        if row is None:
-            return False
-        if row.get("generation", 0) != of_generation:
-            return bool(row.get("executionArn") == run.execution.arn)  # done before, and its answer was lost
-        row.update({key: value for key, value in run_to_values(run).items() if key in RESTARTED})
-        row.pop("lastDateTime", None)
-        row.pop("statusReason", None)
-        return True
+    def restart_run(self, run: Run, of: Run, entry: AuditEntry | None = None) -> bool:
+        with self._lock:
+            row = self.history.get(run.key)
+            if row is None:
+                return False
+            if (row.get("generation", 0), row.get("verbCount") or 0) != (of.generation, of.verb_count):
+                return bool(row.get("executionArn") == run.execution.arn)  # done before, and its answer was lost
+            for key in run_to_values(of).keys() - run_to_values(run).keys() | {"lastDateTime", "statusReason"}:
+                row.pop(key, None)
+            row.update(deepcopy(run_to_values(run)))
+            self._note(run.key.run_id, entry)
+            return True
+
+    def restart_done(self, run: Run) -> None:
+        row = self.history[run.key]
+        if row["executionArn"] == run.execution.arn:
+            row["restarting"] = None
 
     def finish_run(
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
@@ -131,6 +145,58 @@ class MemoryStore:
 
     def list_jobs(self, run_id: str) -> list[JobRun]:
         return sorted(self.jobs.get(run_id, {}).values(), key=lambda job: job.position)
+
+    def remove_jobs(self, run_id: str, names: Sequence[str]) -> None:
+        for name in names:
+            self.jobs[run_id].pop(name, None)
+
+    def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
+        with self._lock:
+            if not self._as_read(run) or not self.change_job(run.key.run_id, before, after):
+                return False
+            self._acted(replace(run, verb_count=run.verb_count + 1), entry)
+            return True
+
+    def ask_for_end(self, run: Run, entry: AuditEntry) -> bool:
+        with self._lock:
+            if not self._as_read(replace(run, cancel=None)):
+                return False
+            self._acted(replace(run, verb_count=run.verb_count + 1), entry)
+            return True
+
+    def pause(self, schedule_id: str, entry: AuditEntry) -> bool:
+        with self._lock:
+            if schedule_id in self.pauses:
+                return False
+            self.pauses[schedule_id] = entry.mark
+            self._note(schedule_id, entry)
+            return True
+
+    def resume(self, schedule_id: str, entry: AuditEntry) -> bool:
+        with self._lock:
+            if self.pauses.pop(schedule_id, None) is None:
+                return False
+            self._note(schedule_id, entry)
+            return True
+
+    def paused(self, schedule_id: str) -> Mark | None:
+        return self.pauses.get(schedule_id)
+
+    def audit(self, owner: str) -> list[AuditEntry]:
+        return sorted(self.trails.get(owner, ()), key=lambda entry: entry.mark.at)
+
+    def _as_read(self, run: Run) -> bool:
+        known = self.get_run(run.key)
+        return known is not None and not known.restarting and ACTED_ON(known) == ACTED_ON(run)
+
+    def _acted(self, run: Run, entry: AuditEntry) -> None:
+        values = run_to_values(run)
+        self.history[run.key].update({key: values[key] for key in ("verbCount", "cancelAsked")})
+        self._note(run.key.run_id, entry)
+
+    def _note(self, owner: str, entry: AuditEntry | None) -> None:
+        if entry is not None:
+            self.trails.setdefault(owner, []).append(entry)
 
     def claim_jobs(self, run_id: str, jobs: Sequence[JobRun], now: float) -> set[str]:
         return self._write(
@@ -262,7 +328,8 @@ def _is_news(known: JobRun, seen: Observation) -> bool:
     return known.status.rank < seen.status.rank or bool(counted and not seen.status.ended)
 
 
-RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId"})
+ACTED_ON = attrgetter("status", "generation", "cancel", "verb_count")
+"""What has to be as it was read, of a run that an operator acts on."""
 
 
 @dataclass(slots=True)
@@ -350,6 +417,13 @@ class MemoryWorkflow:
 
     def wake(self, token: str) -> None:
         self.woken.append(token)
+
+    ended: set[str] = field(default_factory=set)
+    """The names of executions that do not go on any more."""
+
+    def is_running(self, execution: Execution) -> bool:
+        name = execution.arn.rpartition(":")[2]
+        return name in self.started and name not in self.ended
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         new = name not in self.started

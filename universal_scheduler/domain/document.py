@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.fan_out import overrides_limit_error
-from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen, Scalar, Schedule
+from universal_scheduler.domain.model import Dependency, Job, JobStatus, Run, RunWhen, Scalar, Schedule
 from universal_scheduler.domain.notifications import Service
 from universal_scheduler.domain.planner import upstream_first
 from universal_scheduler.domain.references import as_text, outputs_of, reference_errors
@@ -128,8 +128,8 @@ def dependency(entry: str | Mapping[str, Any]) -> Dependency:
     )
 
 
-def effective_parameters(schedule: Schedule, given: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What a run of the schedule has when it is given these: the schedule's defaults for the rest.
+def effective_parameters(schedule: Schedule | Run, given: Mapping[str, Any]) -> dict[str, Scalar]:
+    """What a run of the schedule (or a restart of the run) has when it is given these: for the rest, what there was.
 
     Raises:
         InvalidSchedule: the schedule has no such parameter, or the value is no text, number, true or false.

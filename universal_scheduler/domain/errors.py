@@ -61,6 +61,26 @@ class RunStillActive(SchedulerError):
         )
 
 
+class IllegalVerb(SchedulerError):
+    """An operator's verb cannot be done to this job, run or schedule as it is; nothing was changed.
+
+    `advice` says what to do instead.
+    """
+
+    def __init__(self, verb: str, subject: str, why: str, advice: str = "") -> None:
+        self.advice = advice
+        super().__init__(f"Cannot {verb} {subject}: {why}.")
+
+
+class JobNotFound(SchedulerError):
+    """The run has no job of this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else f" Its jobs are {', '.join(known[:20]) or 'none'}."
+        super().__init__(f"The run has no job '{name}'.{hint}")
+
+
 class StaleExecution(SchedulerError):
     """A newer execution has taken over the run: this one must do nothing more."""
 

@@ -99,6 +99,19 @@ class Mark:
         return f"by {self.by}: {self.reason}" if self.reason else f"by {self.by}"
 
 
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit trail of a run or a schedule: a verb, and what it changed."""
+
+    mark: Mark
+    job: str = ""
+    """Empty where the verb was on the run or the schedule."""
+    before: str = ""
+    after: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """What else was said: the keys of a restart's message."""
+
+
 class RunWhen(StrEnum):
     """When a job runs, by how its upstream jobs ended; `rules.judge` says what each means exactly."""
 

@@ -334,6 +334,27 @@ def _moved_on(job: JobRun, upstream: JobRun) -> bool:
     return mark is not None and mark.verb in (Verb.FORCE_OK, Verb.SKIP) and mark.at >= job.submitted_at
 
 
+def waiting_for(jobs: Sequence[JobRun], planned: Plan, now: float, cancel: Mark | None = None) -> str:
+    """What a run waits for, in a sentence; empty where it waits for nothing.
+
+    Of the jobs that do not themselves wait for another one, those that run come first.
+    """
+    known = {job.name: job for job in jobs}
+    waits = [action for action in planned.actions if isinstance(action, Wait)]
+    first_hand = [
+        action
+        for action in waits
+        if known[action.name].status is not JobStatus.WAITING
+        or all(known[name].status.ended for name in known[action.name].job.depends_on)
+    ]
+    told = [f"its end was asked for {cancel}"] if cancel is not None else []
+    for action in sorted(first_hand or waits, key=lambda action: not known[action.name].status.live)[:1]:
+        job, more = known[action.name], len(first_hand or waits) - 1
+        state = action.reason if job.status is JobStatus.WAITING else state_text(job, now)
+        told.append(f"waits for {job.name}, {state}" + (f", and {more} more" if more else ""))
+    return "; ".join(told)
+
+
 def _did_not_run(job: JobRun, reached: Sequence[str], known: Mapping[str, JobRun]) -> str:
     rule = "" if job.job.run_when is RunWhen.ALL_SUCCESS else f" ({job.job.run_when})"
     return f"did not run{rule}: upstream {_named(reached, known)}"

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from universal_scheduler.domain.document import SINGLE_JOB_KEYS, as_row, blank, parse
+from universal_scheduler.domain.document import SINGLE_JOB_KEYS, as_row, blank, effective_parameters, parse
 from universal_scheduler.domain.errors import (
     DocumentError,
+    IllegalVerb,
     InvalidSchedule,
     RunNotFound,
     RunStillActive,
     ScheduleNotFound,
     StaleExecution,
 )
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import (
+    AuditEntry,
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Mark,
+    Run,
+    RunKey,
+    RunStatus,
+    Schedule,
+    Verb,
+)
 from universal_scheduler.domain.names import iso, next_start, start_date_time
-from universal_scheduler.domain.planner import again
+from universal_scheduler.domain.restart import Variant, fresh, read_variant, redefined, remaining
 from universal_scheduler.ports import Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
 SKIP_WORD = "PASS"
+TRIGGERS = frozenset({"row", "upstream"})
+"""Kinds of causes that look themselves whether the schedule is paused, and start nothing then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,10 @@ class Message:
     """The generation that this execution goes on for, where a run goes on as a new execution."""
     document: Mapping[str, Any] | None = None
     cause: Mapping[str, Any] | None = None
+    of_generation: int | None = None
+    """The generation that a restart was meant for; None takes any."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The message itself, for the keys of a restart's variant."""
 
 
 def read_message(event: Mapping[str, Any]) -> Message:
@@ -51,6 +71,8 @@ def read_message(event: Mapping[str, Any]) -> Message:
         restart=restart,
         continue_of=int(inner.get("continueOf", 0)),
         cause=cause if isinstance(cause, Mapping) else None,
+        of_generation=int(inner["ofGeneration"]) if "ofGeneration" in inner else None,
+        given=inner,
     )
     inline = "jobList" in inner or body.keys() >= SINGLE_JOB_KEYS
     return replace(known, document=body) if inline else known
@@ -69,14 +91,14 @@ def start_run(
     execution still goes on: a run whose execution has died (it was stopped, say) can be restarted.
 
     Raises:
-        ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule
+        ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule, JobNotFound, IllegalVerb
         StaleExecution: another execution goes on with the run already.
     """
     message = read_message(event)
     if message.continue_of:
         return _continue(store, message, execution)
     if message.restart and message.restart_of:
-        restarted = _restart(store, message, execution, is_running)
+        restarted = _restart(store, message, execution, started, is_running)
         if restarted is not None:
             return restarted
     schedule = parse(_document(store, message))
@@ -87,13 +109,19 @@ def start_run(
         status=RunStatus.RUNNING,
         execution=execution,
         wait_seconds=schedule.wait_seconds,
-        cause=message.cause or {"kind": "execution"},
+        cause=_told_of_pause(store, schedule.schedule_id, message.cause or {"kind": "execution"}),
         document=schedule.document,
     )
     while not store.create_run(run):
         run = replace(run, key=replace(run.key, start=next_start(run.key.start)))
     store.put_jobs(run.key.run_id, jobs)
     return run
+
+
+def _told_of_pause(store: Store, schedule_id: str, cause: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The cause, with who paused the schedule: no trigger starts it then, but people still can."""
+    paused = None if cause.get("kind") in TRIGGERS else store.paused(schedule_id)
+    return cause if paused is None else {**cause, "schedulePaused": str(paused)}
 
 
 def _document(store: Store, message: Message) -> Mapping[str, Any]:
@@ -117,43 +145,110 @@ def _continue(store: Store, message: Message, execution: Execution) -> Run:
     if run.execution.arn == execution.arn:
         return run  # this very take-over, tried again
     taken = replace(run, execution=replace(run.execution, arn=execution.arn), generation=message.continue_of + 1)
-    if run.status.ended or not store.restart_run(taken, of_generation=message.continue_of):
+    if run.status.ended or run.generation != message.continue_of or not store.restart_run(taken, run):
         raise StaleExecution(key.run_id, message.continue_of + 1)
     return taken
 
 
 def _restart(
-    store: Store, message: Message, execution: Execution, is_running: Callable[[Execution], bool]
+    store: Store, message: Message, execution: Execution, started: str, is_running: Callable[[Execution], bool]
 ) -> Run | None:
     """None where there is no such run, but a document beside the message tells all that is needed to make one."""
     key = RunKey(message.schedule_id, message.restart_of)
-    run = store.get_run(key)
-    if run is None:
-        if message.document is not None:
-            return None
-        raise RunNotFound(key.schedule_id, key.start)
-    jobs = _remaining(store, run, message)
-    if run.execution != execution:
-        if not run.status.ended and is_running(run.execution):
+    variant = read_variant(message.given)
+    while True:
+        run = store.get_run(key)
+        if run is None:
+            if message.document is not None:
+                return None
+            raise RunNotFound(key.schedule_id, key.start)
+        ours = run.execution == execution
+        if ours and not run.restarting:
+            return run  # this very restart, tried again after it was done
+        if not ours and not run.status.ended and is_running(run.execution):
             raise RunStillActive(key.schedule_id, key.start)
-        run = replace(
-            run,
-            status=RunStatus.RUNNING,
-            execution=execution,
-            generation=run.generation + 1,
-            cause=message.cause or {"kind": "restart"},
-            reason="",
-            ended_at="",
-        )
-        if not store.restart_run(run, of_generation=run.generation - 1):
-            raise RunStillActive(key.schedule_id, key.start)
-    # Also where this very restart is tried again: nothing is submitted before this function has succeeded.
+        if not ours and message.of_generation not in (None, run.generation):
+            raise IllegalVerb("restart", f"the run '{key.start}'", "it was restarted by somebody else meanwhile")
+        newest = _newest(store, key.schedule_id) if variant.newest else None
+        document = _restarted_document(run, variant, newest)
+        cause = _told_of_pause(store, key.schedule_id, message.cause or {"kind": "restart"})
+        mark = _mark(variant.verb, message.cause or {}, _epoch(started))
+        jobs = _remaining(store, run, message, variant, newest, mark)
+        wait_seconds = run.wait_seconds if newest is None else newest.wait_seconds
+        restarted = run if ours else _restarted(run, execution, cause, document, wait_seconds)
+        if ours or store.restart_run(restarted, run, _entry(run, variant, mark)):
+            break
+    # Nothing is submitted, and no verb comes between, before this function has succeeded.
     store.put_jobs(key.run_id, jobs)
-    return run
+    if newest is not None:
+        kept = {job.name for job in jobs}
+        store.remove_jobs(key.run_id, [job.name for job in store.list_jobs(key.run_id) if job.name not in kept])
+    store.restart_done(restarted)
+    return replace(restarted, restarting=False)
 
 
-def _remaining(store: Store, run: Run, message: Message) -> list[JobRun]:
-    """The run's jobs as a restart takes them: done ones stay, PASS written by an operator skips, the rest waits.
+def _restarted_document(run: Run, variant: Variant, newest: Schedule | None) -> Mapping[str, Any]:
+    """The run's document, or the schedule's newest; the run's parameters keep their values where nothing else is said.
+
+    Raises:
+        InvalidSchedule: there is no such parameter.
+    """
+    definition = newest or run
+    kept = {name: value for name, value in run.parameters.items() if name in definition.parameters}
+    parameters = effective_parameters(definition, {**kept, **variant.parameters})
+    return {**definition.document, **({"parameters": parameters} if parameters else {})}
+
+
+def _restarted(
+    run: Run, execution: Execution, cause: Mapping[str, Any], document: Mapping[str, Any], wait_seconds: int
+) -> Run:
+    chain = {"chain": run.cause["chain"]} if "chain" in run.cause else {}
+    return replace(
+        run,
+        status=RunStatus.RUNNING,
+        execution=execution,
+        generation=run.generation + 1,
+        wait_seconds=wait_seconds,
+        cause={**cause, **chain},
+        reason="",
+        ended_at="",
+        document=document,
+        cancel=None,
+        verb_count=run.verb_count + 1,
+        restarting=True,
+    )
+
+
+def _newest(store: Store, schedule_id: str) -> Schedule:
+    row = store.get_schedule(schedule_id)
+    if row is None:
+        raise ScheduleNotFound(schedule_id)
+    return parse(row)
+
+
+def _mark(verb: Verb, cause: Mapping[str, Any], now: float) -> Mark:
+    """Who asked for it: whom the cause names, else from where it came."""
+    return Mark(verb, str(cause.get("by") or cause.get("kind") or "an execution"), now, str(cause.get("reason", "")))
+
+
+def _entry(run: Run, variant: Variant, mark: Mark) -> AuditEntry:
+    return AuditEntry(
+        mark,
+        job=", ".join(variant.only),
+        before=str(run.status),
+        after=str(RunStatus.RUNNING),
+        given={key: value for key, value in variant.as_message().items() if key != "only"},
+    )
+
+
+def _epoch(started: str) -> float:
+    return datetime.fromisoformat(started.replace("Z", "+00:00")).timestamp()
+
+
+def _remaining(
+    store: Store, run: Run, message: Message, variant: Variant, newest: Schedule | None, mark: Mark
+) -> list[JobRun]:
+    """The run's jobs as the restart takes them.
 
     PASS is looked for in the history row's jobList, and in that of the message where it has one.
     """
@@ -162,29 +257,27 @@ def _remaining(store: Store, run: Run, message: Message) -> list[JobRun]:
     known = store.list_jobs(run.key.run_id)
     if not known:  # a history row that the scheduler did not write: the document in it is all there is
         row = {"scheduleId": run.key.schedule_id, **run.document, "jobList": list(recorded.values())}
-        return [_fresh(index, job, KEPT) for index, job in enumerate(parse(row).jobs)]
-    return [_again(job, recorded.get(job.name, {})) for job in known]
+        known = [_fresh(index, job, KEPT) for index, job in enumerate(parse(row).jobs)]
+        if variant == Variant():
+            return known
+    if newest is not None:
+        known = redefined(known, newest.jobs)
+    passed = {name for name, entry in recorded.items() if _says_pass(entry)}
+    return remaining(known, variant, mark, passed)
 
 
-def _again(job: JobRun, recorded: Mapping[str, Any]) -> JobRun:
-    word = str(recorded.get("jobStatus", "")).strip().upper()
-    if job.status.satisfies and not job.not_taken:
-        return job
-    if job.status.live or job.status is JobStatus.SUBMITTING:
-        return job  # its execution died and it did not: it is watched again
-    if word == SKIP_WORD:
-        return replace(job, status=JobStatus.SKIPPED, not_taken=False, reason="PASS in the history row")
-    return replace(again(job), attempt=job.attempt + 1)
+def _says_pass(entry: Mapping[str, Any]) -> bool:
+    return str(entry.get("jobStatus", "")).strip().upper() == SKIP_WORD
 
 
 def _fresh(index: int, job: Job, keep: Mapping[str, JobStatus]) -> JobRun:
     word = job.recorded_status.upper()
-    fresh = JobRun(job, index, JobStatus.HELD if job.hold else JobStatus.WAITING)
+    made = fresh(job, index)
     if word == SKIP_WORD:
-        return replace(fresh, status=JobStatus.SKIPPED, reason="PASS in the document")
+        return replace(made, status=JobStatus.SKIPPED, reason="PASS in the document")
     if word in keep:
-        return replace(fresh, status=keep[word], job_id=job.recorded_id, reason="done before the restart")
-    return fresh
+        return replace(made, status=keep[word], job_id=job.recorded_id, reason="done before the restart")
+    return made
 
 
 def record_refusal(

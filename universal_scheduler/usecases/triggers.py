@@ -21,7 +21,7 @@ def schedule_written(
     """A schedule row was inserted (`old` is None) or changed: check it, and start it where it was inserted to run.
 
     What is wrong with a row is written beside it; a row that is right again loses those errors. A changed row starts
-    nothing, so what the scheduler writes into a row never comes back as a start.
+    nothing, so what the scheduler writes into a row never comes back as a start; nor does that of a paused schedule.
 
     Returns: the execution of the run, where one was started.
     """
@@ -35,17 +35,23 @@ def schedule_written(
         return None
     if "scheduleErrors" in new:
         store.record_schedule_errors(schedule_id, [])
-    if old is not None or not schedule.starts_when_inserted:
+    if old is not None or not schedule.starts_when_inserted or store.paused(schedule_id):
         return None
     name = execution_name("row", schedule_id, event_id)
     execution, _ = workflow.start(name, {"scheduleId": schedule_id, "cause": {"kind": "row", "eventId": event_id}})
     return execution
 
 
-def run_ended(followers: Callable[[], Mapping[str, Sequence[str]]], workflow: Workflow, run: Run) -> list[str]:
+def run_ended(
+    followers: Callable[[], Mapping[str, Sequence[str]]],
+    paused: Callable[[str], object],
+    workflow: Workflow,
+    run: Run,
+) -> list[str]:
     """A run has ended: where it SUCCEEDED, start every schedule that waits for its schedule, once for each run.
 
-    `followers` is the store's: it reads every schedule, so one who has many ended runs asks it once.
+    `followers` and `paused` are the store's; the first reads every schedule, so one who has many ended runs asks it
+    once. A schedule that is paused is not started.
 
     A schedule that the run itself goes back to is not started: A after B after A would never end.
 
@@ -62,7 +68,7 @@ def run_ended(followers: Callable[[], Mapping[str, Sequence[str]]], workflow: Wo
     }
     started = []
     for schedule_id in followers().get(run.key.schedule_id, ()):
-        if schedule_id in chain:
+        if schedule_id in chain or paused(schedule_id):
             continue
         name = execution_name("after", schedule_id, run.key.run_id)
         _, new = workflow.start(name, {"scheduleId": schedule_id, "cause": cause})

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.document import find_errors
-from universal_scheduler.domain.model import JobRun, JobStatus, Run
+from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Mark, Run
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.planner import Wait, plan
+from universal_scheduler.domain.planner import Wait, plan, waiting_for
 from universal_scheduler.ports import Store
 
 ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
@@ -21,14 +21,19 @@ JOBS_SHOWN = 1000
 
 def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
     """A run with its jobs; a job that waits has the planner's own reason."""
-    planned = plan(jobs, now, run.max_concurrent_jobs) if not run.status.ended else None
+    planned = plan(jobs, now, run.max_concurrent_jobs, run.cancel) if not run.status.ended else None
     waiting = {
         action.name: action.reason for action in (planned.actions if planned else ()) if isinstance(action, Wait)
     }
-    return run_summary(run) | {
-        "counts": dict(Counter(str(job.status) for job in jobs)),
-        "jobs": [_job_view(job, waiting.get(job.name, "")) for job in jobs],
-    }
+    waits = waiting_for(jobs, planned, now, run.cancel) if planned else ""
+    return (
+        run_summary(run)
+        | ({"waitingFor": waits} if waits else {})
+        | {
+            "counts": dict(Counter(str(job.status) for job in jobs)),
+            "jobs": [_job_view(job, waiting.get(job.name, "")) for job in jobs],
+        }
+    )
 
 
 def run_summary(run: Run) -> dict[str, Any]:
@@ -50,12 +55,24 @@ def run_summary(run: Run) -> dict[str, Any]:
     )
 
 
-def schedule_view(row: Mapping[str, Any], runs: Sequence[Run] = ()) -> dict[str, Any]:
-    """A schedule row, whether it is valid (`errors` where it is not), and its newest runs."""
+def schedule_view(row: Mapping[str, Any], runs: Sequence[Run] = (), paused: Mark | None = None) -> dict[str, Any]:
+    """A schedule row, whether it is valid (`errors` where it is not), who paused it, and its newest runs."""
     schedule = {key: value for key, value in row.items() if key != "scheduleErrors"}
     errors = [error.as_dict() for error in find_errors(schedule)]
     shown: dict[str, Any] = {"scheduleId": row["scheduleId"], "valid": not errors, "schedule": schedule}
-    return shown | present({"errors": errors, "runs": [run_summary(run) for run in runs]})
+    return shown | present({"errors": errors, "paused": mark_view(paused), "runs": [run_summary(run) for run in runs]})
+
+
+def audit_view(entry: AuditEntry) -> dict[str, Any]:
+    """A line of the audit trail."""
+    shown = {"job": entry.job, "before": entry.before, "after": entry.after, "given": dict(entry.given)}
+    return mark_view(entry.mark) | present(shown)
+
+
+def mark_view(mark: Mark | None) -> dict[str, Any]:
+    if mark is None:
+        return {}
+    return present({"verb": str(mark.verb), "by": mark.by, "at": iso(mark.at), "reason": mark.reason})
 
 
 def find_execution(store: Store, name: str, now: float) -> dict[str, Any] | None:
@@ -88,6 +105,7 @@ def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:
             "jobDefinition": job.job.definition,
             "jobDependencies": list(job.job.depends_on),
             "attempt": job.attempt,
+            "operator": mark_view(job.mark),
             "logStreamName": job.log_stream,
             "submittedAt": _time(job.submitted_at),
             "startedAt": _time(job.started_at),

@@ -1,0 +1,149 @@
+"""What a restart makes of a run's jobs: which run again, which stay, which are skipped. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from universal_scheduler.domain.errors import DocumentError, IllegalVerb, InvalidSchedule, JobNotFound
+from universal_scheduler.domain.model import Job, JobRun, JobStatus, Mark, Verb
+from universal_scheduler.domain.planner import again, upstream_first
+
+NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a restart differs from going on where the run failed; as the keys of the start message say."""
+
+    start_from: tuple[str, ...] = ()
+    """`from`: these jobs and everything downstream of them run again, whatever they ended as; all others stay."""
+    only: tuple[str, ...] = ()
+    """These jobs alone run again; all others stay."""
+    skip: tuple[str, ...] = ()
+    newest: bool = False
+    """`definition: newest`: the jobs are those of the schedule's row as it is now."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Of the run, over those that it had."""
+
+    @property
+    def verb(self) -> Verb:
+        return Verb.RERUN if self.only else Verb.RESTART
+
+    def as_message(self) -> dict[str, Any]:
+        values = {
+            "from": list(self.start_from),
+            "only": list(self.only),
+            "skip": list(self.skip),
+            "definition": NEWEST if self.newest else None,
+            "parameters": dict(self.parameters),
+        }
+        return {key: value for key, value in values.items() if value}
+
+
+def read_variant(message: Mapping[str, Any]) -> Variant:
+    """The variant that the keys of a start message say.
+
+    Raises:
+        InvalidSchedule: one of the keys has a value that it cannot have.
+    """
+    errors = []
+    for key in ("from", "only", "skip"):
+        names = message.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            errors.append(DocumentError(f"$.{key}", repr(names)[:60], "a list of job names"))
+    if message.get("definition", NEWEST) != NEWEST:
+        errors.append(DocumentError("$.definition", repr(message["definition"])[:60], f'"{NEWEST}"'))
+    if not isinstance(message.get("parameters", {}), Mapping):
+        errors.append(DocumentError("$.parameters", repr(message["parameters"])[:60], "an object"))
+    if message.get("from") and message.get("only"):
+        errors.append(DocumentError("$.only", "from beside it", "only one of the two"))
+    if errors:
+        raise InvalidSchedule(errors)
+    return Variant(
+        start_from=tuple(message.get("from", ())),
+        only=tuple(message.get("only", ())),
+        skip=tuple(message.get("skip", ())),
+        newest="definition" in message,
+        parameters=dict(message.get("parameters", {})),
+    )
+
+
+def redefined(jobs: Sequence[JobRun], newest: Sequence[Job]) -> list[JobRun]:
+    """The job runs for the jobs as they are defined now: those that are new wait, those that are gone are dropped.
+
+    Raises:
+        IllegalVerb: a job that is gone still runs.
+    """
+    names = {job.name for job in newest}
+    for job in jobs:
+        if _at_work(job) and job.name not in names:
+            why = f"the job '{job.name}' is {job.status}, and the schedule does not have it any more"
+            raise IllegalVerb(Verb.RESTART, "with the newest definition", why, "End it first with: usched cancel")
+    known = {job.name: job for job in jobs}
+    return [
+        replace(known.get(spec.name) or fresh(spec), job=spec, position=position)
+        for position, spec in enumerate(newest)
+    ]
+
+
+def fresh(job: Job, position: int = 0) -> JobRun:
+    """The job as a new run has it."""
+    return JobRun(job, position, JobStatus.HELD if job.hold else JobStatus.WAITING)
+
+
+def remaining(jobs: Sequence[JobRun], variant: Variant, mark: Mark, passed: Collection[str] = ()) -> list[JobRun]:
+    """The run's jobs as the restart takes them.
+
+    Jobs that still run, because only their execution died, are watched again. `passed` are those that the history row
+    says PASS of: what has not succeeded of them is skipped.
+
+    Raises:
+        JobNotFound: the variant names a job that there is not.
+        IllegalVerb: it names one that still runs.
+    """
+    check_names(jobs, variant)
+    chosen = _chosen(jobs, variant)
+    return [_after(job, job.name in chosen, job.name in variant.skip, job.name in passed, mark) for job in jobs]
+
+
+def check_names(jobs: Iterable[JobRun], variant: Variant) -> None:
+    """Raises JobNotFound or IllegalVerb, as `remaining` does."""
+    known = {job.name: job for job in jobs}
+    for name in (*variant.start_from, *variant.only, *variant.skip):
+        if name not in known:
+            raise JobNotFound(name, list(known))
+        if _at_work(known[name]):
+            why = f"it is {known[name].status}: Batch has it already"
+            raise IllegalVerb(variant.verb, f"the job '{name}'", why, "End it first with: usched cancel")
+
+
+def _chosen(jobs: Sequence[JobRun], variant: Variant) -> set[str]:
+    """The jobs that run again."""
+    if variant.only:
+        return set(variant.only)
+    if not variant.start_from:
+        return {job.name for job in jobs if not job.status.satisfies or job.not_taken}
+    upstream = {job.name: job.job.depends_on for job in jobs}
+    chosen = set(variant.start_from)
+    for name in upstream_first(upstream):
+        if not chosen.isdisjoint(upstream[name]):
+            chosen.add(name)
+    return chosen
+
+
+def _after(job: JobRun, chosen: bool, skipped: bool, passed: bool, mark: Mark) -> JobRun:
+    if _at_work(job):
+        return job  # its execution died and it did not: it is watched again
+    done = job.status.satisfies and not job.not_taken
+    if skipped and (chosen or not done):
+        skip = replace(mark, verb=Verb.SKIP)
+        return replace(again(job), status=JobStatus.SKIPPED, reason=f"skipped {skip}", mark=skip)
+    if passed and not done:
+        return replace(again(job), status=JobStatus.SKIPPED, reason="PASS in the history row")
+    return replace(again(job), attempt=job.attempt + 1) if chosen else job
+
+
+def _at_work(job: JobRun) -> bool:
+    return job.status.live or job.status is JobStatus.SUBMITTING

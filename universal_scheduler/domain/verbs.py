@@ -1,0 +1,122 @@
+"""What an operator may do to a job, a run or a schedule, and what becomes of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from universal_scheduler.domain.errors import IllegalVerb
+from universal_scheduler.domain.model import JobRun, JobStatus, Mark, Run, Verb
+from universal_scheduler.domain.planner import again
+
+NOT_BEGUN = frozenset({JobStatus.WAITING, JobStatus.HELD})
+FAILED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND, JobStatus.UPSTREAM_FAILED})
+ON_JOBS = (Verb.HOLD, Verb.RELEASE, Verb.SKIP, Verb.FORCE_OK, Verb.RERUN, Verb.CANCEL)
+ALSO_AFTER_THE_END = frozenset({Verb.SKIP, Verb.FORCE_OK, Verb.RERUN})
+"""What may be done to a job of a run that has ended: the next restart keeps it, or it is a restart itself."""
+
+
+def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
+    """The job as it is after the verb of `mark`.
+
+    A job that the platform has is only marked: the run's own execution ends it.
+
+    Raises:
+        IllegalVerb: the verb cannot be done to this job now.
+    """
+    _check_run(run, job, mark.verb)
+    if job.cancelling:
+        raise _illegal(mark.verb, job, f"its end was asked for already {job.mark}", "Wait until it is CANCELLED.")
+    match mark.verb:
+        case Verb.HOLD:
+            if job.status is not JobStatus.WAITING:
+                raise _illegal(Verb.HOLD, job, _state(job), _instead(job, "release"))
+            return replace(job, status=JobStatus.HELD, mark=mark)
+        case Verb.RELEASE:
+            if job.status is not JobStatus.HELD:
+                raise _illegal(Verb.RELEASE, job, f"it is not held, {_state(job)}")
+            return replace(job, status=JobStatus.WAITING, mark=mark)
+        case Verb.SKIP:
+            if job.status not in NOT_BEGUN | FAILED:
+                raise _illegal(Verb.SKIP, job, _state(job), _instead(job))
+            return _ended(job, JobStatus.SKIPPED, "skipped", mark)
+        case Verb.FORCE_OK:
+            if job.status not in FAILED:
+                raise _illegal(Verb.FORCE_OK, job, f"it has not failed, {_state(job)}", _instead(job, "skip"))
+            return replace(_ended(job, JobStatus.SUCCEEDED, "forced", mark), exit_code=0)
+        case Verb.RERUN:
+            if not job.status.ended:
+                raise _illegal(Verb.RERUN, job, f"it has not ended, {_state(job)}", _instead(job))
+            return replace(again(job), status=JobStatus.WAITING, attempt=job.attempt + 1, mark=mark)
+        case Verb.CANCEL:
+            if job.status.ended:
+                raise _illegal(Verb.CANCEL, job, _state(job))
+            if job.status in NOT_BEGUN:
+                return _ended(job, JobStatus.CANCELLED, "cancelled", mark)
+            return replace(job, mark=mark)
+        case Verb.RESTART | Verb.PAUSE | Verb.RESUME:
+            raise _illegal(mark.verb, job, "that is nothing to do to a job")
+        case _:
+            assert_never(mark.verb)
+
+
+def cancelled(run: Run, mark: Mark) -> Run:
+    """The run as it is when its end has been asked for: its execution ends its jobs, and then the run.
+
+    Raises:
+        IllegalVerb: it has ended, or its end was asked for already.
+    """
+    check_cancelling(run, Verb.CANCEL, _named(run))
+    if run.status.ended:
+        raise IllegalVerb(Verb.CANCEL, _named(run), f"it has ended {run.status}")
+    return replace(run, cancel=mark)
+
+
+def check_cancelling(run: Run, verb: Verb, subject: str) -> None:
+    """Raises IllegalVerb where the run is being cancelled or restarted just now: nothing may come between."""
+    if run.status.ended:
+        return
+    if run.cancel is not None:
+        advice = "When it is CANCELLED it can be restarted: usched restart"
+        raise IllegalVerb(verb, subject, f"the end of the run was asked for {run.cancel}", advice)
+    if run.restarting:
+        raise IllegalVerb(verb, subject, "the run is being restarted just now", "Try again in a moment.")
+
+
+def _check_run(run: Run, job: JobRun, verb: Verb) -> None:
+    check_cancelling(run, verb, f"the job '{job.name}'")
+    if run.status.ended and verb not in ALSO_AFTER_THE_END:
+        advice = "Run it again with: usched restart, or usched rerun for this job alone"
+        raise _illegal(verb, job, f"its run has ended {run.status}", advice)
+
+
+def _ended(job: JobRun, status: JobStatus, word: str, mark: Mark) -> JobRun:
+    """Ended by an operator; what the job's own end was stays in the reason."""
+    was = f" (it was {job.status}{': ' + job.reason if job.reason else ''})" if job.status.ended else ""
+    stopped = job.stopped_at or mark.at
+    return replace(job, status=status, not_taken=False, reason=f"{word} {mark}{was}", mark=mark, stopped_at=stopped)
+
+
+def _illegal(verb: Verb, job: JobRun, why: str, advice: str = "") -> IllegalVerb:
+    return IllegalVerb(verb, f"the job '{job.name}'", why, advice)
+
+
+def _state(job: JobRun) -> str:
+    if job.status is JobStatus.HELD:
+        return f"it is HELD already {job.mark}" if job.mark is not None else "it is HELD already by its schedule"
+    if job.status in NOT_BEGUN:
+        return f"it is {job.status}"
+    return f"it has ended {job.status}" if job.status.ended else f"it is {job.status}: Batch has it already"
+
+
+def _instead(job: JobRun, verb: str = "") -> str:
+    """What can be done to a job in this state."""
+    if job.status in NOT_BEGUN:
+        return f"{verb.capitalize()} it with: usched {verb}" if verb else ""
+    if job.status.ended:
+        return "Run it again with: usched rerun"
+    return "End it first with: usched cancel"
+
+
+def _named(run: Run) -> str:
+    return f"the run '{run.key.start}' of schedule '{run.key.schedule_id}'"
