@@ -14,7 +14,10 @@ from click.testing import CliRunner, Result
 
 from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow
 from universal_scheduler.cli import app
+from universal_scheduler.domain.errors import DeliveryRefused
+from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import Execution, JobStatus, RunKey
+from universal_scheduler.domain.notifications import Channel
 from universal_scheduler.usecases.drive import RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
@@ -47,7 +50,18 @@ class Stage:
         self.platform = MemoryPlatform()
         self.batch = SimpleNamespace(describe_jobs=lambda **_: {"jobs": self.details})
         self.details: list[dict[str, Any]] = []
+        self.sent: list[tuple[Channel, Message]] = []
+        self.refused: str = ""
+        self.notifier = SimpleNamespace(send=self.send)
+        self.log_tails = SimpleNamespace(tail=lambda *_: LogTail())
+        self.local_api = ""
         self.logs = SimpleNamespace(get_log_events=self.get_log_events)
+
+    def send(self, channel: Channel, message: Message, now: float) -> None:
+        assert now
+        if self.refused and self.refused in channel.target:
+            raise DeliveryRefused(f"{channel.label} answered 404")
+        self.sent.append((channel, message))
 
     def get_log_events(self, **request: Any) -> dict[str, Any]:
         """One event a page; the last token is answered with itself."""

@@ -209,6 +209,26 @@ def simulate(file: str, fail: tuple[str, ...], duration: tuple[str, ...], as_jso
 
 
 @main.group(epilog=EPILOG)
+def notify() -> None:
+    """Who is told of what."""
+
+
+@notify.command("test", epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@_json
+@_stage
+@_command
+def notify_test(schedule_id: str, as_json: bool) -> int:
+    """Send a test message to every channel of schedule ID, and say what became of each.
+
+    It is sent from here, with your credentials; exit with 1 where a channel did not take it.
+    """
+    from universal_scheduler.cli.notify import test_command
+
+    return test_command(_connect(), schedule_id, as_json)
+
+
+@main.group(epilog=EPILOG)
 def local() -> None:
     """Start, stop and describe embedded engines: the whole scheduler on this machine."""
 

@@ -124,23 +124,28 @@ def run_link(execution_arn: str, name: str, api: str) -> str:
     """Where a run is seen: of the REST API where there is one to be asked like that, else in the AWS console."""
     if api:
         return f"{api}/executions/{quote(name)}" if name else ""
-    if not execution_arn:
+    console, region = _console(execution_arn)
+    if not console:
         return ""
-    _, partition, _, region, *_ = execution_arn.split(":")
-    return f"{_console(partition, region)}/states/home?region={region}#/v2/executions/details/{execution_arn}"
+    return f"{console}/states/home?region={region}#/v2/executions/details/{execution_arn}"
 
 
 def log_link(execution_arn: str, group: str, stream: str) -> str:
     """The log stream in the AWS console, whose own quoting is doubled."""
-    if not (execution_arn and group and stream):
+    console, region = _console(execution_arn)
+    if not (console and group and stream):
         return ""
-    _, partition, _, region, *_ = execution_arn.split(":")
     place = f"log-group/{_twice_quoted(group)}/log-events/{_twice_quoted(stream)}"
-    return f"{_console(partition, region)}/cloudwatch/home?region={region}#logsV2:log-groups/{place}"
+    return f"{console}/cloudwatch/home?region={region}#logsV2:log-groups/{place}"
 
 
-def _console(partition: str, region: str) -> str:
-    return f"https://{region}.{CONSOLES.get(partition, 'console.aws.amazon.com')}"
+def _console(arn: str) -> tuple[str, str]:
+    """The AWS console of an ARN's partition and region, and that region; nothing of what is no ARN."""
+    match arn.split(":"):
+        case ["arn", partition, _, region, _, *_]:
+            return f"https://{region}.{CONSOLES.get(partition, 'console.aws.amazon.com')}", region
+        case _:
+            return "", ""
 
 
 def _twice_quoted(text: str) -> str:

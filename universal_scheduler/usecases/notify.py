@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused
+from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, ScheduleNotFound
 from universal_scheduler.domain.messages import (
     JOBS_TOLD,
     LINES_TOLD,
@@ -21,9 +21,11 @@ from universal_scheduler.domain.messages import (
 )
 from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey, RunStatus
 from universal_scheduler.domain.notifications import (
+    Channel,
     Delivery,
     Kind,
     Notification,
+    all_channels,
     backoff,
     channels_for,
     from_body,
@@ -57,6 +59,30 @@ def announce_run(store: Store, outbox: Outbox, before: Run | None, now: Run, at:
     if notification.kind is Kind.RUN_FAILED and not document.get("jobList"):
         document = store.get_schedule(now.key.schedule_id) or {}
     return announce(outbox, notification, document)
+
+
+def try_channels(
+    store: Store, logs: LogTails, notifier: Notifier, schedule_id: str, *, now: float, api: str = ""
+) -> Iterator[tuple[Channel, Sequence[Kind], str]]:
+    """Send a test message to every channel of a schedule: each with what it hears of, and why it failed, else "".
+
+    Raises:
+        ScheduleNotFound
+    """
+    row = store.get_schedule(schedule_id)
+    if row is None:
+        raise ScheduleNotFound(schedule_id)
+    newest = store.list_runs(schedule_id, 1)
+    key = newest[0].key if newest else RunKey(schedule_id, "")
+    for channel, kinds in all_channels(row).items():
+        detail = f"Somebody tries this channel, which hears of {', '.join(kinds)}."
+        told = Notification(Kind.TEST, key, now, int(now), detail=detail)
+        problem = ""
+        try:
+            deliver(store, logs, notifier, Delivery(told, channel), now=now, api=api)
+        except (DeliveryRefused, DeliveryFailed) as failure:
+            problem = str(failure)
+        yield channel, kinds, problem
 
 
 def announce_failed_jobs(store: Store, outbox: Outbox, key: RunKey, jobs: Sequence[JobRun], at: float) -> int:
@@ -134,7 +160,7 @@ def deliver_received(
 def compose(store: Store, logs: LogTails, delivery: Delivery, api: str = "") -> Message:
     """What the notification says, from the run and its jobs as they are now."""
     told = delivery.notification
-    run = store.get_run(told.key)
+    run = store.get_run(told.key) if told.key.start else None
     row: Mapping[str, Any] = run.document if run else store.get_schedule(told.key.schedule_id) or {}
     arn = run.execution.arn if run else ""
     jobs = _jobs(store, told)

@@ -1,0 +1,37 @@
+"""`usched notify test`: whether the channels of a schedule take messages."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from universal_scheduler.cli.console import make_console, plain_table, put_json
+from universal_scheduler.cli.problems import Problem
+from universal_scheduler.usecases.notify import try_channels
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
+
+def test_command(stage: Wiring, schedule_id: str, as_json: bool) -> int:
+    """1 where a channel did not take the message."""
+    tried: list[dict[str, Any]] = [
+        {"channel": channel.label, "on": [*kinds], "delivered": not problem, **({"reason": problem} if problem else {})}
+        for channel, kinds, problem in try_channels(
+            stage.store, stage.log_tails, stage.notifier, schedule_id, now=time.time(), api=stage.local_api
+        )
+    ]
+    if not tried:
+        advice = "Give it notifications, or a scheduleSnsTopic; see docs/notifications.md."
+        raise Problem(f"The schedule '{schedule_id}' tells nobody of its runs.", advice)
+    if as_json:
+        put_json({"scheduleId": schedule_id, "channels": tried})
+    else:
+        table = plain_table("channel", "hears of", "test message")
+        for each in tried:
+            told = Text("delivered", style="green") if each["delivered"] else Text(each["reason"], style="red")
+            table.add_row(each["channel"], ", ".join(each["on"]), told)
+        make_console().print(table)
+    return 0 if all(each["delivered"] for each in tried) else 1
