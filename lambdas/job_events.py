@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from universal_scheduler.usecases.events import Event, read, take_in
+from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -40,7 +41,7 @@ def handler(event: dict[str, Any], context: object) -> PartialItemFailureRespons
         pauses = {record.receipt_handle: 0 for outcome, _, record in results if outcome == "fail"}
         told = [(found, record) for outcome, found, record in results if outcome == "success"]
         again = take_in(
-            wiring.store,
+            telling(wiring.store, lambda: wiring.outbox, time.time),
             wiring.workflow,
             wiring.platform,
             wiring.job_log,

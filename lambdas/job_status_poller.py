@@ -8,6 +8,7 @@ from typing import Any
 
 from lambdas.payload import next_payload, run_ref
 from universal_scheduler.usecases.drive import poll_jobs
+from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -18,5 +19,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes and answers the payload, with what is `next`."""
     del context
     now, settings = time.time(), wiring.settings
-    turn = poll_jobs(wiring.store, wiring.platform, run_ref(event), now, pool.map)
+    store = telling(wiring.store, lambda: wiring.outbox, time.time)
+    turn = poll_jobs(store, wiring.platform, run_ref(event), now, pool.map)
     return next_payload(event, turn, settings.max_turns, settings.events, now)

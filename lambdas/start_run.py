@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lambdas.payload import first_payload
 from universal_scheduler.domain.model import Execution
 from universal_scheduler.usecases.start import start_run
+from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -16,5 +18,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes `{input, executionArn, executionName, startTime}`; answers the payload that names the run."""
     del context
     execution = Execution(event["executionArn"], event["executionName"])
-    run = start_run(wiring.store, event["input"], execution, event["startTime"], wiring.workflow.is_running)
+    store = telling(wiring.store, lambda: wiring.outbox, time.time)
+    run = start_run(store, event["input"], execution, event["startTime"], wiring.workflow.is_running)
     return first_payload(run)

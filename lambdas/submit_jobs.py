@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.payload import next_payload, run_ref
 from universal_scheduler.usecases.drive import submit_jobs
 from universal_scheduler.usecases.submission import Pace
+from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -25,5 +26,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() / 1000
 
     settings = wiring.settings
-    turn = submit_jobs(wiring.store, wiring.platform, run_ref(event), time.time, time_left, pool.map, pace)
+    store = telling(wiring.store, lambda: wiring.outbox, time.time)
+    turn = submit_jobs(store, wiring.platform, run_ref(event), time.time, time_left, pool.map, pace)
     return next_payload(event, turn, settings.max_turns, settings.events, time.time())

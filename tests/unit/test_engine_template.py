@@ -160,12 +160,14 @@ def test_subnets_need_security_groups(subnets: str, groups: str, taken: bool) ->
 
 MAY = {
     "usched-start-run": {
+        "NotificationsQueue: sqs:SendMessage",
         "SchedulesTable: dynamodb:GetItem",
         "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query",
         "execution:schedule_runner:*: states:DescribeExecution",
     },
     "usched-submit-jobs": {
+        "NotificationsQueue: sqs:SendMessage",
         "HistoryTable: dynamodb:GetItem",
         "JobsTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
         "HighQueue DefaultQueue LowQueue job-definition/shell job-definition/shell:*: batch:SubmitJob",
@@ -174,6 +176,7 @@ MAY = {
         "*: batch:ListJobs",
     },
     "usched-job-status-poller": {
+        "NotificationsQueue: sqs:SendMessage",
         "HistoryTable: dynamodb:GetItem",
         "JobsTable: dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
         "*: batch:DescribeJobs",

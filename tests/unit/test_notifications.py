@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from universal_scheduler.adapters.memory import MemoryOutbox, MemoryStore
 from universal_scheduler.domain.document import SCHEMA_PATH, find_errors
-from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused
+from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, StoreUnavailable
 from universal_scheduler.domain.messages import LogTail, Message
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.notifications import (
     Channel,
     Delivery,
@@ -27,13 +28,13 @@ from universal_scheduler.domain.notifications import (
 )
 from universal_scheduler.usecases.notify import (
     announce,
-    announce_failed_jobs,
     announce_job,
     announce_run,
     compose,
     deliver,
     deliver_received,
 )
+from universal_scheduler.usecases.telling import telling
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:people"
 URL = "https://hooks.example.com/services/s3cret"
@@ -232,16 +233,6 @@ def test_a_refused_run_is_told_to_whom_the_schedule_names() -> None:
     assert announce_run(store, outbox, None, replace(refused, status=RunStatus.RUNNING), 1.0) == 0
 
 
-def test_jobs_that_failed_are_announced_by_attempt_and_others_not() -> None:
-    store, outbox = MemoryStore(), MemoryOutbox()
-    ended = [job("a"), job("b", JobStatus.SUCCEEDED), job("c", JobStatus.UPSTREAM_FAILED), job("d", attempt=2)]
-    assert announce_failed_jobs(store, outbox, KEY, ended, 1.0) == 0, "there is no such run any more"
-    store.create_run(run(RunStatus.RUNNING))
-    assert announce_failed_jobs(store, outbox, KEY, ended, 1.0) == 2
-    told = [from_body(body).notification for body in outbox.bodies]
-    assert [(each.job_name, each.occurrence) for each in told] == [("a", 1), ("d", 2)]
-
-
 def test_a_held_job_is_announced_with_what_it_is_held_for() -> None:
     outbox = MemoryOutbox()
     assert announce_job(outbox, Kind.JOB_HELD, run(), "a", 1.0, detail="source is late") == 1
@@ -358,3 +349,57 @@ def test_what_is_no_notification_is_given_up_at_once() -> None:
     outcome = deliver_received(outbox, pytest.fail, "{", "receipt", 1, chance=0.0, first_pause=5.0)
     assert not outcome.again
     assert [body for body, _ in outbox.dead] == ["{"]
+
+
+# A store that tells of jobs
+
+
+class Down(MemoryOutbox):
+    def put(self, bodies: Sequence[str]) -> None:
+        raise StoreUnavailable(f"{len(bodies)} messages not taken")
+
+
+def told_by(outbox: MemoryOutbox) -> list[tuple[Kind, str]]:
+    notifications = [from_body(body).notification for body in outbox.bodies]
+    return [(each.kind, each.job_name) for each in notifications]
+
+
+def test_who_records_a_failure_tells_it_and_who_comes_late_does_not() -> None:
+    store, outbox = MemoryStore(), MemoryOutbox()
+    store.create_run(run(RunStatus.RUNNING))
+    running = job("a", JobStatus.RUNNING, job_id="1")
+    store.put_jobs(KEY.run_id, [running, job("b", JobStatus.RUNNING, job_id="2"), job("c", JobStatus.WAITING)])
+    both = [telling(store, lambda: outbox, lambda: 5.0) for _ in range(2)]
+    failed = [(running, Observation("1", JobStatus.FAILED)), (job("b", JobStatus.RUNNING, job_id="2"), SUCCEEDED)]
+    assert [each.observe_jobs(KEY.run_id, failed) for each in both] == [{"a", "b"}, set()]
+    assert told_by(outbox) == [(Kind.JOB_FAILED, "a")]
+    refused = job("c", reason="no such queue")
+    assert [each.end_jobs(KEY.run_id, [refused], 6.0) for each in both] == [{"c"}, set()]
+    assert told_by(outbox) == [(Kind.JOB_FAILED, "a"), (Kind.JOB_FAILED, "c")]
+    assert both[0].list_jobs(KEY.run_id) == store.list_jobs(KEY.run_id)
+
+
+SUCCEEDED = Observation("2", JobStatus.SUCCEEDED)
+
+
+def test_jobs_that_a_schedule_holds_are_told_when_its_run_starts() -> None:
+    store, outbox = MemoryStore(), MemoryOutbox()
+    store.create_run(run(RunStatus.RUNNING))
+    telling(store, lambda: outbox, lambda: 5.0).put_jobs(
+        KEY.run_id, [job("a", JobStatus.HELD), job("b", JobStatus.WAITING)]
+    )
+    assert told_by(outbox) == [(Kind.JOB_HELD, "a")]
+
+
+def test_a_queue_that_is_down_stops_no_run() -> None:
+    store = MemoryStore()
+    store.create_run(run(RunStatus.RUNNING))
+    store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
+    assert telling(store, Down, lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}
+
+
+def test_where_nobody_wants_to_hear_the_queue_is_not_asked_for() -> None:
+    store = MemoryStore()
+    store.create_run(run(RunStatus.RUNNING, document=document()))
+    store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
+    assert telling(store, pytest.fail, lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import ClientError
 
+from universal_scheduler.adapters.log_tails import log_place
 from universal_scheduler.cli.console import put_json
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.show import find_run
-from universal_scheduler.domain.model import JobRun
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
-
-DEFAULT_GROUP = "/aws/batch/job"
-"""https://docs.aws.amazon.com/batch/latest/userguide/using_cloudwatch_logs.html"""
 
 
 def logs_command(stage: Wiring, schedule_id: str, job_name: str, start: str | None, as_json: bool) -> int:
@@ -26,7 +23,7 @@ def logs_command(stage: Wiring, schedule_id: str, job_name: str, start: str | No
     if job_name not in jobs:
         raise Problem(f"The run has no job '{job_name}'.", f"Its jobs are {', '.join(jobs) or 'none'}.")
     job = jobs[job_name]
-    group, stream = _place(stage, job)
+    group, stream = log_place(stage.batch, job)
     if not stream:
         why = f" ({job.reason})" if job.reason else ""
         advice = f"See what it waits for with: usched show {schedule_id}"
@@ -46,14 +43,6 @@ def logs_command(stage: Wiring, schedule_id: str, job_name: str, start: str | No
         }
     )
     return 0
-
-
-def _place(stage: Wiring, job: JobRun) -> tuple[str, str]:
-    """Log group and stream. Batch knows both sooner than the job's row; it forgets ended jobs after seven days."""
-    details = stage.batch.describe_jobs(jobs=[job.job_id])["jobs"] if job.job_id else []
-    container: Any = details[0].get("container", {}) if details else {}
-    options = container.get("logConfiguration", {}).get("options", {})
-    return options.get("awslogs-group", DEFAULT_GROUP), container.get("logStreamName") or job.log_stream
 
 
 def _events(stage: Wiring, group: str, stream: str) -> Iterator[dict[str, Any]]:

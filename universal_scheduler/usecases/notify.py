@@ -19,7 +19,7 @@ from universal_scheduler.domain.messages import (
     run_link,
     utc,
 )
-from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import JobRun, Run, RunKey, RunStatus
 from universal_scheduler.domain.notifications import (
     Channel,
     Delivery,
@@ -41,10 +41,15 @@ def announce(outbox: Outbox, notification: Notification, document: Mapping[str, 
     Raises:
         StoreUnavailable: announce it again; its messages have the same ids.
     """
-    channels = channels_for(document, notification.kind)
-    if channels:
-        outbox.put([to_body(Delivery(notification, channel)) for channel in channels])
-    return len(channels)
+    bodies = bodies_for(notification, document)
+    if bodies:
+        outbox.put(bodies)
+    return len(bodies)
+
+
+def bodies_for(notification: Notification, document: Mapping[str, Any]) -> list[str]:
+    """A message of the queue for each channel that hears of it."""
+    return [to_body(Delivery(notification, channel)) for channel in channels_for(document, notification.kind)]
 
 
 def announce_run(store: Store, outbox: Outbox, before: Run | None, now: Run, at: float) -> int:
@@ -83,13 +88,6 @@ def try_channels(
         except (DeliveryRefused, DeliveryFailed) as failure:
             problem = str(failure)
         yield channel, kinds, problem
-
-
-def announce_failed_jobs(store: Store, outbox: Outbox, key: RunKey, jobs: Sequence[JobRun], at: float) -> int:
-    """Jobs of a run were just recorded as they are; announce those that FAILED. For who won the write, and no other."""
-    failed = [job for job in jobs if job.status is JobStatus.FAILED]
-    run = store.get_run(key) if failed else None
-    return sum(announce_job(outbox, Kind.JOB_FAILED, run, job.name, at, attempt=job.attempt) for job in failed if run)
 
 
 def announce_job(

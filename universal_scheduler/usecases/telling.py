@@ -1,0 +1,63 @@
+"""A store that tells people of the jobs that it records as FAILED or HELD: whoever's write it is, nobody else's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+from universal_scheduler.domain.errors import StoreUnavailable
+from universal_scheduler.domain.model import JobRun, JobStatus, Observation, RunKey
+from universal_scheduler.domain.notifications import Kind, Notification
+from universal_scheduler.ports import Outbox, Store
+from universal_scheduler.usecases.notify import bodies_for
+
+KINDS = {JobStatus.FAILED: Kind.JOB_FAILED, JobStatus.HELD: Kind.JOB_HELD}
+
+logger = logging.getLogger(__name__)
+
+
+def telling(store: Store, outbox: Callable[[], Outbox], clock: Callable[[], float]) -> Store:
+    """The same store for whoever drives runs or acts on their jobs; `outbox` is asked for where there is news."""
+    return cast(Store, _TellingStore(store, outbox, clock))
+
+
+class _TellingStore:
+    """Every write but these is the store's own. What is told has been written: a queue that is down stops no run."""
+
+    def __init__(self, store: Store, outbox: Callable[[], Outbox], clock: Callable[[], float]) -> None:
+        self._store, self._outbox, self._clock = store, outbox, clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
+        made = list(jobs)
+        self._store.put_jobs(run_id, made)
+        self._tell(run_id, [(job, job.status) for job in made if job.status is JobStatus.HELD])
+
+    def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
+        took = self._store.end_jobs(run_id, ended, now)
+        self._tell(run_id, [(job, job.status) for job in ended if job.name in took])
+        return took
+
+    def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
+        took = self._store.observe_jobs(run_id, seen)
+        self._tell(
+            run_id, [(job, what.status) for job, what in seen if job.name in took and what.status is not job.status]
+        )
+        return took
+
+    def _tell(self, run_id: str, jobs: Sequence[tuple[JobRun, JobStatus]]) -> None:
+        news = [(job, KINDS[status]) for job, status in jobs if status in KINDS]
+        run = self._store.get_run(RunKey.of(run_id)) if news else None
+        if run is None:
+            return
+        now, bodies = self._clock(), list[str]()
+        for job, kind in news:
+            bodies += bodies_for(Notification(kind, run.key, now, job.attempt, job.name), run.document)
+        try:
+            if bodies:
+                self._outbox().put(bodies)
+        except StoreUnavailable as error:
+            logger.error("nobody was told of %d jobs of %s: %s", len(news), run_id, error)
