@@ -56,12 +56,15 @@ class Turn:
     due: float | None = None
     """Where it is WAIT: when there is something to do at the latest (epoch seconds)."""
     changed: bool = True
-    """Whether anything was new."""
+    """Whether anything happened: a look that finds no job ended leaves the next one more time."""
 
 
 def next_or_continue(then: Next, turn: int, max_turns: int) -> Next:
-    """What is next, unless so many turns have been made that the run has to go on as a new execution."""
-    return Next.CONTINUE if turn >= max_turns and then is not Next.RECORD else then
+    """What is next, unless so many turns have been made that the run has to go on as a new execution.
+
+    Every execution makes two turns: one that only handed on to the next would never come to wait.
+    """
+    return Next.CONTINUE if turn >= max(2, max_turns) and then is not Next.RECORD else then
 
 
 def seconds_to_wait(turn: Turn, wait_seconds: int, idle: int, events: bool, now: float) -> int:
@@ -152,7 +155,7 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
             changed.append((before, _as_observation(explained)))
         jobs[name] = explained or before
     store.observe_jobs(run_id, changed)
-    return what_next(run, list(jobs.values()), now, seen_changes, changed=bool(changed))
+    return what_next(run, list(jobs.values()), now, seen_changes, changed=any(seen.status.ended for _, seen in changed))
 
 
 def record_result(store: Store, ref: RunRef, now: float) -> RunStatus:
