@@ -145,19 +145,21 @@ class World:
         started = "2026-11-21T06:00:00.123Z"
         run = self._tried(lambda: start_run(self._faulty_store, self._document, execution, started))
         self._key = run.key
-        ref, turn, turns, idle = RunRef(run.key, run.generation), Turn(Next.SUBMIT, Changes()), 0, 0
+        ref, turn = RunRef(run.key, run.generation), Turn(Next.SUBMIT, Changes())
+        turns = made = idle = 0
         while turn.next is not Next.RECORD:
             turns += 1
             assert turns < 1000, "the run does not end"
-            then = next_or_continue(turn.next, turns % (self._max_turns + 1), self._max_turns)
+            then = next_or_continue(turn.next, made, self._max_turns)
             if then is Next.CONTINUE:
-                ref, then = self._continued(ref), Next.SUBMIT
+                ref, then, made = self._continued(ref), Next.SUBMIT, 0
             if then is Next.PAUSE:
                 self._pass(PAUSE_SECONDS)
                 then = Next.SUBMIT
             if then is Next.WAIT and self._woken(ref, turn, idle, run.wait_seconds):
                 then = Next.SUBMIT
             turn = self._submit(ref) if then is Next.SUBMIT else self._poll(ref)
+            made += 1
             idle = 0 if turn.changed else idle + 1
         self._tried(lambda: record_result(self._faulty_store, ref, self.now))
         ended = self.store.get_run(run.key)
