@@ -1,6 +1,6 @@
 # Everything a newcomer needs; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fault lint bench test-sfn-local build clean
+.PHONY: help setup run test fault lint bench bench-peers test-sfn-local build clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -34,6 +34,9 @@ lint: $(STAMP) ## Format check, lint, strict types
 
 bench: $(STAMP) ## Measure W1-W4 beside the reference design's loop and the plain-Python floor
 	@$(BIN)/python -m benchmarks
+
+bench-peers: $(STAMP) ## Install Luigi, Dagster, Prefect and Airflow, each by itself, and measure them beside ours
+	@$(BIN)/python -m benchmarks.peers
 
 test-sfn-local: $(STAMP) ## Run the end-to-end paths on Step Functions Local (needs SFN_ENDPOINT_URL or Docker)
 	@if [ -n "$$SFN_ENDPOINT_URL" ]; then \

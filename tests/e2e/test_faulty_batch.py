@@ -151,10 +151,10 @@ def restart(stage: Stage, run: Any) -> str:
 
 def test_a_throttle_in_the_middle_of_submission_only_delays_the_run(stage: Stage, faulty: FaultyBatch) -> None:
     row = side_by_side(30)
-    rule = faulty.inject(SUBMIT_JOB, throttled, calls=range(12, 15), about=row["scheduleId"])
+    rule = faulty.inject(SUBMIT_JOB, throttled, calls={12, 13}, about=row["scheduleId"])
     start(stage, row)
     assert_succeeded(stage, row)
-    assert rule.suffered == 3
+    assert rule.suffered == 2
 
 
 @pytest.mark.parametrize("fault", [done_but_answered_500, answer_lost, request_lost])
