@@ -11,7 +11,7 @@ import signal
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,18 @@ from universal_scheduler.local import processes
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def own_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, FaultyBatch]]:
+Own = tuple[Stage, FaultyBatch]
+
+on_both = pytest.mark.parametrize("own_stage", ["without_events", "with_events"], indirect=True)
+
+
+@contextmanager
+def started_behind_a_proxy(home: Path, *, events: bool) -> Iterator[Own]:
     """An engine whose functions reach Batch through the proxy only."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("USCHED_STATE_DIR", str(tmp_path_factory.mktemp("faulty")))
+        patch.setenv("USCHED_STATE_DIR", str(home))
         patch.delenv("SFN_ENDPOINT_URL", raising=False)
-        started = engines.start(port=0)
+        started = engines.start(port=0, events=events)
         try:
             with in_front_of(started.endpoint) as faulty:
                 stage = Stage(started)
@@ -65,13 +70,32 @@ def own_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage,
             engines.stop(started)
 
 
+@pytest.fixture(scope="module")
+def without_events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    """Runs look at their jobs and hear nothing: all that they know, they know from Batch's answers."""
+    with started_behind_a_proxy(tmp_path_factory.mktemp("without"), events=False) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def with_events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    with started_behind_a_proxy(tmp_path_factory.mktemp("with"), events=True) as own:
+        yield own
+
+
 @pytest.fixture
-def stage(own_stage: tuple[Stage, FaultyBatch]) -> Stage:
+def own_stage(request: pytest.FixtureRequest) -> Own:
+    own: Own = request.getfixturevalue(getattr(request, "param", "without_events"))
+    return own
+
+
+@pytest.fixture
+def stage(own_stage: Own) -> Stage:
     return own_stage[0]
 
 
 @pytest.fixture
-def faulty(own_stage: tuple[Stage, FaultyBatch]) -> Iterator[FaultyBatch]:
+def faulty(own_stage: Own) -> Iterator[FaultyBatch]:
     yield own_stage[1]
     own_stage[1].rules.clear()
 
@@ -149,6 +173,7 @@ def restart(stage: Stage, run: Any) -> str:
     return name
 
 
+@on_both
 def test_a_throttle_in_the_middle_of_submission_only_delays_the_run(stage: Stage, faulty: FaultyBatch) -> None:
     row = side_by_side(30)
     rule = faulty.inject(SUBMIT_JOB, throttled, calls={12, 13}, about=row["scheduleId"])
@@ -170,6 +195,15 @@ def test_a_submission_in_doubt_is_looked_up_and_never_repeated_blindly(
     assert rule.suffered == 1
 
 
+@pytest.mark.parametrize("own_stage", ["with_events"], indirect=True)
+def test_a_submission_in_doubt_is_settled_by_the_jobs_own_events(stage: Stage, faulty: FaultyBatch) -> None:
+    row = schedule(job("a"), job("b"), job("c", "a", "b"))
+    rule = faulty.inject(SUBMIT_JOB, answer_lost, calls={2}, about=row["scheduleId"])
+    start(stage, row)
+    assert_succeeded(stage, row)
+    assert rule.suffered == 1
+
+
 def test_slow_answers_only_delay_the_run(stage: Stage, faulty: FaultyBatch) -> None:
     row = schedule(job("a"), job("b", "a"))
     submitting = faulty.inject(SUBMIT_JOB, Slow(1.5), calls={1}, about=row["scheduleId"])
@@ -187,6 +221,7 @@ def test_throttled_looks_only_delay_the_run(stage: Stage, faulty: FaultyBatch) -
     assert rule.suffered == 3
 
 
+@on_both
 def test_jobs_beside_a_failed_one_are_watched_to_their_end_and_run_once(
     stage: Stage, faulty: FaultyBatch, tmp_path: Path
 ) -> None:
@@ -221,6 +256,7 @@ def test_jobs_beside_a_failed_one_are_watched_to_their_end_and_run_once(
     assert submissions(stage, run) == once(row) | {"bad 2": 1}
 
 
+@on_both
 def test_functions_killed_in_the_middle_of_submission_orphan_and_double_nothing(
     stage: Stage, faulty: FaultyBatch
 ) -> None:
