@@ -87,7 +87,7 @@ def table(figures: Sequence[Figures]) -> Table:
 def show(console: Console, figures: Sequence[Figures]) -> None:
     console.print(table(figures))
     for each in figures:
-        console.print(f"  {each.title}: {each.how}.", markup=False, highlight=False)
+        console.print(f"  {each.title}: {each.how}.", markup=False, highlight=False, soft_wrap=True)
     for each in figures:
         failed = [
             f"{name}: {measured.outcome}"
@@ -95,7 +95,7 @@ def show(console: Console, figures: Sequence[Figures]) -> None:
             if isinstance(measured, Summary) and not measured.succeeded
         ]
         for problem in filter(None, (each.problem, *failed)):
-            console.print(f"  {each.title} did not do it all: {problem}", markup=False, highlight=False)
+            console.print(f"  {each.title} did not do it all: {problem}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _formed(value: float | None) -> str:

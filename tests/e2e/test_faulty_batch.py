@@ -45,8 +45,6 @@ pytestmark = pytest.mark.e2e
 
 Own = tuple[Stage, FaultyBatch]
 
-on_both = pytest.mark.parametrize("own_stage", ["without_events", "with_events"], indirect=True)
-
 
 @contextmanager
 def started_behind_a_proxy(home: Path, *, events: bool) -> Iterator[Own]:
@@ -173,7 +171,6 @@ def restart(stage: Stage, run: Any) -> str:
     return name
 
 
-@on_both
 def test_a_throttle_in_the_middle_of_submission_only_delays_the_run(stage: Stage, faulty: FaultyBatch) -> None:
     row = side_by_side(30)
     rule = faulty.inject(SUBMIT_JOB, throttled, calls={12, 13}, about=row["scheduleId"])
@@ -221,7 +218,7 @@ def test_throttled_looks_only_delay_the_run(stage: Stage, faulty: FaultyBatch) -
     assert rule.suffered == 3
 
 
-@on_both
+@pytest.mark.parametrize("own_stage", ["without_events", "with_events"], indirect=True)
 def test_jobs_beside_a_failed_one_are_watched_to_their_end_and_run_once(
     stage: Stage, faulty: FaultyBatch, tmp_path: Path
 ) -> None:
@@ -256,7 +253,6 @@ def test_jobs_beside_a_failed_one_are_watched_to_their_end_and_run_once(
     assert submissions(stage, run) == once(row) | {"bad 2": 1}
 
 
-@on_both
 def test_functions_killed_in_the_middle_of_submission_orphan_and_double_nothing(
     stage: Stage, faulty: FaultyBatch
 ) -> None:
