@@ -12,12 +12,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow
+from tests.events import QUEUE
+from universal_scheduler.adapters.memory import MemoryJobLog, MemoryPlatform, MemoryStore, MemoryWorkflow
 from universal_scheduler.cli import app
 from universal_scheduler.domain.errors import DeliveryRefused
 from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import Execution, JobStatus, RunKey
 from universal_scheduler.domain.notifications import Channel
+from universal_scheduler.settings import Settings
 from universal_scheduler.usecases.drive import RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
@@ -48,6 +50,8 @@ class Stage:
         self.store = MemoryStore()
         self.workflow = Workflow()
         self.platform = MemoryPlatform()
+        self.job_log = MemoryJobLog()
+        self.settings = Settings(job_queues={"default": QUEUE, "low": QUEUE.replace("default", "low")})
         self.batch = SimpleNamespace(describe_jobs=lambda **_: {"jobs": self.details})
         self.details: list[dict[str, Any]] = []
         self.sent: list[tuple[Channel, Message]] = []

@@ -58,6 +58,14 @@ def test_what_a_function_prints_is_in_its_log(engine: Cloud) -> None:
     assert engine.eventually(lines)[1:3] == ["one", "two"]
 
 
+def test_what_each_call_prints_is_in_the_log_alone(engine: Cloud) -> None:
+    name = engine.function("def handler(event, context): print('call', event)\n")
+    for call in range(3):
+        engine.invoke(name, call)
+    found = engine.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    assert [event["message"] for event in found if "call" in event["message"]] == ["call 0", "call 1", "call 2"]
+
+
 def test_a_function_sees_its_environment_and_no_other(engine: Cloud) -> None:
     source = "import os\ndef handler(event, context): return [dict(os.environ), context.function_name]\n"
     name = engine.function(source, Environment={"Variables": {"COLOUR": "red"}})

@@ -22,6 +22,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 KEY = "universal_scheduler.target."
 LOCAL_SECONDS, AWS_SECONDS = 0.3, 2.0
 INTERRUPTED = 130
+BATCH_STATES = ("PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 EPILOG = (
     "Exit codes: 0 done; 1 it was tried and did not succeed (a run FAILED, a file was not stored, the engine did not "
     "start); 2 nothing was done (wrong usage, nobody to ask, no such schedule, run or job); 130 interrupted."
@@ -176,6 +177,38 @@ def logs(schedule_id: str, job: str, start: str | None, as_json: bool) -> int:
     from universal_scheduler.cli.logs import logs_command
 
     return logs_command(_connect(), schedule_id, job, start, as_json)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("job_id", metavar="[JOBID]", required=False)
+@click.option(
+    "--queue", metavar="QUEUE", help="Of this queue: short name, name or ARN; else of the stage's own queues."
+)
+@click.option("--status", type=click.Choice(BATCH_STATES, case_sensitive=False), help="Those in this state now.")
+@click.option(
+    "--since", default="1d", show_default=True, help="Changed since: 30m, 2h, 1d, 1w ago, or an ISO 8601 time."
+)
+@click.option("--name", help="Of this name: in its schedule, or in Batch where no run submitted it.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@_json
+@_stage
+@_command
+def jobs(
+    job_id: str | None,
+    queue: str | None,
+    status: str | None,
+    since: str,
+    name: str | None,
+    limit: int,
+    as_json: bool,
+) -> int:
+    """List the queues' jobs, whoever submitted them, the last changed first; or show every change of job JOBID."""
+    from universal_scheduler.cli.jobs import job_command, jobs_command
+
+    stage = _connect()
+    if job_id is not None:
+        return job_command(stage, job_id, as_json)
+    return jobs_command(stage, queue=queue, status=status, since=since, name=name, limit=limit, as_json=as_json)
 
 
 @main.command("try", epilog=EPILOG)

@@ -158,7 +158,8 @@ class Worker:
     def _take_log(self) -> str:
         self._log.seek(0)
         text = self._log.read().decode(errors="replace")
-        self._log.truncate(0)
+        self._log.seek(0)  # the worker writes where this process has its place in the file
+        self._log.truncate()
         return text.rstrip("\n")
 
     def _end(self) -> None:

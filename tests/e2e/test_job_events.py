@@ -1,0 +1,215 @@
+"""Events end to end: every job is kept, a dead execution's jobs are ended, and a burst is taken in without loss."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Stage, eventually
+from tests.e2e.test_cli import usched
+from tests.e2e.test_main_job import job, schedule
+from tests.events import state_change
+
+pytestmark = pytest.mark.e2e
+EVENTS = int(os.environ.get("USCHED_EVENTS", "1000"))
+"""How many events are replayed; `USCHED_EVENTS=10000` for the whole burst."""
+QUEUE = "usched-job-events"
+
+
+def jobs(stage: Stage, *words: str) -> Any:
+    result = usched("jobs", *words, "--json", "--port", str(stage.engine.port))
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def submit(stage: Stage, name: str, command: str, **more: Any) -> str:
+    """Submit a job to Batch by hand; its id."""
+    overrides = {"command": ["sh", "-c", command]}
+    answer = stage.client("batch").submit_job(
+        **{"jobName": name, "jobQueue": "low", "jobDefinition": "shell", "containerOverrides": overrides, **more}
+    )
+    return str(answer["jobId"])
+
+
+def ended(stage: Stage, job_id: str) -> Any:
+    """The job as the log has it, when it has ended."""
+
+    def look() -> Any:
+        result = usched("jobs", job_id, "--json", "--port", str(stage.engine.port))
+        view = json.loads(result.stdout)
+        return view if view.get("status") in ("SUCCEEDED", "FAILED") else None
+
+    return eventually(look, what=f"the end of {job_id}")
+
+
+def test_a_job_that_no_run_submitted_is_kept_with_every_change(stage: Stage) -> None:
+    name = f"by-hand-{uuid.uuid4().hex[:8]}"
+    job_id = submit(stage, name, "echo no; exit 7")
+    kept = ended(stage, job_id)
+    assert [event["status"] for event in kept["events"]] == ["RUNNABLE", "STARTING", "RUNNING", "FAILED"]
+    assert all(event["time"] for event in kept["events"])
+    assert (kept["exitCode"], kept["attempts"], kept["jobName"]) == (7, 1, name)
+    assert "scheduleId" not in kept
+    assert kept["logStreamName"]
+    listed = jobs(stage, "--queue", "low", "--status", "FAILED", "--since", "1d")["jobs"]
+    assert kept in listed
+    assert jobs(stage, "--name", name)["jobs"] == [kept]
+    assert kept not in jobs(stage, "--queue", "high")["jobs"]
+
+
+def test_a_retried_array_is_kept_child_by_child(stage: Stage) -> None:
+    name = f"array-{uuid.uuid4().hex[:8]}"
+    command = "test $AWS_BATCH_JOB_ARRAY_INDEX = 0 || test $AWS_BATCH_JOB_ATTEMPT = 2"
+    parent = submit(stage, name, command, arrayProperties={"size": 2}, retryStrategy={"attempts": 2})
+    assert ended(stage, parent)["status"] == "SUCCEEDED"
+    first, second = ended(stage, f"{parent}:0"), ended(stage, f"{parent}:1")
+    assert (first["attempts"], second["attempts"]) == (1, 2)
+    assert (second["arrayJobId"], second["arrayIndex"]) == (parent, 1)
+    assert [event["status"] for event in second["events"]].count("RUNNING") == 2
+    assert {found["jobId"] for found in jobs(stage, "--name", name)["jobs"]} == {parent, f"{parent}:0", f"{parent}:1"}
+
+
+def test_a_runs_job_names_its_run(stage: Stage) -> None:
+    row = schedule(job("only"))
+    stage.put(row)
+    run = stage.ended(row["scheduleId"])
+    kept = ended(stage, stage.jobs(run)["only"]["jobId"])
+    assert (kept["scheduleId"], kept["startDateTime"], kept["jobName"]) == (
+        row["scheduleId"],
+        run["startDateTime"],
+        "only",
+    )
+
+
+def started(stage: Stage, tmp_path: Path) -> tuple[str, Any, int]:
+    """A run whose first job runs for long and whose second waits: scheduleId, row, and the process of the first."""
+    row = schedule(job("long", command=f"echo $$ > {tmp_path}/pid; exec sleep 300"), job("behind", "long"))
+    stage.put(row)
+    file = tmp_path / "pid"
+    pid = int(eventually(lambda: file.exists() and file.read_text().strip(), what="the job's start"))
+    [run] = stage.runs(row["scheduleId"])
+    return row["scheduleId"], run, pid
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_aborting_an_execution_ends_its_jobs_and_records_the_run(stage: Stage, tmp_path: Path) -> None:
+    schedule_id, run, pid = started(stage, tmp_path)
+    stage.client("stepfunctions").stop_execution(executionArn=run["executionArn"])
+    run = stage.ended(schedule_id)
+    assert (run["scheduleStatus"], run["statusReason"]) == ("CANCELLED", "the execution was aborted")
+    assert {row["jobStatus"] for row in stage.jobs(run).values()} == {"CANCELLED"}
+    eventually(lambda: gone(pid), what="the end of the job's process")
+
+
+@contextmanager
+def machine_that_times_out(stage: Stage, seconds: int) -> Iterator[None]:
+    client, arn = stage.client("stepfunctions"), stage.engine.state_machine_arn
+    text = client.describe_state_machine(stateMachineArn=arn)["definition"]
+    definition = json.dumps(json.loads(text) | {"TimeoutSeconds": seconds})
+    client.update_state_machine(stateMachineArn=arn, definition=definition)
+    try:
+        yield
+    finally:
+        client.update_state_machine(stateMachineArn=arn, definition=text)
+
+
+def test_an_execution_that_times_out_ends_its_jobs_and_records_the_run(stage: Stage, tmp_path: Path) -> None:
+    with machine_that_times_out(stage, 2):
+        schedule_id, _, pid = started(stage, tmp_path)
+        run = stage.ended(schedule_id)
+    assert (run["scheduleStatus"], run["statusReason"]) == ("FAILED", "the execution timed out")
+    eventually(lambda: gone(pid), what="the end of the job's process")
+
+
+def url(stage: Stage, name: str) -> str:
+    return str(stage.client("sqs").get_queue_url(QueueName=name)["QueueUrl"])
+
+
+def left(stage: Stage, name: str) -> int:
+    """How many messages a queue has, those that somebody holds included."""
+    counts = stage.client("sqs").get_queue_attributes(QueueUrl=url(stage, name), AttributeNames=["All"])["Attributes"]
+    return int(counts["ApproximateNumberOfMessages"]) + int(counts["ApproximateNumberOfMessagesNotVisible"])
+
+
+def given_up(stage: Stage) -> list[str]:
+    """The dead letters, which are then gone."""
+    client, dead, bodies = stage.client("sqs"), url(stage, f"{QUEUE}-dead-letters"), []
+    while found := client.receive_message(QueueUrl=dead, MaxNumberOfMessages=10).get("Messages"):
+        bodies += [message["Body"] for message in found]
+        entries = [{"Id": str(at), "ReceiptHandle": it["ReceiptHandle"]} for at, it in enumerate(found)]
+        client.delete_message_batch(QueueUrl=dead, Entries=entries)
+    return bodies
+
+
+def send(stage: Stage, bodies: list[str]) -> None:
+    client, to = stage.client("sqs"), url(stage, QUEUE)
+    for start in range(0, len(bodies), 10):
+        entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies[start : start + 10])]
+        assert not client.send_message_batch(QueueUrl=to, Entries=entries).get("Failed")
+
+
+def kept(stage: Stage, prefix: str) -> Counter[str]:
+    """How many events the log has of each job of these."""
+    pages = (
+        stage.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName="BatchJobEvents",
+            FilterExpression="begins_with(jobId, :prefix)",
+            ExpressionAttributeValues={":prefix": {"S": prefix}},
+        )
+    )
+    return Counter(row["jobId"]["S"] for page in pages for row in page["Items"])
+
+
+STATES = ("RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED")
+
+
+def replay(stage: Stage, count: int, malformed: int) -> tuple[Counter[str], float]:
+    """Put events of foreign jobs into the queue, malformed ones among them; what is kept, and the seconds it took."""
+    prefix = uuid.uuid4().hex[:8]
+    bodies = [json.dumps(state_change(f"{prefix}-{at // 4}", STATES[at % 4])) for at in range(count)]
+    for at in range(malformed):
+        bodies.insert(at * count // malformed, json.dumps({"malformed": f"{prefix}-{at}"}))
+    began = time.monotonic()
+    send(stage, bodies)
+    eventually(lambda: left(stage, QUEUE) == 0, seconds=30 + count / 200, what="the queue's end")
+    return kept(stage, prefix), time.monotonic() - began
+
+
+def test_a_burst_of_events_is_kept_without_loss(stage: Stage) -> None:
+    given_up(stage)
+    found, seconds = replay(stage, EVENTS, 0)
+    print(f"\n{EVENTS} events: kept in {seconds:.1f} s, {EVENTS / seconds:.0f} a second")
+    assert (found.total(), set(found.values())) == (EVENTS, {4})
+    assert given_up(stage) == []
+
+
+def test_what_is_no_event_ends_in_the_dead_letters_with_the_reason_logged_and_holds_up_nothing(stage: Stage) -> None:
+    given_up(stage)
+    malformed = EVENTS // 200
+    found, seconds = replay(stage, EVENTS, malformed)
+    dead = given_up(stage)
+    print(f"\n{EVENTS} events, {malformed} malformed: kept in {seconds:.1f} s, {len(dead)} dead letters")
+    assert (found.total(), set(found.values())) == (EVENTS, {4})
+    assert len({json.loads(body)["malformed"] for body in dead}) == len(dead) == malformed
+    logged = stage.client("logs").filter_log_events(
+        logGroupName=f"/aws/lambda/{QUEUE}", filterPattern='"Message is no event"'
+    )["events"]
+    assert logged
+    assert "KeyError 'source'" in json.loads(logged[-1]["message"])["reason"]

@@ -1,0 +1,126 @@
+"""`usched jobs`: all jobs of the scheduler's queues, whoever submitted them, and each of their state changes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from universal_scheduler.cli.console import View, clock, make_console, plain_table, put_json, status_text
+from universal_scheduler.cli.problems import Problem
+from universal_scheduler.domain.model import JobStatus
+from universal_scheduler.usecases.job_log import find_jobs, job_view
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def jobs_command(
+    stage: Wiring,
+    *,
+    queue: str | None,
+    status: str | None,
+    since: str,
+    name: str | None,
+    limit: int,
+    as_json: bool,
+) -> int:
+    """The jobs that changed since then, the last changed first."""
+    queues = stage.settings.job_queues
+    found = find_jobs(
+        stage.job_log,
+        list(queues.values()) if queue is None else [queue_arn(queue, queues)],
+        since=moment(since, time.time()),
+        status=None if status is None else JobStatus(status.upper()),
+        name=name,
+        limit=limit,
+    )
+    if as_json:
+        put_json({"jobs": found})
+    elif not found:
+        click.echo("No job of these queues has changed like that since then.")
+    else:
+        show_jobs(make_console(), found)
+    return 0
+
+
+def job_command(stage: Wiring, job_id: str, as_json: bool) -> int:
+    """One job by its Batch id, with every change of its state."""
+    events = stage.job_log.history(job_id)
+    if not events:
+        raise Problem(f"No event has told of a job '{job_id}'.", "List the jobs of the last day with: usched jobs")
+    view = job_view(events)
+    if as_json:
+        put_json(view)
+    else:
+        show_job(make_console(), view)
+    return 0
+
+
+def show_jobs(console: Console, jobs: Sequence[View]) -> None:
+    table = plain_table("job", "jobId", "queue", "status", "exit", "run", "changes (UTC)", "why")
+    table.columns[1].no_wrap = True
+    table.columns[4].justify = "right"
+    for job in jobs:
+        table.add_row(
+            job["jobName"],
+            job["jobId"],
+            _short(job["jobQueue"]),
+            status_text(job["status"]),
+            str(job.get("exitCode", "")),
+            job.get("scheduleId", ""),
+            ", ".join(f"{event['status']} {clock(event['time'])}" for event in job["events"]),
+            Text(job.get("reason", "") if job["status"] != "SUCCEEDED" else ""),
+        )
+    console.print(table)
+
+
+def show_job(console: Console, job: View) -> None:
+    title = Text.assemble(f"{job['jobName']} {job['jobId']} ", status_text(job["status"]))
+    table = plain_table("when (UTC)", "status", "attempts", "exit", "log stream", "why", title=title)
+    table.columns[0].no_wrap = True
+    table.columns[2].justify = table.columns[3].justify = "right"
+    for event in job["events"]:
+        table.add_row(
+            event["time"][:19],
+            status_text(event["status"]),
+            str(event.get("attempts", "")),
+            str(event.get("exitCode", "")),
+            event.get("logStreamName", ""),
+            Text(event.get("reason", "")),
+        )
+    console.print(table)
+    run = f"{job['scheduleId']} {job['startDateTime']}" if "scheduleId" in job else "none: submitted by somebody else"
+    for name, value in {"queue": _short(job["jobQueue"]), "submitted": job.get("createdAt", ""), "run": run}.items():
+        console.print(Text.assemble((f"{name}: ", "dim"), value), soft_wrap=True)
+
+
+def queue_arn(queue: str, known: Mapping[str, str]) -> str:
+    """A queue by its short name in this stage, its ARN, or its name in this account and region."""
+    if queue in known or queue.startswith("arn:"):
+        return known.get(queue, queue)
+    return f"{next(iter(known.values()), '').rpartition('/')[0]}/{queue}"
+
+
+def moment(text: str, now: float) -> float:
+    """Epoch seconds of `90s`, `30m`, `2h`, `1d`, `1w` ago, or of an ISO 8601 time (UTC where it has no zone)."""
+    if ago := re.fullmatch(r"(\d+)([smhdw])", text):
+        return max(0.0, now - int(ago[1]) * SECONDS[ago[2]])
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        advice = "Say how long ago (30m, 2h, 1d, 1w) or since when (2026-11-21, 2026-11-21T06:00:00Z)."
+        raise Problem(f"'{text}' is no time.", advice) from None
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+
+
+def _short(arn: str) -> str:
+    return arn.rpartition("/")[2]
