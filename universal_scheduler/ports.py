@@ -129,6 +129,8 @@ class Store(Protocol):
     def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
         """End jobs that the platform does not have, or has been told to end: with status and reason as given here.
 
+        One that is to be CANCELLED may be recorded as FAILED for this reason already: the event of its end was faster.
+
         `not_taken` says of a SKIPPED one that no rule can reach it any more.
         """
         ...

@@ -222,6 +222,17 @@ def test_a_job_goes_forward_only(store: Store) -> None:
     ]
 
 
+def test_a_job_that_failed_because_it_was_cancelled_is_cancelled(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    store.claim_jobs("run", [JOB], 1.0)
+    store.record_submissions("run", [(JOB, "id-1")], 2.0)
+    store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.FAILED, "cancelled by me; killed", 137))])
+    assert not store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="cancelled by you")], 3.0)
+    assert store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="cancelled by me")], 3.0)
+    [job] = store.list_jobs("run")
+    assert (job.status, job.reason, job.exit_code) == (JobStatus.CANCELLED, "cancelled by me", 137)
+
+
 def test_a_submission_whose_record_was_answered_into_nothing_is_recorded(store: Store) -> None:
     store.put_jobs("run", [JOB])
     store.claim_jobs("run", [JOB], 1.0)

@@ -49,6 +49,8 @@ WRITE_PATIENCE_SECONDS = 30.0
 """How long a call waits in all for throttled writes; the functions have a minute."""
 READ_CHUNK = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
+REASON_TOLD = 200
+"""So much of the reason why a job was to be ended is surely in what Batch tells of its end."""
 JOB_LIST_LIMIT_BYTES = 350 * 1024
 SHOWN_OF_A_RUN = (
     "scheduleId",
@@ -309,8 +311,14 @@ class DynamoStore:
                     job,
                     job.status,
                     {"statusReason": job.reason, "stoppedAt": now, "notTaken": job.not_taken or None},
-                    condition="attempt = :attempt AND statusRank < :rank",
-                    values={":rank": job.status.rank},
+                    condition="attempt = :attempt AND (statusRank < :rank"
+                    " OR (:new_jobStatus = :cancelled AND jobStatus = :failed AND begins_with(statusReason, :said)))",
+                    values={
+                        ":rank": job.status.rank,
+                        ":cancelled": str(JobStatus.CANCELLED),
+                        ":failed": str(JobStatus.FAILED),
+                        ":said": job.reason[:REASON_TOLD] or " ",
+                    },
                 )
                 for job in ended
             ],

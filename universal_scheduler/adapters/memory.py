@@ -239,7 +239,7 @@ class MemoryStore:
                 replace(known, status=job.status, not_taken=job.not_taken, reason=job.reason, stopped_at=now)
                 for job in ended
                 for known in self._attempt(run_id, job)
-                if known.status.rank < job.status.rank
+                if known.status.rank < job.status.rank or _ended_so(known, job)
             ),
         )
 
@@ -429,6 +429,12 @@ class MemoryWorkflow:
         new = name not in self.started
         self.started.setdefault(name, message)
         return Execution(f"arn:aws:states:us-east-1:123456789012:execution:schedule_runner:{name}", name), new
+
+
+def _ended_so(known: JobRun, job: JobRun) -> bool:
+    """Whether the job FAILED because it was cancelled."""
+    cancelled = job.status is JobStatus.CANCELLED and known.status is JobStatus.FAILED
+    return cancelled and bool(job.reason) and known.reason.startswith(job.reason)
 
 
 class MemoryJobLog:

@@ -204,7 +204,7 @@ def abandon_run(
             if job.status is JobStatus.SUBMITTING:
                 job_id = platform.find(job.job.queue, batch_job_name(ref.key, job.name, job.attempt))
             if job_id:
-                platform.terminate(job_id, f"The run was given up: {error}"[:TERMINATE_REASON_LIMIT])
+                platform.terminate(job_id, reason[:TERMINATE_REASON_LIMIT])
         given_up = [replace(job, status=JobStatus.CANCELLED, reason=reason) for job in chunk]
         store.end_jobs(ref.key.run_id, given_up, now)
     ended = job_list(store.list_jobs(ref.key.run_id))
