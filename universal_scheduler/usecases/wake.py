@@ -55,12 +55,12 @@ def jobs_changed(store: Store, workflow: Workflow, events: Sequence[JobEvent], n
     later: list[JobEvent] = []
     by_run: dict[RunKey, dict[str, list[JobEvent]]] = defaultdict(lambda: defaultdict(list))
     for event in events:
-        if event.parent_id:
+        if event.parent_id or not (event.run or is_batch_job_name(event.name)):
             continue
         key, name = (event.run, event.job_name) if event.run else store.find_job(event.job_id) or (None, "")
         if key is not None:
             by_run[key][name].append(event)
-        elif is_batch_job_name(event.name) and now - event.at < AWAITED_SECONDS:
+        elif now - event.at < AWAITED_SECONDS:
             later.append(event)
     for key, of_jobs in by_run.items():
         later += _hear(store, workflow, key, of_jobs, now)
