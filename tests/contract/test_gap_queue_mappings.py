@@ -49,6 +49,20 @@ def test_an_answer_that_is_not_as_it_should_be_fails_the_batch(cloud: Cloud, not
     assert notes.read_text().split() == ["1", "1"]
 
 
+def test_a_batch_is_as_large_as_the_mapping_says(cloud: Cloud, notes: Path) -> None:
+    client, functions = cloud.client("sqs"), cloud.client("lambda")
+    queue = client.create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    for start in (0, 10):
+        entries = [{"Id": str(at), "MessageBody": "m"} for at in range(start, start + 10)]
+        client.send_message_batch(QueueUrl=queue, Entries=entries)
+    arn = client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    name = cloud.function(SOURCE.format(path=str(notes), answer="None"))
+    functions.create_event_source_mapping(
+        EventSourceArn=arn, FunctionName=name, BatchSize=50, MaximumBatchingWindowInSeconds=1
+    )
+    assert cloud.eventually(lambda: notes.read_text().split() if notes.exists() else None) == ["20"]
+
+
 def test_what_did_not_fail_is_done(engine: Cloud, notes: Path) -> None:
     bad = "[{'itemIdentifier': it['messageId']} for it in event['Records'] if it['body'] == 'bad']"
     queue, dead = mapped(engine, notes, "{'batchItemFailures': " + bad + "}", most=3)

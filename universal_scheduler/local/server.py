@@ -54,6 +54,7 @@ def main() -> None:
             "MaxVcpus": str(arguments.vcpus),
             "SubmitRate": "0",
             "JobEvents": "DISABLED" if arguments.no_events else "ENABLED",
+            "JobEventBatch": "100",
         }
         asyncio.run(_Server(listener, home, parameters, arguments.ready).run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is

@@ -1,4 +1,5 @@
-"""Gap: a mapping of a queue looks late, walks the whole queue for every batch, and takes a wrong answer for success.
+"""Gap: a mapping of a queue looks late, takes ten messages at most, walks the whole queue for every batch, and takes a
+wrong answer for success. What is left: it collects nothing for its batching window.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 """
