@@ -41,7 +41,7 @@ def handler(event: dict[str, Any], context: object) -> PartialItemFailureRespons
         pauses = {record.receipt_handle: 0 for outcome, _, record in results if outcome == "fail"}
         told = [(found, record) for outcome, found, record in results if outcome == "success"]
         again = take_in(
-            telling(wiring.store, lambda: wiring.outbox, time.time),
+            telling(wiring.store, wiring.outbox, time.time),
             wiring.workflow,
             wiring.platform,
             wiring.job_log,

@@ -19,6 +19,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes and answers the payload, with what is `next`."""
     del context
     now, settings = time.time(), wiring.settings
-    store = telling(wiring.store, lambda: wiring.outbox, time.time)
+    store = telling(wiring.store, wiring.outbox, time.time)
     turn = poll_jobs(store, wiring.platform, run_ref(event), now, pool.map)
     return next_payload(event, turn, settings.max_turns, settings.events, now)

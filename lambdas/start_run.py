@@ -18,6 +18,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes `{input, executionArn, executionName, startTime}`; answers the payload that names the run."""
     del context
     execution = Execution(event["executionArn"], event["executionName"])
-    store = telling(wiring.store, lambda: wiring.outbox, time.time)
+    store = telling(wiring.store, wiring.outbox, time.time)
     run = start_run(store, event["input"], execution, event["startTime"], wiring.workflow.is_running)
     return first_payload(run)

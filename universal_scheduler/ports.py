@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import (
     AuditEntry,
     Changes,
@@ -21,7 +20,10 @@ from universal_scheduler.domain.model import (
     RunKey,
     RunStatus,
 )
-from universal_scheduler.domain.notifications import Channel
+
+if TYPE_CHECKING:  # most functions tell nobody anything: they need not load it
+    from universal_scheduler.domain.messages import LogTail, Message
+    from universal_scheduler.domain.notifications import Channel
 
 
 class Store(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -89,10 +89,10 @@ class Wiring:
     def outbox(self) -> SqsOutbox:
         from universal_scheduler.adapters.outbox import SqsOutbox
 
-        settings = self.settings
-        client = self._client("sqs")
         return SqsOutbox(
-            client, queue=settings.notifications_queue_url, dead_letters=settings.notifications_dead_letters_url
+            cache(partial(self._client, "sqs")),
+            queue=self.settings.notifications_queue_url,
+            dead_letters=self.settings.notifications_dead_letters_url,
         )
 
     @cached_property

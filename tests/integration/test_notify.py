@@ -39,7 +39,7 @@ class Queue:
 
     def put(self, service: Service, target: str, key: str = "") -> Delivery:
         delivery = Delivery(TOLD, Channel(service, target, key))
-        SqsOutbox(self.client, queue=self.url).put([to_body(delivery)])
+        SqsOutbox(lambda: self.client, queue=self.url).put([to_body(delivery)])
         return delivery
 
     def drain(self, handler: Callable[..., Any]) -> int:
@@ -324,7 +324,10 @@ class Refusing:
 
 def test_a_batch_that_is_taken_in_part_is_completed() -> None:
     client = Refusing(2)
-    SqsOutbox(client, queue="q").put([str(i) for i in range(12)])
+    SqsOutbox(lambda: client, queue="q").put([str(i) for i in range(12)])
     assert sorted(client.taken, key=int) == [str(i) for i in range(12)]
-    with pytest.raises(StoreUnavailable):
-        SqsOutbox(Refusing(9), queue="q").put(["a", "b", "c", "d", "e"])
+    always = Refusing(9)
+    with pytest.raises(StoreUnavailable, match="did not take"):
+        SqsOutbox(lambda: always, queue="q").put(["a", "b", "c", "d", "e"])
+    with pytest.raises(StoreUnavailable, match="NOTIFICATIONS_QUEUE_URL"):
+        SqsOutbox(lambda: client, queue="").put(["a"])

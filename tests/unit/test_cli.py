@@ -46,6 +46,7 @@ def test_the_environment_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_settings_come_from_the_stacks_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = {
+        "NotificationsQueueUrl": "https://sqs/q",
         "StateMachineArn": "arn:aws:states:eu-west-1:123456789012:stateMachine:schedule_runner",
         **{
             f"{name}TableArn": f"arn:aws:dynamodb:::table/x{name}"

@@ -9,11 +9,22 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryOutbox, MemoryStore
+from universal_scheduler.adapters.memory import MemoryOutbox, MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.document import SCHEMA_PATH, find_errors
 from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, StoreUnavailable
 from universal_scheduler.domain.messages import LogTail, Message
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import (
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Mark,
+    Observation,
+    Run,
+    RunKey,
+    RunStatus,
+    Verb,
+)
 from universal_scheduler.domain.notifications import (
     Channel,
     Delivery,
@@ -26,15 +37,10 @@ from universal_scheduler.domain.notifications import (
     from_body,
     to_body,
 )
-from universal_scheduler.usecases.notify import (
-    announce,
-    announce_job,
-    announce_run,
-    compose,
-    deliver,
-    deliver_received,
-)
+from universal_scheduler.usecases.delivery import compose, deliver, deliver_received
+from universal_scheduler.usecases.notify import announce, announce_job, announce_run
 from universal_scheduler.usecases.telling import telling
+from universal_scheduler.usecases.verbs import act_on_job
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:people"
 URL = "https://hooks.example.com/services/s3cret"
@@ -369,7 +375,7 @@ def test_who_records_a_failure_tells_it_and_who_comes_late_does_not() -> None:
     store.create_run(run(RunStatus.RUNNING))
     running = job("a", JobStatus.RUNNING, job_id="1")
     store.put_jobs(KEY.run_id, [running, job("b", JobStatus.RUNNING, job_id="2"), job("c", JobStatus.WAITING)])
-    both = [telling(store, lambda: outbox, lambda: 5.0) for _ in range(2)]
+    both = [telling(store, outbox, lambda: 5.0) for _ in range(2)]
     failed = [(running, Observation("1", JobStatus.FAILED)), (job("b", JobStatus.RUNNING, job_id="2"), SUCCEEDED)]
     assert [each.observe_jobs(KEY.run_id, failed) for each in both] == [{"a", "b"}, set()]
     assert told_by(outbox) == [(Kind.JOB_FAILED, "a")]
@@ -385,21 +391,30 @@ SUCCEEDED = Observation("2", JobStatus.SUCCEEDED)
 def test_jobs_that_a_schedule_holds_are_told_when_its_run_starts() -> None:
     store, outbox = MemoryStore(), MemoryOutbox()
     store.create_run(run(RunStatus.RUNNING))
-    telling(store, lambda: outbox, lambda: 5.0).put_jobs(
-        KEY.run_id, [job("a", JobStatus.HELD), job("b", JobStatus.WAITING)]
-    )
+    telling(store, outbox, lambda: 5.0).put_jobs(KEY.run_id, [job("a", JobStatus.HELD), job("b", JobStatus.WAITING)])
     assert told_by(outbox) == [(Kind.JOB_HELD, "a")]
+
+
+def test_who_holds_a_job_is_told_with_the_reason() -> None:
+    store, outbox = MemoryStore(), MemoryOutbox()
+    store.create_run(run(RunStatus.RUNNING))
+    store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
+    act_on_job(
+        telling(store, outbox, lambda: 5.0), MemoryWorkflow(), KEY, "a", Mark(Verb.HOLD, "ann", 4.0, "late source")
+    )
+    [told] = [from_body(body).notification for body in outbox.bodies]
+    assert (told.kind, told.job_name, told.detail) == (Kind.JOB_HELD, "a", "held by ann: late source")
 
 
 def test_a_queue_that_is_down_stops_no_run() -> None:
     store = MemoryStore()
     store.create_run(run(RunStatus.RUNNING))
     store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
-    assert telling(store, Down, lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}
+    assert telling(store, Down(), lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}
 
 
-def test_where_nobody_wants_to_hear_the_queue_is_not_asked_for() -> None:
+def test_where_nobody_wants_to_hear_nothing_is_queued() -> None:
     store = MemoryStore()
     store.create_run(run(RunStatus.RUNNING, document=document()))
     store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
-    assert telling(store, pytest.fail, lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}
+    assert telling(store, Down(), lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}

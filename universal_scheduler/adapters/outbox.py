@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,12 +16,14 @@ REASON_LIMIT = 1000
 
 
 class SqsOutbox:
-    """`ports.Outbox` over a boto3 SQS client."""
+    """`ports.Outbox` over a boto3 SQS client, made when there is something to tell: mostly there is not."""
 
-    def __init__(self, client: Any, *, queue: str, dead_letters: str = "") -> None:
+    def __init__(self, client: Callable[[], Any], *, queue: str, dead_letters: str = "") -> None:
         self._client, self._queue, self._dead_letters = client, queue, dead_letters
 
     def put(self, bodies: Sequence[str]) -> None:
+        if bodies and not self._queue:
+            raise StoreUnavailable("No queue of notifications is known (NOTIFICATIONS_QUEUE_URL).")
         for start in range(0, len(bodies), CHUNK):
             chunk = bodies[start : start + CHUNK]
             self._put({str(index): body for index, body in enumerate(chunk)})
@@ -31,7 +33,7 @@ class SqsOutbox:
         for _ in range(TRIES):
             entries = [{"Id": name, "MessageBody": body} for name, body in left.items()]
             try:
-                answer = self._client.send_message_batch(QueueUrl=self._queue, Entries=entries)
+                answer = self._client().send_message_batch(QueueUrl=self._queue, Entries=entries)
             except (ClientError, BotoCoreError) as error:
                 raise StoreUnavailable(f"The queue of notifications took nothing: {error}") from error
             left = {failure["Id"]: left[failure["Id"]] for failure in answer.get("Failed", ())}
@@ -40,12 +42,12 @@ class SqsOutbox:
         raise StoreUnavailable(f"The queue of notifications did not take {len(left)} messages.")
 
     def put_off(self, receipt: str, seconds: int) -> None:
-        self._client.change_message_visibility(
+        self._client().change_message_visibility(
             QueueUrl=self._queue, ReceiptHandle=receipt, VisibilityTimeout=max(0, seconds)
         )
 
     def give_up(self, body: str, reason: str) -> None:
         attribute = {"DataType": "String", "StringValue": reason[:REASON_LIMIT] or "no reason"}
-        self._client.send_message(
+        self._client().send_message(
             QueueUrl=self._dead_letters, MessageBody=body, MessageAttributes={"reason": attribute}
         )

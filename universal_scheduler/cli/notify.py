@@ -9,7 +9,7 @@ from rich.text import Text
 
 from universal_scheduler.cli.console import make_console, plain_table, put_json
 from universal_scheduler.cli.problems import Problem
-from universal_scheduler.usecases.notify import try_channels
+from universal_scheduler.usecases.delivery import try_channels
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring

@@ -77,6 +77,7 @@ def of_engine(engine: Engine) -> Wiring:
         state_machine_arn=engine.state_machine_arn,
         job_queues=engine.queues,
         job_definitions=engine.job_definitions,
+        notifications_queue_url=f"{engine.endpoint}/{_account(engine)}/usched-notifications",
     )
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
     return Wiring(settings, session, engine.endpoint)
@@ -96,6 +97,7 @@ def _of_stack(stack: str) -> Wiring:
             state_machine_arn=outputs["StateMachineArn"],
             job_queues={name: outputs[f"{name.title()}QueueArn"] for name in QUEUES},
             job_definitions={name: outputs[f"{name.title()}JobDefinitionArn"] for name in DEFINITIONS},
+            notifications_queue_url=outputs["NotificationsQueueUrl"],
         )
     except KeyError as missing:
         message = f"The stack '{stack}' has no output {missing}: it is not a universal scheduler, or an older one."
@@ -116,6 +118,10 @@ def _outputs(stack: str) -> Mapping[str, str]:
         advice = "Deploy template.yaml, name its stack with --stack, or add --local for the embedded engine."
         raise Problem(message, advice) from error
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def _account(engine: Engine) -> str:
+    return engine.state_machine_arn.split(":")[4]
 
 
 def _table(arn: str) -> str:

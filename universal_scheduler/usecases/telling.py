@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from universal_scheduler.domain.errors import StoreUnavailable
-from universal_scheduler.domain.model import JobRun, JobStatus, Observation, RunKey
+from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Observation, Run, RunKey
 from universal_scheduler.domain.notifications import Kind, Notification
 from universal_scheduler.ports import Outbox, Store
 from universal_scheduler.usecases.notify import bodies_for
@@ -17,15 +17,15 @@ KINDS = {JobStatus.FAILED: Kind.JOB_FAILED, JobStatus.HELD: Kind.JOB_HELD}
 logger = logging.getLogger(__name__)
 
 
-def telling(store: Store, outbox: Callable[[], Outbox], clock: Callable[[], float]) -> Store:
-    """The same store for whoever drives runs or acts on their jobs; `outbox` is asked for where there is news."""
+def telling(store: Store, outbox: Outbox, clock: Callable[[], float]) -> Store:
+    """The same store, for whoever drives runs or acts on their jobs."""
     return cast(Store, _TellingStore(store, outbox, clock))
 
 
 class _TellingStore:
     """Every write but these is the store's own. What is told has been written: a queue that is down stops no run."""
 
-    def __init__(self, store: Store, outbox: Callable[[], Outbox], clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, outbox: Outbox, clock: Callable[[], float]) -> None:
         self._store, self._outbox, self._clock = store, outbox, clock
 
     def __getattr__(self, name: str) -> Any:
@@ -48,16 +48,22 @@ class _TellingStore:
         )
         return took
 
-    def _tell(self, run_id: str, jobs: Sequence[tuple[JobRun, JobStatus]]) -> None:
+    def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
+        took = self._store.change_by_verb(run, before, after, entry)
+        if took and after.status is JobStatus.HELD and before.status is not JobStatus.HELD:
+            self._tell(run.key.run_id, [(after, after.status)], f"held {entry.mark}")
+        return took
+
+    def _tell(self, run_id: str, jobs: Sequence[tuple[JobRun, JobStatus]], detail: str = "") -> None:
         news = [(job, KINDS[status]) for job, status in jobs if status in KINDS]
         run = self._store.get_run(RunKey.of(run_id)) if news else None
         if run is None:
             return
         now, bodies = self._clock(), list[str]()
         for job, kind in news:
-            bodies += bodies_for(Notification(kind, run.key, now, job.attempt, job.name), run.document)
+            bodies += bodies_for(Notification(kind, run.key, now, job.attempt, job.name, detail), run.document)
         try:
             if bodies:
-                self._outbox().put(bodies)
+                self._outbox.put(bodies)
         except StoreUnavailable as error:
             logger.error("nobody was told of %d jobs of %s: %s", len(news), run_id, error)

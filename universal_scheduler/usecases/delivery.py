@@ -1,0 +1,156 @@
+"""Deliver what was announced: a message at a time, with what the run, its jobs and their logs say when it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, ScheduleNotFound
+from universal_scheduler.domain.messages import (
+    JOBS_TOLD,
+    LINES_TOLD,
+    TEXT_LIMIT,
+    JobReport,
+    Message,
+    failed_jobs,
+    log_link,
+    printable,
+    run_link,
+    utc,
+)
+from universal_scheduler.domain.model import JobRun, RunKey, RunStatus
+from universal_scheduler.domain.notifications import (
+    Channel,
+    Delivery,
+    Kind,
+    Notification,
+    all_channels,
+    backoff,
+    from_body,
+)
+from universal_scheduler.ports import LogTails, Notifier, Outbox, Store
+
+
+def try_channels(
+    store: Store, logs: LogTails, notifier: Notifier, schedule_id: str, *, now: float, api: str = ""
+) -> Iterator[tuple[Channel, Sequence[Kind], str]]:
+    """Send a test message to every channel of a schedule: each with what it hears of, and why it failed, else "".
+
+    Raises:
+        ScheduleNotFound
+    """
+    row = store.get_schedule(schedule_id)
+    if row is None:
+        raise ScheduleNotFound(schedule_id)
+    newest = store.list_runs(schedule_id, 1)
+    key = newest[0].key if newest else RunKey(schedule_id, "")
+    for channel, kinds in all_channels(row).items():
+        detail = f"Somebody tries this channel, which hears of {', '.join(kinds)}."
+        told = Notification(Kind.TEST, key, now, int(now), detail=detail)
+        problem = ""
+        try:
+            deliver(store, logs, notifier, Delivery(told, channel), now=now, api=api)
+        except (DeliveryRefused, DeliveryFailed) as failure:
+            problem = str(failure)
+        yield channel, kinds, problem
+
+
+def deliver(
+    store: Store,
+    logs: LogTails,
+    notifier: Notifier,
+    delivery: Delivery,
+    *,
+    now: float,
+    api: str = "",
+) -> None:
+    """Send one message: read what it is about as it is now, and hand it to its channel.
+
+    `api` is the REST API's base URL where people reach it unsigned: links lead there instead of to the AWS console.
+
+    Raises:
+        DeliveryRefused, DeliveryFailed
+    """
+    notifier.send(delivery.channel, compose(store, logs, delivery, api), now)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a message that the queue handed out."""
+
+    again: bool = False
+    """Whether the queue keeps it for another try."""
+    problem: str = ""
+    """Why it was not delivered; says nothing secret."""
+
+
+def deliver_received(
+    outbox: Outbox,
+    send: Callable[[Delivery], None],
+    body: str,
+    receipt: str,
+    attempt: int,
+    *,
+    chance: float,
+    first_pause: float,
+) -> Outcome:
+    """Send what the queue handed out for the `attempt`-th time.
+
+    What failed comes again after a pause that doubles each time (`chance` in [0, 1) shortens it by up to a half). What
+    can never be delivered goes to the dead letters at once.
+    """
+    try:
+        send(from_body(body))
+    except (DeliveryRefused, ValueError) as refusal:
+        outbox.give_up(body, str(refusal))
+        return Outcome(problem=f"given up: {refusal}")
+    except DeliveryFailed as failure:
+        pause = round(backoff(attempt, chance, first=first_pause, at_least=failure.retry_after))
+        outbox.put_off(receipt, pause)
+        return Outcome(again=True, problem=f"try {attempt}, again in {pause} s: {failure}")
+    return Outcome()
+
+
+def compose(store: Store, logs: LogTails, delivery: Delivery, api: str = "") -> Message:
+    """What the notification says, from the run and its jobs as they are now."""
+    told = delivery.notification
+    run = store.get_run(told.key) if told.key.start else None
+    row: Mapping[str, Any] = run.document if run else store.get_schedule(told.key.schedule_id) or {}
+    arn = run.execution.arn if run else ""
+    jobs = _jobs(store, told)
+    ended = run is not None and told.kind not in (Kind.RUN_STARTED, Kind.TEST)
+    return Message(
+        id=delivery.id,
+        kind=told.kind,
+        key=told.key,
+        at=utc(told.at),
+        name=str(row.get("scheduleName", "")),
+        status=str(run.status if run and ended else RunStatus.RUNNING if told.kind is Kind.RUN_STARTED else ""),
+        reason=printable(run.reason, TEXT_LIMIT) if run and ended else "",
+        ended_at=run.ended_at if run and ended else "",
+        execution_arn=arn,
+        job_name=told.job_name,
+        detail=printable(told.detail, TEXT_LIMIT),
+        jobs=tuple(_report(logs, job, arn, api) for job in jobs[:JOBS_TOLD]),
+        more_jobs=max(0, len(jobs) - JOBS_TOLD),
+        link=run_link(arn, run.execution.name if run else "", api),
+    )
+
+
+def _jobs(store: Store, told: Notification) -> list[JobRun]:
+    if told.job_name:
+        return [job for job in store.list_jobs(told.key.run_id) if job.name == told.job_name]
+    return failed_jobs(store.list_jobs(told.key.run_id)) if told.kind is Kind.RUN_FAILED else []
+
+
+def _report(logs: LogTails, job: JobRun, execution_arn: str, api: str) -> JobReport:
+    tail = logs.tail(job, LINES_TOLD)
+    return JobReport(
+        name=job.name,
+        status=str(job.status),
+        reason=printable(job.reason, TEXT_LIMIT),
+        exit_code=job.exit_code,
+        log_lines=tuple(printable(line) for line in tail.lines),
+        log_link="" if api else log_link(execution_arn, tail.group, tail.stream),
+    )
