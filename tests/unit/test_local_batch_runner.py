@@ -229,6 +229,23 @@ def test_a_killed_supervisor_is_replaced_and_its_jobs_are_reported(tmp_path: Pat
     with_runner(use)
 
 
+def test_what_a_killed_supervisor_started_and_did_not_say_is_ended_too(tmp_path: Path) -> None:
+    async def use(runner: ProcessRunner) -> None:
+        lost = asyncio.create_task(
+            runner.run("lost", ["sh", "-c", "echo $$; exec sleep 1000"], {"PATH": PATH}, tmp_path, tmp_path / "out")
+        )
+        await appears(tmp_path / "out")
+        assert runner._process is not None
+        os.kill(runner._process.pid, signal.SIGSTOP)
+        runner._running["lost"].pid = None  # as if it had been killed before it could say so
+        os.kill(runner._process.pid, signal.SIGKILL)
+        assert await lost == Exit(signal=signal.SIGKILL)
+        killed = int((tmp_path / "out").read_text())
+        await asyncio.to_thread(wait_until, lambda: not alive(killed))
+
+    with_runner(use)
+
+
 def test_hundreds_at_once(tmp_path: Path) -> None:
     async def use(runner: ProcessRunner) -> None:
         commands = [["sh", "-c", f"echo {number}; exit {number % 3}"] for number in range(300)]

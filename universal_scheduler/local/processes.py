@@ -17,7 +17,10 @@ _SWEEPS = 50
 
 def marked(state_dir: Path) -> list[int]:
     """The ids of live processes that carry the engine's mark; never this process."""
-    mark = f"{MARK}={state_dir}"
+    return _marked(f"{MARK}={state_dir}")
+
+
+def _marked(mark: str) -> list[int]:
     found = _marked_by_proc(mark) if _PROC.joinpath("self", "environ").exists() else _marked_by_ps(mark)
     return [pid for pid in found if pid != os.getpid()]
 
@@ -53,10 +56,17 @@ def alive(pid: int) -> bool:
 
 def sweep(state_dir: Path) -> int:
     """Kill everything that carries the engine's mark; how many there were."""
+    return end_marked(f"{MARK}={state_dir}")
+
+
+def end_marked(mark: str) -> int:
+    """Kill everything that has this `NAME=value` in the environment it was started with; how many there were."""
     killed: set[int] = set()
+    clean = 0
     for _ in range(_SWEEPS):  # again, because what is about to die may still have forked
-        left = marked(state_dir)
-        if not left:
+        left = _marked(mark)
+        clean = 0 if left else clean + 1
+        if clean == 2:  # a process in the middle of execve(2) shows no environment: one look is not enough
             break
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from universal_scheduler.local.batch import supervisor
+from universal_scheduler.local.processes import end_marked
 
 CLOSE_SECONDS = 10.0
 
@@ -181,6 +182,8 @@ class ProcessRunner:
             if running.pid is not None:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.pid, signal.SIGKILL)
+        for job_id in [job_id for job_id, running in lost if running.pid is None]:  # it may have been started, unsaid
+            await asyncio.to_thread(end_marked, f"{supervisor.MARK}={job_id}")
         await self.open()
         for job_id, _ in lost:
             self._ended(job_id, Exit(signal=signal.SIGKILL))
