@@ -24,9 +24,9 @@ class TryLater(Exception):
     """The event tells of what is not known yet."""
 
 
-def on_record(record: SQSRecord) -> Event:
+def on_record(record: SQSRecord) -> tuple[Event, SQSRecord]:
     try:
-        return read(json.loads(record.body))
+        return read(json.loads(record.body)), record
     except ValueError as error:
         logger.error("Message is no event", reason=str(error), message_id=record.message_id)
         raise
@@ -37,9 +37,9 @@ def handler(event: dict[str, Any], context: object) -> PartialItemFailureRespons
     after a pause that doubles each time."""
     del context
     with processor(event["Records"], on_record):
-        results: list[tuple[str, Any, SQSRecord]] = processor.process()
+        results: list[tuple[str, Any, Any]] = processor.process()
         pauses = {record.receipt_handle: 0 for outcome, _, record in results if outcome == "fail"}
-        told = [(found, record) for outcome, found, record in results if outcome == "success"]
+        told: list[tuple[Event, SQSRecord]] = [result for outcome, result, _ in results if outcome == "success"]
         again = take_in(
             telling(wiring.store, wiring.outbox, time.time),
             wiring.workflow,

@@ -18,6 +18,7 @@ from tests.e2e.conftest import Stage, eventually
 from tests.e2e.test_cli import usched
 from tests.e2e.test_main_job import job, schedule
 from tests.events import state_change
+from universal_scheduler.local import engine as engines
 
 pytestmark = pytest.mark.e2e
 EVENTS = int(os.environ.get("USCHED_EVENTS", "1000"))
@@ -29,6 +30,19 @@ def jobs(stage: Stage, *words: str) -> Any:
     result = usched("jobs", *words, "--json", "--port", str(stage.engine.port))
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def test_a_stage_without_job_events_runs_all_the_same(tmp_path: Path) -> None:
+    engine = engines.start(0, tmp_path / "engine", events=False)
+    try:
+        stage = Stage(engine)
+        row = schedule(job("a"), job("b", "a"))
+        stage.put(row)
+        run = stage.ended(row["scheduleId"])
+        assert run["scheduleStatus"] == "SUCCEEDED"
+        assert stage.table("BatchJobEvents").scan()["Items"] == []
+    finally:
+        engines.stop(engine)
 
 
 def submit(stage: Stage, name: str, command: str, **more: Any) -> str:

@@ -78,7 +78,7 @@ def read_event(event: Mapping[str, Any]) -> JobEvent:
             name=detail["jobName"],
             queue=detail["jobQueue"],
             at=datetime.fromisoformat(event["time"]).timestamp(),
-            created_at=detail["createdAt"] / 1000,
+            created_at=detail.get("createdAt", 0) / 1000,
             blocked=event["detail-type"] == QUEUE_BLOCKED,
             attempts=len(detail.get("attempts") or ()),
             parent_id=detail["jobId"].rpartition(":")[0] if "index" in array else "",
