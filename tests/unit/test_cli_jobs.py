@@ -67,9 +67,11 @@ def test_a_list_for_people_has_each_change(stage: Stage) -> None:
 def test_a_job_with_every_change(stage: Stage) -> None:
     attempts = [{"container": {"exitCode": 0}}]
     happened(stage, "a", "RUNNABLE", "RUNNING", tags=TAGS)
+    happened(stage, "a", "RUNNING", minutes_ago=2, tags=TAGS, attempts=[{"container": {"exitCode": 9}}])
+    assert "exitCode" not in told("jobs", "a"), "that was the attempt before"
     happened(stage, "a", "SUCCEEDED", minutes_ago=1, tags=TAGS, attempts=attempts, createdAt=1000, stoppedAt=2500)
     job = told("jobs", "a")
-    assert [event["status"] for event in job["events"]] == ["RUNNABLE", "RUNNING", "SUCCEEDED"]
+    assert [event["status"] for event in job["events"]] == ["RUNNABLE", "RUNNING", "RUNNING", "SUCCEEDED"]
     assert (job["jobName"], job["batchJobName"], job["exitCode"]) == ("load", "name-a", 0)
     assert (job["scheduleId"], job["startDateTime"]) == ("nightly", TAGS["usched:start"])
     assert (job["createdAt"], job["stoppedAt"]) == ("1970-01-01T00:00:01.000000", "1970-01-01T00:00:02.500000")
@@ -77,6 +79,7 @@ def test_a_job_with_every_change(stage: Stage) -> None:
     for word in ("load a SUCCEEDED", "RUNNABLE", "run: nightly"):
         assert word in out
     happened(stage, "b", "RUNNING")
+    assert "exitCode" not in told("jobs", "b")
     assert "none" in usched("jobs", "b").stdout
 
 

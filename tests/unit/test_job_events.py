@@ -64,6 +64,9 @@ def test_the_events_of_one_second_have_their_order() -> None:
     places = [event.position for event in first_try + second]
     assert places == sorted(set(places))
     assert read_event(state_change(ID, "PENDING", time="2026-11-21T06:00:01Z")).position > max(places)
+    blocked = documented("batch_job_queue_blocked")
+    runnable = state_change(ID, "RUNNABLE", time=blocked["time"])
+    assert read_event(blocked).position > read_event(runnable).position
 
 
 def without(event: dict[str, Any], *path: str) -> dict[str, Any]:

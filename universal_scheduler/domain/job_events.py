@@ -57,7 +57,8 @@ class JobEvent:
 
         By time, and within a second (of which the time of an event has no parts) by attempt and state.
         """
-        return f"{iso(self.at)}#{self.attempts:02}#{self.seen.status.rank}#{self.state}"
+        told = f"{self.seen.status}-{self.state}" if self.blocked else self.state
+        return f"{iso(self.at)}#{self.attempts:02}#{self.seen.status.rank}#{told}"
 
 
 def read_event(event: Mapping[str, Any]) -> JobEvent:

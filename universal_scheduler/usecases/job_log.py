@@ -49,7 +49,7 @@ def job_view(events: Sequence[JobEvent]) -> dict[str, Any]:
             "status": str(changes[-1].seen.status),
             "since": iso(changes[-1].at),
             "reason": last.seen.reason,
-            "exitCode": last.seen.exit_code,
+            "exitCode": _exit_code(last),
             "attempts": last.attempts,
             "logStreamName": last.seen.log_stream,
             "createdAt": _time(last.created_at),
@@ -71,10 +71,16 @@ def _event_view(event: JobEvent) -> dict[str, Any]:
             "status": event.state,
             "attempts": event.attempts,
             "reason": event.seen.reason,
-            "exitCode": event.seen.exit_code,
+            "exitCode": _exit_code(event),
             "logStreamName": event.seen.log_stream,
         }
     )
+
+
+def _exit_code(event: JobEvent) -> int | None:
+    """Of the attempt that is over: while the next one starts and runs, Batch still tells the last one's."""
+    under_way = event.seen.status in (JobStatus.STARTING, JobStatus.RUNNING)
+    return None if under_way else event.seen.exit_code
 
 
 def _time(epoch: float) -> str:
