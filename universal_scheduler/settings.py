@@ -23,6 +23,8 @@ class Settings:
     job_definitions: Mapping[str, str] = field(default_factory=dict)
     events: bool = False
     """Whether Batch's job state changes reach the scheduler as events."""
+    max_queue_seconds: float = 3600.0
+    """How long a job may be RUNNABLE before people are told, where its schedule does not say."""
     notifications_queue_url: str = ""
     """URL of the queue that `usched-notify` sends from; empty where nobody is told anything."""
     notifications_dead_letters_url: str = ""
@@ -55,6 +57,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         job_queues=json.loads(environ.get("JOB_QUEUES", "{}")),
         job_definitions=json.loads(environ.get("JOB_DEFINITIONS", "{}")),
         events=environ.get("EVENTS") == "ENABLED",
+        max_queue_seconds=float(environ.get("MAX_QUEUE_SECONDS", default.max_queue_seconds)),
         notifications_queue_url=environ.get("NOTIFICATIONS_QUEUE_URL", default.notifications_queue_url),
         notifications_dead_letters_url=environ.get(
             "NOTIFICATIONS_DEAD_LETTERS_URL", default.notifications_dead_letters_url

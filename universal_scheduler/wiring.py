@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from universal_scheduler.adapters.log_tails import CloudWatchLogTails
     from universal_scheduler.adapters.notifier import ServiceNotifier
     from universal_scheduler.adapters.outbox import SqsOutbox
+    from universal_scheduler.adapters.watch import DynamoWatch
 
 QUICK = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=20)
 SUBMIT_CONNECT_SECONDS, SUBMIT_READ_SECONDS = 2, 8
@@ -49,6 +50,12 @@ class Wiring:
         return DynamoStore(
             self.dynamodb, schedules=settings.schedules_table, history=settings.history_table, jobs=settings.jobs_table
         )
+
+    @cached_property
+    def watch(self) -> DynamoWatch:
+        from universal_scheduler.adapters.watch import DynamoWatch
+
+        return DynamoWatch(self.dynamodb, history=self.settings.history_table, jobs=self.settings.jobs_table)
 
     @cached_property
     def job_log(self) -> DynamoJobLog:

@@ -140,7 +140,7 @@ def test_indexes_hold_keys_only() -> None:
     indexes = [
         index for table in of_type("AWS::DynamoDB::Table").values() for index in table.get("GlobalSecondaryIndexes", ())
     ]
-    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 4
+    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 5
 
 
 @pytest.mark.parametrize(
@@ -210,6 +210,18 @@ MAY = {
         "NotificationsQueue: sqs:SendMessage",
         "JobsTable/index/jobId-index: dynamodb:Query",
         "stateMachine:schedule_runner: states:SendTaskSuccess",
+    },
+    "usched-sweep": {
+        "HistoryTable: dynamodb:GetItem dynamodb:UpdateItem",
+        "HistoryTable/index/watch-index: dynamodb:Query",
+        "JobsTable: dynamodb:BatchWriteItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
+        "JobEventsTable: dynamodb:Query",
+        "*: batch:DescribeJobs",
+        "*: batch:ListJobs",
+        "job/*: batch:TerminateJob",
+        "execution:schedule_runner:*: states:DescribeExecution",
+        "stateMachine:schedule_runner: states:SendTaskSuccess",
+        "NotificationsQueue: sqs:SendMessage",
     },
     "usched-notify": {
         "SchedulesTable HistoryTable: dynamodb:GetItem",
@@ -286,5 +298,6 @@ def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     document = transform(json.loads(json.dumps(TEMPLATE)), {}, NoPolicies())
     kinds = [resource["Type"] for resource in document["Resources"].values()]
     assert kinds.count("AWS::Lambda::Function") == len(of_type("AWS::Serverless::Function"))
-    mappings = [each for it in of_type("AWS::Serverless::Function").values() for each in it.get("Events", {})]
+    events = [each for it in of_type("AWS::Serverless::Function").values() for each in it.get("Events", {}).values()]
+    mappings = [each for each in events if each["Type"] in ("DynamoDB", "SQS")]
     assert kinds.count("AWS::Lambda::EventSourceMapping") == len(mappings)

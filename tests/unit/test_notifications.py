@@ -77,11 +77,14 @@ class Sent(list[tuple[Channel, Message]]):
 # Channels
 
 
+BY_DEFAULT = [Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK]
+
+
 @pytest.mark.parametrize(
     ("row", "kinds"),
     [
-        ({"scheduleSnsTopic": TOPIC}, [Kind.RUN_SUCCEEDED, Kind.RUN_FAILED]),
-        ({"scheduleSnsTopic": f" {TOPIC} "}, [Kind.RUN_SUCCEEDED, Kind.RUN_FAILED]),
+        ({"scheduleSnsTopic": TOPIC}, BY_DEFAULT),
+        ({"scheduleSnsTopic": f" {TOPIC} "}, BY_DEFAULT),
         ({"scheduleSnsTopic": " "}, []),
         ({"scheduleSnsTopic": 7}, []),
         ({}, []),

@@ -13,6 +13,7 @@ from universal_scheduler.domain.planner import (
     MAX_BATCH_DEPENDENCIES,
     Cancel,
     End,
+    Move,
     Recover,
     Reopen,
     Submit,
@@ -203,7 +204,7 @@ def test_no_action_is_planned_before_its_rule_holds(jobs: list[JobRun]) -> None:
                 assert by_name[action.name].status is JobStatus.UPSTREAM_FAILED
                 assert all(state[name].satisfies or not state[name].ended for name in upstream)
                 state[action.name] = JobStatus.WAITING
-            case Cancel():
+            case Cancel() | Move():
                 raise AssertionError("nobody asked for it")
             case Wait():
                 ready = all(state[name].satisfies for name in upstream)

@@ -15,6 +15,7 @@ from universal_scheduler.adapters.items import (
     ITEM_LIMIT_BYTES,
     PAUSED_KEY,
     RUN_KEYS,
+    WATCHED,
     audit_from_values,
     audit_to_values,
     followers_of,
@@ -67,7 +68,7 @@ EXECUTION_INDEX = "executionName-index"
 JOB_INDEX = "jobId-index"
 FIRST_JOB_NAME = "0"
 """No job's name comes before it; those of the other rows in a run's partition begin with `#`."""
-RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId"})
+RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId", *WATCHED})
 """What a restart writes into a run's row in any case: rows of the reference design have none of it."""
 
 
@@ -403,7 +404,7 @@ class DynamoStore:
         return self._update(
             self._jobs,
             _wait_key(run_id),
-            "SET waitToken = :token, waitUntil = :until, generation = :generation",
+            "SET waitToken = :token, waitUntil = :until, waitSeq = :seen, generation = :generation",
             {
                 ":token": token,
                 ":until": seen.ended + ends_needed,

@@ -94,13 +94,18 @@ def run_to_values(run: Run) -> dict[str, Any]:
         "cancelAsked": mark_to_value(run.cancel),
         "verbCount": run.verb_count or None,
         "restarting": run.restarting or None,
+        **(UNWATCHED if run.status.ended else WATCHED),
     }
 
 
+WATCHED: Mapping[str, Any] = {"watch": "RUNS", "watchAt": 0}
+"""Puts a run among those that the watchdogs look at, and says when (epoch seconds)."""
+UNWATCHED: Mapping[str, Any] = dict.fromkeys(WATCHED)
 RUN_KEYS = frozenset(
     {
         *("scheduleStatus", "runId", "executionArn", "executionName", "generation", "cause"),
         *("lastDateTime", "statusReason", "cancelAsked", "verbCount", "restarting"),
+        *WATCHED,
     }
 )
 
@@ -171,6 +176,8 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "notBeforeAt": spec.not_before or None,
         "priority": spec.priority,
         "shareIdentifier": spec.share_identifier or None,
+        "maxQueueSeconds": spec.max_queue_seconds,
+        "fallbackQueue": spec.fallback_queue or None,
         "arrayProperties": {"size": spec.array_size} if spec.array_size else None,
         "forEach": {"s3": spec.for_each_s3} if spec.for_each_s3 else list(spec.for_each) or None,
         "outputsOf": list(spec.outputs_of) or None,
@@ -183,6 +190,7 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "attempt": job.attempt,
         "notTaken": job.not_taken or None,
         "operator": mark_to_value(job.mark),
+        "moveTo": job.move_to or None,
         "children": job.children or None,
         "childCounts": dict(job.child_counts) or None,
         "outputText": None if job.output is None else json.dumps(job.output),
@@ -221,6 +229,8 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
             not_before=float(row.get("notBeforeAt", 0)),
             priority=row.get("priority"),
             share_identifier=row.get("shareIdentifier", ""),
+            max_queue_seconds=row.get("maxQueueSeconds"),
+            fallback_queue=row.get("fallbackQueue", ""),
             array_size=int(row.get("arrayProperties", {}).get("size", 0)),
             for_each=() if isinstance(values, Mapping) else tuple(values),
             for_each_s3=values["s3"] if isinstance(values, Mapping) else "",
@@ -235,6 +245,7 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
         attempt=int(row["attempt"]),
         not_taken=row.get("notTaken", False),
         mark=mark_from_value(row.get("operator")),
+        move_to=row.get("moveTo", ""),
         children=row.get("children", ""),
         child_counts=row.get("childCounts", {}),
         output=json.loads(row["outputText"]) if "outputText" in row else None,

@@ -12,6 +12,7 @@ from typing import Any
 
 from universal_scheduler.adapters.items import (
     ITEM_LIMIT_BYTES,
+    UNWATCHED,
     followers_of,
     item_size,
     run_from_values,
@@ -45,6 +46,8 @@ class Parked:
     token: str = ""
     until: int = 0
     """The count of ends at which the token is answered."""
+    seen: int = 0
+    """The count of urgent changes that were seen when it was parked."""
     generation: int = 0
 
 
@@ -309,7 +312,7 @@ class MemoryStore:
         until = seen.ended + ends_needed
         if wait.generation > generation or wait.changes.urgent != seen.urgent or wait.changes.ended >= until:
             return False
-        wait.generation, wait.token, wait.until = generation, token, until
+        wait.generation, wait.token, wait.until, wait.seen = generation, token, until, seen.urgent
         return True
 
     def clear_token(self, run_id: str, token: str = "") -> None:
@@ -415,6 +418,9 @@ class MemoryWorkflow:
     woken: list[str] = field(default_factory=list)
     """The tokens that were answered."""
 
+    stopped: dict[str, float] = field(default_factory=dict)
+    """When executions stopped, by their ARNs."""
+
     def wake(self, token: str) -> None:
         self.woken.append(token)
 
@@ -424,6 +430,9 @@ class MemoryWorkflow:
     def is_running(self, execution: Execution) -> bool:
         name = execution.arn.rpartition(":")[2]
         return name in self.started and name not in self.ended
+
+    def stopped_at(self, execution: Execution) -> float | None:
+        return self.stopped.get(execution.arn)
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         new = name not in self.started
@@ -435,6 +444,51 @@ def _ended_so(known: JobRun, job: JobRun) -> bool:
     """Whether the job FAILED because it was cancelled."""
     cancelled = job.status is JobStatus.CANCELLED and known.status is JobStatus.FAILED
     return cancelled and bool(job.reason) and known.reason.startswith(job.reason)
+
+
+class MemoryWatch:
+    """`ports.Watch` beside a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.marks: dict[tuple[str, str], float] = {}
+        """When telling was begun; -1 where it is done."""
+        self.durations: dict[str, dict[str, list[float]]] = {}
+
+    def due_runs(self, now: float) -> Iterator[RunKey]:
+        due = {key: row["watchAt"] for key, row in self._store.history.items() if row.get("watch")}
+        yield from sorted((key for key, at in due.items() if at <= now), key=lambda key: due[key])
+
+    def look_again(self, key: RunKey, at: float) -> None:
+        self._store.history[key]["watchAt"] = at
+
+    def leave(self, key: RunKey) -> None:
+        row = self._store.history[key]
+        if row["scheduleStatus"] != RunStatus.RUNNING:
+            row.update(UNWATCHED)
+
+    def told(self, run_id: str) -> set[str]:
+        return {name for (owner, name), at in self.marks.items() if owner == run_id and at < 0}
+
+    def begin_telling(self, run_id: str, name: str, now: float, stale: float) -> bool:
+        begun = self.marks.get((run_id, name))
+        if begun is not None and (begun < 0 or begun >= stale):
+            return False
+        self.marks[run_id, name] = now
+        return True
+
+    def end_telling(self, run_id: str, name: str) -> None:
+        self.marks[run_id, name] = -1.0
+
+    def unanswered_token(self, run_id: str) -> str:
+        wait = self._store.waits.get(run_id, Parked())
+        return wait.token if wait.changes.ended >= wait.until or wait.changes.urgent > wait.seen else ""
+
+    def samples(self, schedule_id: str) -> dict[str, list[float]]:
+        return deepcopy(self.durations.get(schedule_id, {}))
+
+    def keep_samples(self, schedule_id: str, samples: Mapping[str, Sequence[float]]) -> None:
+        self.durations[schedule_id] = {name: list(values) for name, values in samples.items()}
 
 
 class MemoryJobLog:

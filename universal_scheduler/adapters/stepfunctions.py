@@ -13,6 +13,8 @@ from universal_scheduler.domain.model import Execution
 if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
+GOING_ON = ("RUNNING", "PENDING_REDRIVE")
+
 
 class StepFunctionsWorkflow:
     """`ports.Workflow` over a boto3 Step Functions client."""
@@ -39,7 +41,18 @@ class StepFunctionsWorkflow:
     def is_running(self, execution: Execution) -> bool:
         """Whether an execution still goes on; one that Step Functions does not know does not."""
         seen = self.describe(execution.arn.rpartition(":")[2])
-        return seen is not None and seen["status"] in ("RUNNING", "PENDING_REDRIVE")
+        return seen is not None and seen["status"] in GOING_ON
+
+    def stopped_at(self, execution: Execution) -> float | None:
+        try:
+            seen = self._client.describe_execution(executionArn=execution.arn)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in ("ExecutionDoesNotExist", "InvalidArn"):
+                return 0.0
+            raise
+        if seen["status"] in GOING_ON:
+            return None
+        return seen["stopDate"].timestamp() if "stopDate" in seen else 0.0
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         try:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from graphlib import CycleError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.fan_out import overrides_limit_error
@@ -16,6 +17,7 @@ from universal_scheduler.domain.model import Dependency, Job, JobStatus, Run, Ru
 from universal_scheduler.domain.notifications import Service
 from universal_scheduler.domain.planner import upstream_first
 from universal_scheduler.domain.references import as_text, outputs_of, reference_errors
+from universal_scheduler.domain.watchdogs import duration_seconds
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -74,6 +76,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
         errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
         errors += _fan_out_errors(row["jobList"])
         errors += _channel_errors(row.get("notifications", ()))
+        errors += _zone_errors(row)
     if not errors:
         upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}
         errors = list(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))
@@ -110,6 +113,8 @@ def _job(entry: Mapping[str, Any]) -> Job:
         timeout_seconds=None if timeout is None else int(timeout),
         priority=entry.get("priority"),
         share_identifier=entry.get("shareIdentifier", ""),
+        max_queue_seconds=duration_seconds(entry["maxQueueTime"]) if "maxQueueTime" in entry else None,
+        fallback_queue=entry.get("fallbackQueue", ""),
         recorded_status=str(entry.get("jobStatus", "")).strip(),
         recorded_id=recorded_id.strip(),
     )
@@ -277,6 +282,13 @@ def _channel_errors(notifications: Sequence[Mapping[str, Any]]) -> Iterator[Docu
         elif "secret" in entry and found != [Service.WEBHOOK]:
             expected = "a secret with webhook alone: what other services are sent is not signed"
             yield DocumentError(f"$.notifications[{index}].secret", f"a secret beside {found[0]}", expected)
+
+
+def _zone_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
+    try:
+        ZoneInfo(row.get("timezone", "UTC"))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield DocumentError("$.timezone", _shown(row["timezone"]), "a time zone of the IANA database: Europe/Zurich")
 
 
 def _date_errors(path: str, text: str) -> Iterator[DocumentError]:

@@ -52,6 +52,13 @@ class RunNotFound(SchedulerError):
         super().__init__(f"Schedule '{schedule_id}' has no run that started at '{start}'.")
 
 
+class SweepFailed(SchedulerError):
+    """Some runs could not be looked at by the watchdogs."""
+
+    def __init__(self, count: int, first: str) -> None:
+        super().__init__(f"{count} runs could not be looked at, {first} the first: the log says why.")
+
+
 class RunStillActive(SchedulerError):
     """A restart was asked for a run whose jobs are still being watched."""
 

@@ -40,7 +40,11 @@ ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 Text = TypeVar("Text", str, bytes)
-COLOURS = {Kind.RUN_FAILED: "attention", Kind.JOB_FAILED: "attention", Kind.RUN_SUCCEEDED: "good"}
+COLOURS = {
+    **dict.fromkeys((Kind.RUN_FAILED, Kind.JOB_FAILED, Kind.RUN_LOST), "attention"),
+    **dict.fromkeys((Kind.RUN_LATE, Kind.JOB_STUCK, Kind.JOB_SLOW, Kind.JOB_SHORT), "warning"),
+    Kind.RUN_SUCCEEDED: "good",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,10 @@ class Message:
             Kind.RUN_SUCCEEDED: f"Run of {schedule} SUCCEEDED",
             Kind.RUN_FAILED: f"Run of {schedule} FAILED",
             Kind.RUN_LATE: f"Run of {schedule} is late",
+            Kind.RUN_LOST: f"Run of {schedule} was lost",
+            Kind.JOB_STUCK: f"Job {job} of {schedule} is stuck in its queue",
+            Kind.JOB_SLOW: f"Job {job} of {schedule} takes unusually long",
+            Kind.JOB_SHORT: f"Job {job} of {schedule} was unusually short",
             Kind.JOB_FAILED: f"Job {job} of {schedule} FAILED",
             Kind.JOB_HELD: f"Job {job} of {schedule} is held",
             Kind.QUEUE_BLOCKED: f"Job {job} of {schedule} waits in a blocked queue",

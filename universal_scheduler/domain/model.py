@@ -169,6 +169,10 @@ class Job:
     priority: int | None = None
     """Batch's schedulingPriorityOverride, for queues with a scheduling policy."""
     share_identifier: str = ""
+    max_queue_seconds: float | None = None
+    """For how long it may wait in its queue before people are told; None for as long as its schedule says."""
+    fallback_queue: str = ""
+    """The queue that it is moved to when it has waited for longer."""
     recorded_status: str = ""
     """`jobStatus` as the document has it: `PASS` skips the job; a restart keeps `SUCCEEDED` and `SKIP`."""
     recorded_id: str = ""
@@ -271,6 +275,8 @@ class JobRun:
     """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
     mark: Mark | None = None
     """What an operator last did to it, or asked for."""
+    move_to: str = ""
+    """The queue that it is to be moved to, because it waits in its own for too long."""
     children: str = ""
     """Which children of an array this attempt has, as `arrays.write_children` writes them; empty for all."""
     child_counts: Mapping[str, int] = field(default_factory=dict)

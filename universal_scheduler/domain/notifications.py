@@ -23,15 +23,19 @@ class Kind(StrEnum):
     RUN_SUCCEEDED = "run_succeeded"
     RUN_FAILED = "run_failed"
     RUN_LATE = "run_late"
+    RUN_LOST = "run_lost"
     JOB_FAILED = "job_failed"
+    JOB_STUCK = "job_stuck"
+    JOB_SLOW = "job_slow"
+    JOB_SHORT = "job_short"
     JOB_HELD = "job_held"
     QUEUE_BLOCKED = "queue_blocked"
     TEST = "test"
     """Somebody tries the channels; no schedule asks for it."""
 
 
-DEFAULT_KINDS = frozenset({Kind.RUN_SUCCEEDED, Kind.RUN_FAILED})
-"""What `scheduleSnsTopic` hears of: as in the reference design, how each run ended."""
+DEFAULT_KINDS = frozenset({Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK})
+"""What `scheduleSnsTopic` hears of: as in the reference design, how each run ended; and what needs somebody."""
 ENDS = {RunStatus.SUCCEEDED: Kind.RUN_SUCCEEDED, RunStatus.FAILED: Kind.RUN_FAILED}
 
 
@@ -74,6 +78,8 @@ class Notification:
     job_name: str = ""
     detail: str = ""
     """What no table knows: why a queue is blocked, what somebody holds a job for."""
+    what: str = ""
+    """Tells it from another of its kind: which deadline of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Delivery:
     def id(self) -> str:
         """The same for every message about the same thing to the same channel: by it a receiver knows a repetition."""
         told, channel = self.notification, self.channel
-        about = (told.kind, told.key.schedule_id, told.key.start, str(told.occurrence), told.job_name)
+        about = (told.kind, told.key.schedule_id, told.key.start, str(told.occurrence), told.job_name or told.what)
         return digest(*about, channel.service, channel.target, length=32)
 
 
@@ -99,7 +105,7 @@ def is_secret(text: str) -> bool:
 def channels_for(document: Mapping[str, Any], kind: Kind) -> list[Channel]:
     """The channels of a schedule (or of a run of it) that hear of things of this kind, each once.
 
-    A schedule without `notifications` tells its `scheduleSnsTopic`, where it has one, how each run ended.
+    A schedule without `notifications` tells its `scheduleSnsTopic`, where it has one, of the `DEFAULT_KINDS`.
     A document that was never checked may have anything there: what is no channel is left out.
     """
     entries = document.get("notifications")
@@ -164,6 +170,7 @@ def to_body(delivery: Delivery) -> str:
         "occurrence": told.occurrence,
         "jobName": told.job_name,
         "detail": told.detail[:DETAIL_LIMIT],
+        "what": told.what,
         "channel": {"service": channel.service, "target": channel.target, "key": channel.key},
     }
     return json.dumps(values, ensure_ascii=False)
@@ -186,6 +193,7 @@ def from_body(body: str) -> Delivery:
                 int(values["occurrence"]),
                 values["jobName"],
                 values["detail"],
+                values.get("what", ""),
             ),
             Channel(Service(channel["service"]), channel["target"], channel["key"]),
         )

@@ -69,6 +69,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """It has waited in its queue for too long: end this attempt, and let the next one wait for another queue."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reopen:
     """It was ended because it could never run, and an operator changed that upstream: it waits again."""
 
@@ -84,7 +92,7 @@ class Wait:
     reason: str
 
 
-Work = Submit | Recover | ReadOutput | End | Cancel | Reopen
+Work = Submit | Recover | ReadOutput | End | Cancel | Move | Reopen
 Action = Work | Wait
 
 
@@ -127,9 +135,9 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
         if name in wanted and job.output_unread:
             actions.append(ReadOutput(name, f"{wanted[name]} refers to its output"))
         if job.status.ended:
-            if cancel is None and _ended_too_early(job, known):
+            if cancel is None and (_ended_too_early(job, known) or _ended_to_be_moved(job)):
                 actions.append(Reopen(name, "what kept it from running has changed"))
-                known[name] = again(job)
+                known[name] = moved(job) if job.move_to else again(job)
             continue
         action = _decide(job, known, with_platform, now, room, cancel)
         actions.append(action)
@@ -140,7 +148,7 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
                 with_platform.add(name)
                 if room is not None:
                     room -= 1
-            case Cancel():
+            case Cancel() | Move():
                 with_platform.discard(name)  # nothing is handed down behind it
             case Recover() | ReadOutput() | Wait():
                 pass
@@ -201,6 +209,8 @@ def _decide(
     if job.status.live:
         if asked is not None:
             return Cancel(job.name, f"cancelled {asked}")
+        if job.move_to and job.status.rank <= JobStatus.RUNNABLE.rank:
+            return Move(job.name, f"waited too long in queue {job.job.queue}: goes to {job.move_to}")
         return Wait(job.name, state_text(job, now))
     if asked is not None:
         return End(job.name, f"cancelled {asked}", JobStatus.CANCELLED)
@@ -278,6 +288,16 @@ def _ended_too_early(job: JobRun, known: Mapping[str, JobRun]) -> bool:
     """Whether it ended because its rule could not be met any more, and by now it can: an operator acted upstream."""
     unreached = job.status is JobStatus.UPSTREAM_FAILED or (job.status is JobStatus.SKIPPED and job.not_taken)
     return unreached and not never_runs(job, known)
+
+
+def moved(job: JobRun) -> JobRun:
+    """The next attempt of a job, in the queue that it is to be moved to."""
+    return again(replace(job, job=replace(job.job, queue=job.move_to)))
+
+
+def _ended_to_be_moved(job: JobRun) -> bool:
+    """Whether its end was heard of before it could be recorded as moved."""
+    return bool(job.move_to) and job.status is JobStatus.FAILED and not job.started_at
 
 
 def outcome(jobs: Sequence[JobRun], cancel: Mark | None = None) -> RunStatus | None:

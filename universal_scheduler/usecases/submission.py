@@ -16,12 +16,15 @@ from universal_scheduler.domain.planner import (
     INTENT_SETTLE_SECONDS,
     Cancel,
     End,
+    Move,
     Recover,
     Reopen,
     Submit,
     Work,
     again,
+    moved,
 )
+from universal_scheduler.domain.watchdogs import in_queue
 from universal_scheduler.ports import JobPlatform, Store
 
 WAVE = 25
@@ -90,15 +93,32 @@ def do_wave(
         if isinstance(action, Cancel):
             platform.terminate(jobs[action.name].job_id, action.reason[:TERMINATE_REASON_LIMIT])
     reopened = [jobs[action.name] for action in wave if isinstance(action, Reopen)]
+    reopened += _left_queue(store, platform, key, [(jobs[each.name], each) for each in wave if isinstance(each, Move)])
     doubts = [jobs[action.name] for action in wave if isinstance(action, Recover)]
     submits = [action for action in wave if isinstance(action, Submit)]
     took = store.end_jobs(key.run_id, ends, means.clock()) if ends else set()
     changed = {job.name: job for job in ends if job.name in took}
-    changed |= {job.name: again(job) for job in reopened if store.change_job(key.run_id, job, again(job))}
+    for job in reopened:
+        next_attempt = moved(job) if job.move_to else again(job)
+        if store.change_job(key.run_id, job, next_attempt):
+            changed[job.name] = next_attempt
     changed |= _recover(store, platform, key, doubts, means)
     if submits:
         changed |= _Submission(store, platform, key, means, known=ChainMap({}, changed, jobs)).make(submits)
     return changed
+
+
+def _left_queue(store: Store, platform: JobPlatform, key: RunKey, moves: Sequence[tuple[JobRun, Move]]) -> list[JobRun]:
+    """End the attempts that still wait in their queues; one that has got its place after all stays there."""
+    left = []
+    for job, action in moves:
+        seen = next(iter(platform.describe([job.job_id])), None)
+        if seen is None or in_queue(seen) or (seen.status is JobStatus.FAILED and not seen.started_at):
+            platform.terminate(job.job_id, action.reason[:TERMINATE_REASON_LIMIT])
+            left.append(job)
+        else:
+            store.change_job(key.run_id, job, replace(job, move_to=""))
+    return left
 
 
 def _ended(job: JobRun, action: End | Cancel) -> JobRun:

@@ -43,9 +43,9 @@ class _TellingStore:
 
     def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
         took = self._store.observe_jobs(run_id, seen)
-        self._tell(
-            run_id, [(job, what.status) for job, what in seen if job.name in took and what.status is not job.status]
-        )
+        news = [(job, what) for job, what in seen if job.name in took and what.status is not job.status]
+        # One that was ended to be moved to another queue has not failed.
+        self._tell(run_id, [(job, what.status) for job, what in news if what.started_at or not job.move_to])
         return took
 
     def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:

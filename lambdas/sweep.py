@@ -1,0 +1,29 @@
+"""Every minute: the watchdogs look at the runs that are due."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from universal_scheduler.usecases.sweep import Watchdogs, sweep
+from universal_scheduler.wiring import from_env
+
+wiring = from_env()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Answers how many runs were looked at, and how many things people are told."""
+    del event
+    dogs = Watchdogs(
+        wiring.store,
+        wiring.watch,
+        wiring.platform,
+        wiring.workflow,
+        wiring.job_log,
+        wiring.outbox,
+        time.time,
+        wiring.settings.max_queue_seconds,
+    )
+    return sweep(dogs, lambda: context.get_remaining_time_in_millis() / 1000)

@@ -1,0 +1,223 @@
+"""What is wrong with a run, or may soon be: deadlines, jobs that wait or take too long, what was usual before. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from statistics import median
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run, RunKey
+from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.notifications import Kind
+
+LOOK_SECONDS = 300.0
+"""How often a run is looked at where nothing is due before: so late a lost execution is found."""
+LOST_AFTER_SECONDS = 120.0
+"""How long an execution may be over and its run not recorded: the next one may be about to take the run over."""
+SAMPLES_KEPT = 20
+SAMPLES_NEEDED = 5
+SPREADS = 5.0
+"""How many spreads away from the median is unusual."""
+LEAST_SPREAD_SECONDS, LEAST_SPREAD_PART = 10.0, 0.1
+MAD_TO_DEVIATION = 1.4826
+"""The standard deviation of what is distributed normally, from its median absolute deviation."""
+DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+QUEUED = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING, JobStatus.RUNNABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One thing that people are told of once."""
+
+    kind: Kind
+    detail: str
+    job_name: str = ""
+    occurrence: int = 1
+    what: str = ""
+    """Which deadline, where a run has several."""
+
+    @property
+    def name(self) -> str:
+        """Tells it from every other one of its run."""
+        return f"{self.kind}#{self.occurrence}#{self.job_name or self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """How long a job takes as a rule, in seconds."""
+
+    median: float
+    spread: float
+
+    @property
+    def longest(self) -> float:
+        return self.median + SPREADS * self.spread
+
+    @property
+    def shortest(self) -> float:
+        return self.median - SPREADS * self.spread
+
+
+def duration_seconds(value: float | str) -> float:
+    """A duration of a document: seconds, or ISO 8601 with days, hours, minutes and seconds (`PT1H30M`).
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    found = DURATION.fullmatch(value)
+    if found is None or not any(found.groups()):
+        raise ValueError(f"'{value}' is no duration")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+
+
+def deadline(start: float, by: str, zone: str) -> float:
+    """When a run that began at `start` has to be so far: the next `HH:MM` of that time zone after it, or so much later.
+
+    Raises:
+        ValueError: `by` is neither.
+        zoneinfo.ZoneInfoNotFoundError: there is no such zone.
+    """
+    if by.startswith("P"):
+        return start + duration_seconds(by)
+    begun, clock = datetime.fromtimestamp(start, ZoneInfo(zone)), time.fromisoformat(by)
+    due = datetime.combine(begun.date(), clock, begun.tzinfo)
+    if due.timestamp() <= start:
+        due = datetime.combine(begun.date() + timedelta(days=1), clock, begun.tzinfo)
+    return due.timestamp()
+
+
+def began(key: RunKey) -> float:
+    """Epoch seconds of a run's start."""
+    return _epoch(key.start)
+
+
+def late(run: Run, jobs: Sequence[JobRun], now: float) -> tuple[list[Breach], list[float]]:
+    """The deadlines that the run has missed, and when the others are (epoch seconds)."""
+    document, start = run.document, began(run.key)
+    zone = str(document.get("timezone", "UTC"))
+    ended = _epoch(run.ended_at) if run.status.ended and run.ended_at else None
+    started = min((job.started_at for job in jobs if job.started_at), default=ended)
+    missed, coming = [], []
+    for key, done, what in (
+        ("mustStartBy", started, "no job had started"),
+        ("mustEndBy", ended, "it had not ended"),
+        ("maxDuration", ended, "it had not ended"),
+    ):
+        if key not in document:
+            continue
+        wanted = document[key]
+        due = start + duration_seconds(wanted) if key == "maxDuration" else deadline(start, wanted, zone)
+        if (now if done is None else done) > due:
+            local = datetime.fromtimestamp(due, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
+            detail = f"{what} by {local} {zone} ({key} {wanted}); {_progress(jobs)}"
+            missed.append(Breach(Kind.RUN_LATE, detail, what=key))
+        elif done is None:
+            coming.append(due)
+    return missed, coming
+
+
+def queued_since(job: JobRun, known: Mapping[str, JobRun]) -> float | None:
+    """Since when nothing but its queue keeps a job from running (epoch seconds); None where that is not so."""
+    if job.status not in QUEUED or not job.submitted_at:
+        return None
+    upstream = [known[name] for name in job.job.depends_on if name in known]
+    if not all(other.status.ended for other in upstream):
+        return None
+    return max([job.submitted_at, *(other.stopped_at for other in upstream)])
+
+
+def queue_limit(run: Run, job: JobRun, default: float) -> float:
+    """For how many seconds a job may wait in its queue: as it says itself, or its schedule, or the stage."""
+    if job.job.max_queue_seconds is not None:
+        return job.job.max_queue_seconds
+    return duration_seconds(run.document["maxQueueTime"]) if "maxQueueTime" in run.document else default
+
+
+def in_queue(seen: Observation) -> bool:
+    """Whether the platform says that the job waits for its place; of an array, that none of its children has one."""
+    if seen.child_counts:
+        return not seen.status.ended and set(seen.child_counts) == {str(JobStatus.RUNNABLE)}
+    return seen.status is JobStatus.RUNNABLE
+
+
+def stuck(job: JobRun, since: float, reason: str, move_to: str) -> Breach:
+    """A job that has waited in its queue for longer than it may."""
+    why = f": {reason}" if reason else "; Batch gives no reason"
+    moved = f"; it is moved to queue {move_to}" if move_to else ""
+    detail = f"waits in queue {job.job.queue} since {iso(since)[:16]} UTC{why}{moved}"
+    return Breach(Kind.JOB_STUCK, detail, job.name, job.attempt)
+
+
+def lost(run: Run) -> Breach:
+    """A run whose execution is over, and nobody has recorded its end."""
+    return Breach(
+        Kind.RUN_LOST, "its execution does not run any more: its jobs are ended", occurrence=run.generation, what="run"
+    )
+
+
+def usual(samples: Sequence[float]) -> Usual | None:
+    """How long a job takes by these durations (seconds); None where they are too few to tell.
+
+    Median and median absolute deviation, which single outliers do not move; the spread is at least 10 s, and a tenth
+    of the median, so that what always takes the same is not held to the second.
+    """
+    if len(samples) < SAMPLES_NEEDED:
+        return None
+    middle = median(samples)
+    deviation = MAD_TO_DEVIATION * median(abs(sample - middle) for sample in samples)
+    return Usual(middle, max(deviation, LEAST_SPREAD_PART * middle, LEAST_SPREAD_SECONDS))
+
+
+def unusual(
+    jobs: Sequence[JobRun], samples: Mapping[str, Sequence[float]], now: float
+) -> tuple[list[Breach], list[float]]:
+    """The jobs that take, or took, far longer or shorter than they use to; and when others will (epoch seconds)."""
+    found, coming = [], []
+    for job in jobs:
+        rule = usual(samples.get(job.name, ())) if job.started_at else None
+        if rule is None:
+            continue
+        if job.status is JobStatus.RUNNING or (job.status.ended and job.stopped_at):
+            took = (job.stopped_at if job.status.ended else now) - job.started_at
+            words = f"{_minutes(took)}, where {_minutes(rule.median)} is usual"
+            if took > rule.longest:
+                verb = "took" if job.status.ended else "has been running for"
+                found.append(Breach(Kind.JOB_SLOW, f"{verb} {words}", job.name, job.attempt))
+            elif job.status is JobStatus.SUCCEEDED and took < rule.shortest:
+                found.append(Breach(Kind.JOB_SHORT, f"took {words}", job.name, job.attempt))
+            elif not job.status.ended:
+                coming.append(job.started_at + rule.longest)
+    return found, coming
+
+
+def learned(samples: Mapping[str, Sequence[float]], jobs: Sequence[JobRun]) -> dict[str, list[float]]:
+    """The newest durations of each job, with those of a run that SUCCEEDED; a job that is gone is forgotten."""
+    return {job.name: [*samples.get(job.name, ()), *_took(job)][-SAMPLES_KEPT:] for job in jobs}
+
+
+def _took(job: JobRun) -> Iterator[float]:
+    if job.status is JobStatus.SUCCEEDED and job.started_at and job.stopped_at >= job.started_at:
+        yield round(job.stopped_at - job.started_at, 1)
+
+
+def _progress(jobs: Sequence[JobRun]) -> str:
+    return f"{sum(job.status.ended for job in jobs)} of {len(jobs)} jobs have ended"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _epoch(moment: Any) -> float:
+    return datetime.fromisoformat(str(moment)).replace(tzinfo=UTC).timestamp()

@@ -1,0 +1,179 @@
+"""The watchdogs: look at every run that is due for it, tell each breach once, and mend what nobody else will."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from universal_scheduler.domain.errors import SweepFailed
+from universal_scheduler.domain.model import JobRun, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.notifications import Notification
+from universal_scheduler.domain.watchdogs import (
+    LOOK_SECONDS,
+    LOST_AFTER_SECONDS,
+    Breach,
+    in_queue,
+    late,
+    learned,
+    lost,
+    queue_limit,
+    queued_since,
+    stuck,
+    unusual,
+)
+from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Watch, Workflow
+from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, RunRef, abandon_run
+from universal_scheduler.usecases.notify import announce
+from universal_scheduler.usecases.wake import notify_change
+
+TELLING_SECONDS = 300.0
+"""Whoever has begun to tell something and has not ended after so long has died over it; a sweep ends before."""
+ENOUGH_SECONDS = 20.0
+"""With less time left no further run is looked at."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Watchdogs:
+    """What they look at, and with."""
+
+    store: Store
+    watch: Watch
+    platform: JobPlatform
+    workflow: Workflow
+    log: JobLog
+    outbox: Outbox
+    clock: Callable[[], float]
+    max_queue_seconds: float
+    """How long a job may wait in its queue where its schedule does not say."""
+
+
+def sweep(dogs: Watchdogs, time_left: Callable[[], float]) -> dict[str, int]:
+    """Look at all runs that are due; answers how many were, and how many things were told.
+
+    A run that cannot be looked at does not keep the others from it, and stays due.
+
+    Raises:
+        SweepFailed: some could not; the log has why.
+    """
+    looked = told = 0
+    failed: list[RunKey] = []
+    for key in dogs.watch.due_runs(dogs.clock()):
+        if time_left() < ENOUGH_SECONDS:
+            break
+        try:
+            told += look(dogs, key)
+        except Exception:
+            logger.exception("Run %s could not be looked at", key.run_id)
+            failed.append(key)
+        looked += 1
+    if failed:
+        raise SweepFailed(len(failed), failed[0].run_id)
+    return {"looked": looked, "told": told}
+
+
+def look(dogs: Watchdogs, key: RunKey) -> int:
+    """Look at one run, for the last time where it has ended; answers how many things were told."""
+    run = dogs.store.get_run(key)
+    if run is None:
+        return 0
+    now, jobs = dogs.clock(), dogs.store.list_jobs(key.run_id)
+    samples, told = dogs.watch.samples(key.schedule_id), dogs.watch.told(key.run_id)
+    breaches, due = late(run, jobs, now)
+    waiting, moves = _stuck(dogs, run, jobs, now, due)
+    outliers, dues = unusual(jobs, samples, now)
+    gone = _is_lost(dogs, run, now)
+    breaches = [*breaches, *waiting, *outliers, *([lost(run)] if gone else ())]
+    mine = [breach for breach in breaches if breach.name not in told]
+    taken = [breach for breach in mine if _tell(dogs, run, breach, now)]
+    if len(taken) < len(mine):  # somebody else has begun with it: what follows from it comes when it is told
+        dogs.watch.look_again(key, now)
+        return len(taken)
+    if gone:
+        status = RunStatus.CANCELLED if run.cancel else RunStatus.FAILED
+        ref = RunRef(key, run.generation)
+        abandon_run(dogs.store, dogs.platform, ref, "its execution does not run any more", now, status)
+    _mend(dogs, run, moves)
+    if not run.status.ended:
+        dogs.watch.look_again(key, min([now + LOOK_SECONDS, *due, *dues]))
+        return len(taken)
+    if run.status is RunStatus.SUCCEEDED:
+        dogs.watch.keep_samples(key.schedule_id, learned(samples, jobs))
+    dogs.watch.leave(key)
+    return len(taken)
+
+
+def _tell(dogs: Watchdogs, run: Run, breach: Breach, now: float) -> bool:
+    """Announce it, unless somebody else has begun to.
+
+    First that we begin, then the messages, then that it is done: whoever dies between leaves it to a later sweep, whose
+    messages have the same ids.
+    """
+    run_id = run.key.run_id
+    if not dogs.watch.begin_telling(run_id, breach.name, now, now - TELLING_SECONDS):
+        return False
+    logger.warning("Run %s: %s %s %s", run_id, breach.kind, breach.job_name, breach.detail)
+    about = (breach.kind, run.key, now, breach.occurrence, breach.job_name, breach.detail, breach.what)
+    announce(dogs.outbox, Notification(*about), run.document)
+    dogs.watch.end_telling(run_id, breach.name)
+    return True
+
+
+def _mend(dogs: Watchdogs, run: Run, moves: Sequence[JobRun]) -> None:
+    """Ask the run's execution to move jobs, and wake it where whoever should have has not."""
+    run_id = run.key.run_id
+    if [job for job in moves if dogs.store.change_job(run_id, replace(job, move_to=""), job)]:
+        notify_change(dogs.store, dogs.workflow, run_id, urgent=True)
+    if token := dogs.watch.unanswered_token(run_id):
+        logger.warning("Run %s should have been woken, and is now", run_id)
+        dogs.workflow.wake(token)
+        dogs.store.clear_token(run_id, token)
+
+
+def _is_lost(dogs: Watchdogs, run: Run, now: float) -> bool:
+    if run.status.ended:
+        return False
+    stopped = dogs.workflow.stopped_at(run.execution)
+    if stopped is None or now - stopped < LOST_AFTER_SECONDS:
+        return False
+    return dogs.store.get_run(run.key) == run  # it has not ended, nor gone on, since it was read
+
+
+def _stuck(
+    dogs: Watchdogs, run: Run, jobs: Sequence[JobRun], now: float, due: list[float]
+) -> tuple[list[Breach], list[JobRun]]:
+    """Jobs that Batch itself says still wait in their queue, and those of them that are to be moved.
+
+    Adds to `due` when others will have waited for too long.
+    """
+    known = {job.name: job for job in jobs}
+    waiting: dict[str, tuple[JobRun, float]] = {}
+    for job in () if run.status.ended else jobs:
+        since = queued_since(job, known)
+        if since is not None:
+            limit = since + queue_limit(run, job, dogs.max_queue_seconds)
+            if now >= limit:
+                waiting[job.job_id] = (job, since)
+            else:
+                due.append(limit)
+    found: list[Breach] = []
+    moves: list[JobRun] = []
+    for seen in _described(dogs.platform, list(waiting)):
+        job, since = waiting[seen.job_id]
+        if in_queue(seen):
+            moved = replace(job, move_to=job.job.fallback_queue if job.job.fallback_queue != job.job.queue else "")
+            found.append(stuck(job, since, seen.reason or _blocked(dogs.log, seen.job_id), moved.move_to))
+            moves += [moved] if moved.move_to and not job.move_to and not job.cancelling else []
+    return found, moves
+
+
+def _described(platform: JobPlatform, job_ids: Sequence[str]) -> list[Observation]:
+    chunks = [job_ids[start : start + DESCRIBE_CHUNK] for start in range(0, len(job_ids), DESCRIBE_CHUNK)]
+    return [seen for chunk in chunks for seen in platform.describe(chunk)]
+
+
+def _blocked(log: JobLog, job_id: str) -> str:
+    """Why the job holds up its queue, where Batch has told so by an event."""
+    return next((event.seen.reason for event in reversed(log.history(job_id)) if event.blocked), "")
