@@ -157,4 +157,4 @@ class Walk:
         if self._events:
             entry = self.platform.jobs[job_id]
             event = JobEvent(entry.seen, entry.name, "q", self.now, run=self._key, job_name=entry.job.name)
-            jobs_changed(self.store, self.workflow, [event], self.now)
+            jobs_changed(self.store, self.workflow, self.platform, [event], self.now)

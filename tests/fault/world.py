@@ -194,7 +194,7 @@ class World:
 
     def _deliver(self, events: Sequence[JobEvent]) -> None:
         try:
-            again = jobs_changed(self._faulty_store, self._faulty_workflow, events, self.now)
+            again = jobs_changed(self._faulty_store, self._faulty_workflow, self._faulty_platform, events, self.now)
         except (Crash, PlatformUnavailable):
             again = list(events)
         for event in again:

@@ -12,6 +12,7 @@ from universal_scheduler.adapters.memory import MemoryPlatform, MemoryWorkflow
 from universal_scheduler.domain.errors import RunChanged
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import Changes, JobStatus, Observation, Run
+from universal_scheduler.domain.names import batch_job_name
 from universal_scheduler.usecases.drive import Next, Turn, poll_jobs, seconds_to_wait, submit_jobs
 from universal_scheduler.usecases.wake import jobs_changed, notify_change, wait_for_change
 
@@ -36,7 +37,9 @@ class Waiting(World):
         return JobEvent(entry.seen, entry.name, "q", self.now, run=run.key, job_name=name, **more)
 
     def hear(self, run: Run, *names: str) -> list[JobEvent]:
-        return jobs_changed(self.store, self.workflow, [self.event(run, name) for name in names], self.now)
+        return jobs_changed(
+            self.store, self.workflow, self.platform, [self.event(run, name) for name in names], self.now
+        )
 
 
 @pytest.fixture
@@ -135,7 +138,7 @@ def test_late_and_foreign_events_change_nothing(world: Waiting) -> None:
     world.hear(run, "a")
     foreign = replace(running, run=None, job_name="", name="by-hand", seen=replace(running.seen, job_id="other"))
     child = replace(running, parent_id="job-1", seen=Observation("job-1:0", JobStatus.FAILED))
-    assert jobs_changed(world.store, world.workflow, [running, foreign, child], world.now) == []
+    assert jobs_changed(world.store, world.workflow, world.platform, [running, foreign, child], world.now) == []
     assert world.statuses(run) == {"a": "SUCCEEDED", "b": "SUBMITTED"}
     assert world.workflow.woken == []
 
@@ -146,9 +149,11 @@ def test_an_event_without_tags_is_found_by_its_id_or_heard_again(world: Waiting)
     world.end(run, "a")
     bare = replace(world.event(run, "a"), run=None, job_name="")
     unknown = replace(bare, seen=replace(bare.seen, job_id="not-stored-yet"))
-    assert jobs_changed(world.store, world.workflow, [unknown], world.now) == [unknown]
-    assert jobs_changed(world.store, world.workflow, [unknown], world.now + 999) == [], "and not for ever"
-    assert jobs_changed(world.store, world.workflow, [bare], world.now) == []
+    assert jobs_changed(world.store, world.workflow, world.platform, [unknown], world.now) == [unknown]
+    assert jobs_changed(world.store, world.workflow, world.platform, [unknown], world.now + 999) == [], (
+        "and not for ever"
+    )
+    assert jobs_changed(world.store, world.workflow, world.platform, [bare], world.now) == []
     assert world.workflow.woken == ["token"]
 
 
@@ -160,6 +165,18 @@ def test_a_job_that_batch_never_started_is_told_after_the_one_whose_fault_it_was
     assert c.job_name == "c", "heard again when more is known"
     assert world.hear(run, "c", "b", "a") == []
     assert world.statuses(run) == {"a": "FAILED", "b": "UPSTREAM_FAILED", "c": "UPSTREAM_FAILED"}
+
+
+def test_a_job_that_was_accepted_after_its_run_was_given_up_is_ended(world: Waiting) -> None:
+    run = world.start(document({"a": ()}))
+    [job] = world.store.list_jobs(run.key.run_id)
+    world.store.claim_jobs(run.key.run_id, [job], world.now)
+    tags = {"usched:jobName": "a"}
+    world.platform.submit(job.job, batch_job_name(run.key, "a", 1), [], {}, tags)  # and its caller is cut off
+    world.store.end_jobs(run.key.run_id, [replace(job, status=JobStatus.CANCELLED)], world.now)
+    assert world.hear(run, "a") == []
+    assert [entry.seen.status for entry in world.platform.jobs.values()] == [JobStatus.FAILED]
+    assert world.statuses(run) == {"a": "CANCELLED"}
 
 
 def test_an_operator_wakes_a_run(world: Waiting) -> None:

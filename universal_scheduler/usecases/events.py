@@ -45,7 +45,9 @@ def take_in(
         StoreUnavailable: throttled for too long; they may all come again.
     """
     of_jobs = [event for event in events if isinstance(event, JobEvent)]
-    again: list[Event] = [*jobs_changed(store, workflow, [event for event in of_jobs if not event.blocked], now)]
+    again: list[Event] = [
+        *jobs_changed(store, workflow, platform, [event for event in of_jobs if not event.blocked], now)
+    ]
     for event in events:
         if isinstance(event, ExecutionEnded):
             try:

@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from universal_scheduler.domain.errors import RunChanged
+from universal_scheduler.domain.errors import PlatformUnavailable, RunChanged
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, RunKey
 from universal_scheduler.domain.names import batch_job_name, is_batch_job_name
 from universal_scheduler.domain.planner import explain, upstream_first
-from universal_scheduler.ports import Store, Workflow
+from universal_scheduler.ports import JobPlatform, Store, Workflow
 from universal_scheduler.usecases.drive import RunRef
 
 AWAITED_SECONDS = 120.0
@@ -44,11 +44,14 @@ def notify_change(store: Store, workflow: Workflow, run_id: str, *, ended: int =
         store.clear_token(run_id, token)
 
 
-def jobs_changed(store: Store, workflow: Workflow, events: Sequence[JobEvent], now: float) -> list[JobEvent]:
+def jobs_changed(
+    store: Store, workflow: Workflow, platform: JobPlatform, events: Sequence[JobEvent], now: float
+) -> list[JobEvent]:
     """Record what Batch told of jobs of runs, and wake the runs whose plan it may change.
 
     Events may come late, twice and in any order; a job's newest state is kept. Those of jobs that no run submitted, of
-    array children, and of attempts that are over change nothing.
+    array children, and of attempts that are over change nothing. A job that was accepted when its run had been given up
+    already is ended.
 
     Returns: the events that are to be heard again in a moment, because what they depend on is not known yet.
     """
@@ -63,12 +66,17 @@ def jobs_changed(store: Store, workflow: Workflow, events: Sequence[JobEvent], n
         elif now - event.at < AWAITED_SECONDS:
             later.append(event)
     for key, of_jobs in by_run.items():
-        later += _hear(store, workflow, key, of_jobs, now)
+        later += _hear(store, workflow, platform, key, of_jobs, now)
     return later
 
 
 def _hear(
-    store: Store, workflow: Workflow, key: RunKey, of_jobs: Mapping[str, Sequence[JobEvent]], now: float
+    store: Store,
+    workflow: Workflow,
+    platform: JobPlatform,
+    key: RunKey,
+    of_jobs: Mapping[str, Sequence[JobEvent]],
+    now: float,
 ) -> list[JobEvent]:
     jobs = {job.name: job for job in store.get_jobs(key.run_id, list(of_jobs))}
     newest = {
@@ -76,7 +84,12 @@ def _hear(
         for name, job in jobs.items()
         if (ours := [event for event in of_jobs[name] if _is_of(event, job, key)])
     }
-    later: list[JobEvent] = []
+    later = [
+        event
+        for name, job in jobs.items()
+        for event in of_jobs[name]
+        if _is_stray(event, job, key) and not _ended(platform, event)
+    ]
     news: list[tuple[JobRun, Observation]] = []
     ended, urgent = 0, False
     known = dict(jobs)
@@ -107,6 +120,20 @@ def _hear(
 
 def _known_upstream(job: JobRun, names: Container[str]) -> list[str]:
     return [name for name in job.job.depends_on if name in names]
+
+
+def _is_stray(event: JobEvent, job: JobRun, key: RunKey) -> bool:
+    """Whether a job is at work that its run does not know of: it was given up before anybody had stored the id."""
+    unknown = job.status.ended and not job.job_id
+    return unknown and event.seen.status.live and event.name == batch_job_name(key, job.name, job.attempt)
+
+
+def _ended(platform: JobPlatform, event: JobEvent) -> bool:
+    try:
+        platform.terminate(event.job_id, "The run went on without this job.")
+    except PlatformUnavailable:
+        return False
+    return True
 
 
 def _is_of(event: JobEvent, job: JobRun, key: RunKey) -> bool:
