@@ -1,6 +1,6 @@
 # Everything a newcomer needs; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fault lint bench bench-peers test-sfn-local build clean
+.PHONY: help setup run test fault lint bench bench-large bench-peers test-sfn-local build clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -34,6 +34,9 @@ lint: $(STAMP) ## Format check, lint, strict types
 
 bench: $(STAMP) ## Measure W1-W4 beside the reference design's loop and the plain-Python floor
 	@$(BIN)/python -m benchmarks
+
+bench-large: $(STAMP) ## Run 10,000 jobs, an array of 10,000, and 10,000 jobs with an interruption
+	@$(BIN)/python -m benchmarks.large
 
 bench-peers: $(STAMP) ## Install Luigi, Dagster, Prefect and Airflow, each by itself, and measure them beside ours
 	@$(BIN)/python -m benchmarks.peers

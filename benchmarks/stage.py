@@ -96,28 +96,29 @@ class Stage:
     @contextmanager
     def counted(self) -> Iterator[Callable[[], Calls]]:
         """Count the calls from here on; the function that is given ends that, as soon as nobody calls any more."""
-        before, since = self._calls(), int(time.time() * 1000)
+        before, since = self.calls(), int(time.time() * 1000)
 
         def counted() -> Calls:
             self.become_quiet()
-            made = self._calls() - before
+            made = self.calls() - before
             batch = {name: made[path] for path, name in BATCH_PATHS.items() if made[path]}
             dynamodb = sum(number for name, number in made.items() if name.startswith("DynamoDB_"))
             return Calls(batch, dynamodb, self._lambdas(since))
 
         yield counted
 
-    def _calls(self) -> Counter[str]:
+    def calls(self) -> Counter[str]:
+        """How often each API was called since the engine started."""
         with urllib.request.urlopen(f"{self.engine.endpoint}/_usched/calls", timeout=30) as answer:
             return Counter(json.loads(answer.read()))
 
     def become_quiet(self) -> None:
         """Wait until nobody calls anything any more: streams are read after a run has ended."""
-        seen, since = self._calls(), time.monotonic()
+        seen, since = self.calls(), time.monotonic()
         deadline = since + 30
         while time.monotonic() - since < QUIET_SECONDS and time.monotonic() < deadline:
             time.sleep(0.05)
-            now = self._calls()
+            now = self.calls()
             if now != seen:
                 seen, since = now, time.monotonic()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lambdas.rest import answer, refusal
-from universal_scheduler.usecases.views import schedule_view
+from universal_scheduler.usecases.views import schedule_view, within_answer
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -19,4 +19,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if row is None:
         return refusal(404, "ScheduleNotFound", f"There is no schedule '{schedule_id}'.")
     runs = wiring.store.list_runs(schedule_id, RUNS_SHOWN)
-    return answer(200, schedule_view(row, runs, wiring.store.paused(schedule_id)))
+    return answer(200, within_answer(schedule_view(row, runs, wiring.store.paused(schedule_id))))

@@ -37,7 +37,7 @@ class Store(Protocol):
         """Store a row whole; True where there was none with its scheduleId before.
 
         Raises:
-            ItemTooLarge: the row is over DynamoDB's 400 KB.
+            ItemTooLarge: the row is over DynamoDB's 400 KB, its jobs compressed.
         """
         ...
 

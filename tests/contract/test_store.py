@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -68,6 +69,31 @@ def test_a_schedule_comes_back_as_it_was_written(store: Store) -> None:
 def test_a_schedule_over_the_item_limit_is_refused(store: Store) -> None:
     with pytest.raises(ItemTooLarge):
         store.put_schedule(row("b", description="x" * 410_000))
+    assert store.get_schedule("b") is None
+
+
+def test_a_schedule_of_ten_thousand_jobs_comes_back_as_it_was_written(store: Store) -> None:
+    jobs = [
+        {
+            "jobName": f"job-{i}",
+            "jobQueue": "default",
+            "containerOverrides": {"command": ["wörk", str(i)]},
+            "ratio": 0.5,
+        }
+        for i in range(10_000)
+    ]
+    big = row("b", jobList=jobs, wait_time=7)
+    assert store.put_schedule(big)
+    assert store.get_schedule("b") == big
+    assert store.list_schedules() == [big]
+    store.record_schedule_errors("b", [{"path": "$"}])
+    assert store.get_schedule("b") == big | {"scheduleErrors": [{"path": "$"}]}
+
+
+def test_a_schedule_that_is_too_large_compressed_is_refused(store: Store) -> None:
+    jobs = [{"jobName": random.Random(i).randbytes(50).hex()} for i in range(10_000)]
+    with pytest.raises(ItemTooLarge, match="with its jobs compressed"):
+        store.put_schedule(row("b", jobList=jobs))
     assert store.get_schedule("b") is None
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import importlib
 import json
+import random
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -121,6 +124,22 @@ def test_a_binary_value_is_an_error_of_its_row_and_not_of_the_function(load: Cal
     assert [error["path"] for error in shown["errors"]] == ["$.description"]
 
 
+def test_a_row_with_compressed_jobs_starts(load: Callable[[str], ModuleType]) -> None:
+    event = copy.deepcopy(STREAMS["inserted_bad_then_good"])
+    image = event["Records"][1]["dynamodb"]["NewImage"]
+    jobs = zlib.compress(json.dumps(SCHEDULE["jobList"]).encode())
+    image |= {"scheduleId": {"S": "large"}, "jobListCompressed": {"B": base64.b64encode(jobs).decode()}}
+    del image["jobList"]
+    assert load("schedule_stream").handler(event, Context()) == {"batchItemFailures": []}
+    assert "row-large" in started()
+    image["jobListCompressed"] = {"B": "aGVsbG8="}
+    put({"scheduleId": "large"})
+    load("schedule_stream").handler(event, Context())
+    kept = row("large")
+    assert kept is not None
+    assert "jobListCompressed" in str(kept["scheduleErrors"])
+
+
 def test_a_record_that_fails_is_named_and_stops_no_other(
     load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,8 +249,13 @@ def test_put_schedule(load: Callable[[str], ModuleType], body: str, status: int,
 
 def test_a_schedule_over_the_item_limit_is_413_and_not_stored(load: Callable[[str], ModuleType]) -> None:
     jobs = [
-        {"jobName": f"j{i}", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"x": "y" * 500}}
-        for i in range(1000)
+        {
+            "jobName": f"j{i}",
+            "jobDefinition": "shell",
+            "jobQueue": "default",
+            "parameters": {"x": random.randbytes(250).hex()},
+        }
+        for i in range(2000)
     ]
     answer = load("put_schedule").handler({"body": json.dumps({"scheduleId": "huge", "jobList": jobs})}, Context())
     assert answer["statusCode"] == 413

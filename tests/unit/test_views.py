@@ -33,3 +33,10 @@ def test_of_a_view_that_does_not_fit_the_jobs_that_matter_stay() -> None:
 def test_no_more_than_a_thousand_jobs_stay() -> None:
     shown = within_answer(view(*["RUNNING"] * 6000))
     assert (len(shown["jobs"]), shown["jobs"][0]["jobName"], shown["jobsOmitted"]) == (1000, "j0", 5000)
+
+
+def test_a_schedule_of_too_many_jobs_is_shown_without_them() -> None:
+    large = {"scheduleId": "s", "schedule": {"scheduleId": "s", "jobList": [{"jobName": "x" * 1000}] * 6000}}
+    assert within_answer(large) == {"scheduleId": "s", "schedule": {"scheduleId": "s"}, "jobsOmitted": 6000}
+    small = {"scheduleId": "s", "schedule": {"scheduleId": "s", "jobList": [{"jobName": "x"}]}}
+    assert within_answer(small) is small

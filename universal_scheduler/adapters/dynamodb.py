@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from universal_scheduler.adapters.bulk_write import Patience, put_items, update_items, write_if, write_together
 from universal_scheduler.adapters.items import (
     AUDIT_PREFIX,
-    ITEM_LIMIT_BYTES,
     PAUSED_KEY,
     RUN_KEYS,
     WATCHED,
@@ -27,10 +26,10 @@ from universal_scheduler.adapters.items import (
     mark_to_value,
     run_from_values,
     run_to_values,
+    schedule_to_item,
     to_attribute,
     to_item,
 )
-from universal_scheduler.domain.errors import ItemTooLarge
 from universal_scheduler.domain.model import (
     AuditEntry,
     Changes,
@@ -93,14 +92,7 @@ class DynamoStore:
         return self._get(self._schedules, {"scheduleId": schedule_id})
 
     def put_schedule(self, row: Mapping[str, Any]) -> bool:
-        item = to_item(row)
-        size = item_size(item)
-        if size > ITEM_LIMIT_BYTES:
-            raise ItemTooLarge(
-                f"The schedule takes {size:,} bytes as a DynamoDB item and the limit is {ITEM_LIMIT_BYTES:,}: "
-                "split it into several schedules, or move long commands into the job's image."
-            )
-        answer = self._client.put_item(TableName=self._schedules, Item=item, ReturnValues="ALL_OLD")
+        answer = self._client.put_item(TableName=self._schedules, Item=schedule_to_item(row), ReturnValues="ALL_OLD")
         return not answer.get("Attributes")
 
     def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from universal_scheduler.domain.document import dependency
+from universal_scheduler.domain.errors import ItemTooLarge
 from universal_scheduler.domain.model import (
     AuditEntry,
     Dependency,
@@ -29,6 +32,9 @@ from universal_scheduler.domain.names import iso
 
 ITEM_LIMIT_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+COMPRESSED_JOBS = "jobListCompressed"
+DECOMPRESSED_LIMIT_BYTES = 100 * 1024 * 1024
+"""More is taken for damage: a function has not much more memory."""
 
 AUDIT_PREFIX = "#audit#"
 PAUSED_KEY = "#paused"
@@ -49,13 +55,42 @@ def to_attribute(value: Any) -> dict[str, Any]:
     return dict(_serialize(_exact(value)))
 
 
+def schedule_to_item(row: Mapping[str, Any]) -> Item:
+    """A schedule's row as an item. Where it is too large, its jobList is in `jobListCompressed`: zlib over JSON.
+
+    Raises:
+        ItemTooLarge: it does not fit compressed either.
+    """
+    item = to_item(row)
+    size = item_size(item)
+    if size <= ITEM_LIMIT_BYTES:
+        return item
+    jobs = item.pop("jobList", None)
+    if jobs is not None:
+        text = json.dumps(row["jobList"], ensure_ascii=False, separators=(",", ":"))
+        item[COMPRESSED_JOBS] = {"B": zlib.compress(text.encode())}
+    compressed = item_size(item)
+    if compressed <= ITEM_LIMIT_BYTES:
+        return item
+    raise ItemTooLarge(
+        f"The schedule takes {size:,} bytes as a DynamoDB item, {compressed:,} with its jobs compressed, and the limit "
+        f"is {ITEM_LIMIT_BYTES:,}: split it into several schedules, or move long commands into the job's image."
+    )
+
+
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """A DynamoDB item (of a table or of a stream record) as plain values: whole numbers as int, others as float.
+
+    What `schedule_to_item` has compressed is a `jobList` again.
 
     No schedule has binary values: they become `{"B": base64}`, which fits nowhere in the schema, so that they are
     refused by their path like any other wrong value, and can be shown.
     """
-    return {key: _plain(_deserialize(_without_binary(value))) for key, value in item.items()}
+    values = {key: _plain(_deserialize(_without_binary(value))) for key, value in item.items()}
+    if COMPRESSED_JOBS in item and (jobs := _decompressed(item[COMPRESSED_JOBS])) is not None:
+        del values[COMPRESSED_JOBS]
+        values["jobList"] = jobs
+    return values
 
 
 def item_size(item: Mapping[str, Any]) -> int:
@@ -259,6 +294,15 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
         started_at=float(row.get("startedAt", 0)),
         stopped_at=float(row.get("stoppedAt", 0)),
     )
+
+
+def _decompressed(attribute: Mapping[str, Any]) -> Any:
+    """The list that `schedule_to_item` has compressed; None where it is anything else."""
+    data = attribute.get("B", b"")
+    with suppress(zlib.error, ValueError):
+        packed = base64.b64decode(data, validate=True) if isinstance(data, str) else bytes(data)
+        return json.loads(zlib.decompressobj().decompress(packed, DECOMPRESSED_LIMIT_BYTES))
+    return None
 
 
 def _without_binary(attribute: Mapping[str, Any]) -> Mapping[str, Any]:

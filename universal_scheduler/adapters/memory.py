@@ -11,15 +11,13 @@ from threading import RLock
 from typing import Any
 
 from universal_scheduler.adapters.items import (
-    ITEM_LIMIT_BYTES,
     UNWATCHED,
     followers_of,
-    item_size,
     run_from_values,
     run_to_values,
-    to_item,
+    schedule_to_item,
 )
-from universal_scheduler.domain.errors import ItemTooLarge, SubmissionRefused
+from universal_scheduler.domain.errors import SubmissionRefused
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import (
     AuditEntry,
@@ -67,9 +65,7 @@ class MemoryStore:
         return deepcopy(self.schedules.get(schedule_id))
 
     def put_schedule(self, row: Mapping[str, Any]) -> bool:
-        size = item_size(to_item(row))
-        if size > ITEM_LIMIT_BYTES:
-            raise ItemTooLarge(f"The schedule takes {size:,} bytes as an item and the limit is {ITEM_LIMIT_BYTES:,}")
+        schedule_to_item(row)  # it has to fit
         new = row["scheduleId"] not in self.schedules
         self.schedules[row["scheduleId"]] = deepcopy(dict(row))
         return new

@@ -82,12 +82,17 @@ def find_execution(store: Store, name: str, now: float) -> dict[str, Any] | None
 
 
 def within_answer(view: dict[str, Any], limit_bytes: int = ANSWER_LIMIT_BYTES) -> dict[str, Any]:
-    """The view of a run if it fits into an answer; else without most of its jobs, and `jobsOmitted` says how many.
+    """The view if it fits into an answer; else without most of its jobs, and `jobsOmitted` says how many.
 
-    Those that have not SUCCEEDED stay, at most a thousand; `counts` counts them all.
+    Of a run those that have not SUCCEEDED stay, at most a thousand; `counts` counts them all. Of a schedule none stays.
     """
     text = json.dumps(view, ensure_ascii=False)
-    if len(json.dumps(text, ensure_ascii=False).encode()) <= limit_bytes or "jobs" not in view:
+    if len(json.dumps(text, ensure_ascii=False).encode()) <= limit_bytes:
+        return view
+    if "schedule" in view:
+        schedule = {key: value for key, value in view["schedule"].items() if key != "jobList"}
+        return view | {"schedule": schedule, "jobsOmitted": len(view["schedule"].get("jobList", ()))}
+    if "jobs" not in view:
         return view
     shown = [job for job in view["jobs"] if job["status"] != JobStatus.SUCCEEDED][:JOBS_SHOWN]
     return view | {"jobs": shown, "jobsOmitted": len(view["jobs"]) - len(shown)}
