@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from pathlib import Path
+from random import randbytes
 from typing import Any
 
 import pytest
@@ -224,7 +225,7 @@ def test_post_schedules_stores_a_row_that_runs(stage: Stage) -> None:
         (
             "POST",
             "/schedules",
-            {"scheduleId": "huge", "jobList": [job(f"j{i}", command="x" * 500) for i in range(1000)]},
+            {"scheduleId": "huge", "jobList": [job(f"j{i}", command=randbytes(250).hex()) for i in range(2000)]},
             413,
         ),
         ("GET", "/executions/nobody", None, 404),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import randbytes
 
 import pytest
 
@@ -96,8 +97,8 @@ def test_a_file_that_is_not_there_or_a_directory_without_any(tmp_path: Path) -> 
 @pytest.mark.usefixtures("stage")
 def test_a_schedule_over_the_item_limit_is_not_stored(tmp_path: Path) -> None:
     jobs = [
-        {"jobName": f"j{i}", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"x": "y" * 500}}
-        for i in range(1000)
+        {"jobName": f"j{i}", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"x": randbytes(250).hex()}}
+        for i in range(2000)
     ]
     result = usched("apply", written(tmp_path / "huge.json", row(jobList=jobs)))
     assert result.exit_code == 1

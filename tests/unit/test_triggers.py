@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import randbytes
 from typing import Any
 
 import pytest
@@ -134,6 +135,6 @@ def test_storing_checks_first() -> None:
 
 def huge() -> list[dict[str, Any]]:
     return [
-        {"jobName": f"j{i}", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"x": "y" * 500}}
-        for i in range(1000)
+        {"jobName": f"j{i}", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"x": randbytes(250).hex()}}
+        for i in range(2000)
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from universal_scheduler.domain.document import as_row, find_errors
-from universal_scheduler.domain.errors import DocumentError
+from universal_scheduler.domain.errors import DocumentError, ItemTooLarge
 
 SUFFIXES = (".yaml", ".yml", ".json")
 WANTED = "a file of schedules in YAML or JSON"
@@ -58,10 +58,14 @@ def check_file(file: str) -> Checked:
 
 
 def too_large(row: dict[str, Any]) -> list[DocumentError]:
-    from universal_scheduler.adapters.items import ITEM_LIMIT_BYTES, item_size, to_item
+    from universal_scheduler.adapters.items import ITEM_LIMIT_BYTES, schedule_to_item
 
-    size = item_size(to_item(row))
-    return [DocumentError("$", f"{size:,} bytes", f"at most {ITEM_LIMIT_BYTES:,}")] if size > ITEM_LIMIT_BYTES else []
+    try:
+        schedule_to_item(row)
+    except ItemTooLarge:
+        found = "a schedule that is too large, also with its jobs compressed"
+        return [DocumentError("$", found, f"at most {ITEM_LIMIT_BYTES:,} bytes")]
+    return []
 
 
 class _Unreadable(Exception):
