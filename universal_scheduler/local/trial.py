@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +22,7 @@ from universal_scheduler.domain.names import iso
 from universal_scheduler.local import batch as local_batch
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.unheld import unheld
-from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class _Trial:
     def __init__(self, home: Path, vcpus: int, on_change: Callable[[Run, Sequence[JobRun]], None] | None) -> None:
         self._store = MemoryStore()
         self._changed = asyncio.Event()
-        self._tell = on_change or (lambda _run, _jobs: None)
+        self._on_change = on_change
+        self._ends, self._ends_needed = 0, 1
         self._logs = _Logs()
         data = home / "data"
         data.mkdir(exist_ok=True)
@@ -117,25 +118,33 @@ class _Trial:
         return Trial(ended, jobs, {job.name: text for job in jobs if (text := self._logs.text(job.log_stream))})
 
     async def _drive(self, run: Run) -> None:
-        ref, then = RunRef(run.key, run.generation), Next.SUBMIT
-        while then is not Next.RECORD:
-            if then is Next.SUBMIT:
-                then = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING).next
+        ref = RunRef(run.key, run.generation)
+        turn = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING)
+        while turn.next is not Next.RECORD:
+            if self._on_change is not None:
+                self._on_change(run, self._store.list_jobs(run.key.run_id))
+            if turn.next is Next.SUBMIT:
+                turn = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING)
             else:
-                await self._something_happens()
-                then = poll_jobs(self._store, self._platform, ref, time.time()).next
-            self._tell(run, self._store.list_jobs(run.key.run_id))
+                await self._something_happens(turn)
+                turn = poll_jobs(self._store, self._platform, ref, time.time())
+        if self._on_change is not None:
+            self._on_change(run, self._store.list_jobs(run.key.run_id))
         record_result(self._store, ref, time.time())
 
-    async def _something_happens(self) -> None:
-        try:
-            await asyncio.wait_for(self._changed.wait(), SLOW_LOOK_SECONDS)
-        except TimeoutError:
-            return
+    async def _something_happens(self, turn: Turn) -> None:
+        """Until there is something new to decide, or to show to somebody who watches."""
+        self._ends, self._ends_needed = 0, turn.ends_needed
+        due = SLOW_LOOK_SECONDS if turn.due is None else turn.due - time.time()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), max(0.0, min(due, SLOW_LOOK_SECONDS)))
         self._changed.clear()
 
-    def _heard(self, _detail: dict[str, Any]) -> None:
-        self._changed.set()
+    def _heard(self, detail: dict[str, Any]) -> None:
+        self._ends += detail["status"] == "SUCCEEDED"
+        enough = self._ends >= self._ends_needed or detail["status"] == "FAILED"
+        if enough or self._on_change is not None:
+            self._changed.set()
 
     def _make_queue(self) -> None:
         requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
