@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.e2e.conftest import Stage, eventually
 from tests.webhooks import checked, receiver
+from universal_scheduler.cli.app import main
 from universal_scheduler.domain.messages import signature
 
 pytestmark = pytest.mark.e2e
@@ -115,6 +117,21 @@ def test_every_webhook_gets_its_shape_and_who_does_not_take_it_gets_it_again(sta
     assert len(people.at("/gone")) == 1
     reasons = dict(mine(letters))
     assert reasons == {"/silent": "", "/gone": "webhook 127.0.0.1 answered 410"}
+
+
+def test_the_channels_of_a_schedule_can_be_tried(stage: Stage) -> None:
+    nobody = "arn:aws:sns:us-east-1:123456789012:nobody"
+    with receiver() as people:
+        channels = [{"on": ["run_failed"], "teams": f"{people.url}/s3cret"}, {"on": ["run_failed"], "sns": nobody}]
+        stage.put(failing("tried", trigger={"manual": True}, notifications=channels))
+        result = CliRunner().invoke(main, ["--port", str(stage.engine.port), "notify", "test", "tried", "--json"])
+    assert result.exit_code == 1
+    told = {each["channel"]: each for each in json.loads(result.stdout)["channels"]}
+    assert told["teams 127.0.0.1"] == {"channel": "teams 127.0.0.1", "on": ["run_failed"], "delivered": True}
+    assert told[f"sns {nobody}"]["reason"].startswith(f"sns {nobody}: NotFound")
+    [request] = people.at("/s3cret")
+    assert b"Test message of tried" in request.body
+    checked("teams", request.body)
 
 
 def mine(letters: list[Any]) -> list[tuple[str, str]]:

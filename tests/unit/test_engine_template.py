@@ -225,7 +225,7 @@ MAY = {
     },
     "usched-notify": {
         "SchedulesTable HistoryTable: dynamodb:GetItem",
-        "JobsTable: dynamodb:Query",
+        "JobsTable: dynamodb:BatchGetItem dynamodb:Query",
         "*: batch:DescribeJobs",
         "log-group:/aws/batch/*: logs:GetLogEvents",
         "NotificationsQueue: sqs:ChangeMessageVisibility",

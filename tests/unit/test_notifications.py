@@ -318,6 +318,11 @@ def test_a_start_that_is_told_late_is_still_a_start() -> None:
     assert message.command == f"usched show load {KEY.start}"
 
 
+def test_a_failure_that_is_told_after_a_restart_is_still_one() -> None:
+    message = composed(stored(RunStatus.RUNNING, job()), Notification(Kind.RUN_FAILED, KEY, 0.0))
+    assert (message.status, message.reason, message.ended_at) == ("FAILED", "", "")
+
+
 def test_what_there_is_no_run_of_is_told_from_the_schedule() -> None:
     store = MemoryStore()
     store.put_schedule(document(scheduleName="Daily load"))

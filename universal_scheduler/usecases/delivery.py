@@ -31,6 +31,12 @@ from universal_scheduler.domain.notifications import (
 )
 from universal_scheduler.ports import LogTails, Notifier, Outbox, Store
 
+STATUSES = {
+    Kind.RUN_STARTED: RunStatus.RUNNING,
+    Kind.RUN_SUCCEEDED: RunStatus.SUCCEEDED,
+    Kind.RUN_FAILED: RunStatus.FAILED,
+}
+
 
 def try_channels(
     store: Store, logs: LogTails, notifier: Notifier, schedule_id: str, *, now: float, api: str = ""
@@ -119,14 +125,16 @@ def compose(store: Store, logs: LogTails, delivery: Delivery, api: str = "") -> 
     row: Mapping[str, Any] = run.document if run else store.get_schedule(told.key.schedule_id) or {}
     arn = run.execution.arn if run else ""
     jobs = _jobs(store, told)
-    ended = run is not None and told.kind not in (Kind.RUN_STARTED, Kind.TEST)
+    status = STATUSES.get(told.kind) or (run.status if run else "")
+    # It may have been restarted since: what is told is how it was.
+    ended = run is not None and run.status == status and run.status.ended
     return Message(
         id=delivery.id,
         kind=told.kind,
         key=told.key,
         at=utc(told.at),
         name=str(row.get("scheduleName", "")),
-        status=str(run.status if run and ended else RunStatus.RUNNING if told.kind is Kind.RUN_STARTED else ""),
+        status=str(status),
         reason=printable(run.reason, TEXT_LIMIT) if run and ended else "",
         ended_at=run.ended_at if run and ended else "",
         execution_arn=arn,
@@ -140,7 +148,7 @@ def compose(store: Store, logs: LogTails, delivery: Delivery, api: str = "") -> 
 
 def _jobs(store: Store, told: Notification) -> list[JobRun]:
     if told.job_name:
-        return [job for job in store.list_jobs(told.key.run_id) if job.name == told.job_name]
+        return store.get_jobs(told.key.run_id, [told.job_name])
     return failed_jobs(store.list_jobs(told.key.run_id)) if told.kind is Kind.RUN_FAILED else []
 
 
