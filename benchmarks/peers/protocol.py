@@ -83,7 +83,8 @@ def servers(*commands: Sequence[str]) -> Iterator[Callable[[Callable[[], Any]], 
     def until(look: Callable[[], Any]) -> Any:
         while True:
             if ended := [each for each in started if each.poll() is not None]:
-                raise RuntimeError(f"{ended[0].args!r} ended with {ended[0].returncode}")
+                command, code = commands[started.index(ended[0])], ended[0].returncode
+                raise RuntimeError(f"{Path(command[0]).name} {' '.join(command[1:])} ended with {code}")
             try:
                 if found := look():
                     return found

@@ -54,6 +54,8 @@ def main() -> None:
     (dags / "workloads.py").write_text(DAGS)
     os.environ |= {
         "AIRFLOW_HOME": str(home()),
+        # Its processes share one file: wait for each other rather than break with "database is locked".
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home()}/airflow.db?timeout=60",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",

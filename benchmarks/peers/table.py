@@ -14,7 +14,7 @@ from benchmarks.measures import Summary, percentile
 from benchmarks.workloads import all_workloads, chain
 
 NOTHING = "–"
-WIDTH = 110
+WIDTH = 120
 
 
 @dataclass(slots=True)
