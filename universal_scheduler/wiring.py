@@ -44,6 +44,12 @@ class Wiring:
         self._session = session or boto3.Session()
         self._endpoint = endpoint
 
+    def caller(self) -> str:
+        """The ARN of whose credentials these are; empty on the embedded engine, where they are nobody's."""
+        if self._endpoint is not None:
+            return ""
+        return str(self._session.client("sts", config=QUICK).get_caller_identity()["Arn"])
+
     @cached_property
     def store(self) -> DynamoStore:
         settings = self.settings

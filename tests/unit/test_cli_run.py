@@ -102,7 +102,7 @@ def test_restart_names_the_run_and_refuses_what_cannot_be(stage: Stage) -> None:
     name = told("run", "load", "--restart", key.start)["name"]
     message = stage.workflow.started[name]
     assert (message["startDateTime"], message["scheduleStatus"]) == (key.start, "RESTART")
-    start_run(stage.store, message, Execution("arn:again", name), STARTED)
+    start_run(stage.store, message, Execution(f"arn:{name}", name), STARTED)
     assert "still RUNNING" in usched("run", "load", "--restart", key.start).stderr
     absent = usched("run", "load", "--restart", "2020-01-01T00:00:00.000000")
     assert absent.exit_code == 2

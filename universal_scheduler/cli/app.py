@@ -90,6 +90,11 @@ def _connect() -> Wiring:
     return target.connect(_target())
 
 
+def _interval(chosen: Target) -> float:
+    """Seconds between two looks at a run that is followed."""
+    return LOCAL_SECONDS if chosen.local or chosen.port is not None else AWS_SECONDS
+
+
 _stage = _target_options(of_command=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 
@@ -130,9 +135,14 @@ def run(schedule_id: str, wait: bool, name: str | None, restart: str | None, as_
     from universal_scheduler.cli.run import run_command
 
     chosen = _target()
-    interval = LOCAL_SECONDS if chosen.local or chosen.port is not None else AWS_SECONDS
     return run_command(
-        target.connect(chosen), schedule_id, name=name, restart=restart, wait=wait, interval=interval, as_json=as_json
+        target.connect(chosen),
+        schedule_id,
+        name=name,
+        restart=restart,
+        wait=wait,
+        interval=_interval(chosen),
+        as_json=as_json,
     )
 
 
@@ -209,6 +219,133 @@ def jobs(
     if job_id is not None:
         return job_command(stage, job_id, as_json)
     return jobs_command(stage, queue=queue, status=status, since=since, name=name, limit=limit, as_json=as_json)
+
+
+_reason = click.option("--reason", metavar="TEXT", default="", help="Why; kept in the audit trail.")
+_of_start = click.option("--start", metavar="START", help="Of the run that started then; else of the newest.")
+
+
+def _job_verb(verb: str, what: str) -> None:
+    """A command that does one verb to jobs of a run."""
+
+    @main.command(verb, epilog=EPILOG, help=what)
+    @click.argument("schedule_id", metavar="ID")
+    @click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+    @_of_start
+    @_reason
+    @_json
+    @_stage
+    @_command
+    def command(schedule_id: str, jobs: tuple[str, ...], start: str | None, reason: str, as_json: bool) -> int:
+        from universal_scheduler.cli.verbs import jobs_command
+        from universal_scheduler.domain.model import Verb
+
+        return jobs_command(_connect(), Verb(verb), schedule_id, jobs, start, reason, as_json)
+
+
+_job_verb("hold", "Hold jobs of schedule ID that are WAITING: they are not submitted until they are released.")
+_job_verb("release", "Release jobs of schedule ID that are HELD.")
+_job_verb("skip", "Skip jobs of schedule ID that have not begun, or have failed: those behind them go on.")
+_job_verb("force-ok", "Take failed jobs of schedule ID for SUCCEEDED: those behind them go on.")
+_job_verb("rerun", "Run jobs of schedule ID that have ended once more; where their run has ended, these alone.")
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@_of_start
+@_reason
+@_json
+@_stage
+@_command
+def cancel(schedule_id: str, jobs: tuple[str, ...], start: str | None, reason: str, as_json: bool) -> int:
+    """End jobs of schedule ID; without JOB the whole run."""
+    from universal_scheduler.cli.verbs import cancel_command, jobs_command
+    from universal_scheduler.domain.model import Verb
+
+    if jobs:
+        return jobs_command(_connect(), Verb.CANCEL, schedule_id, jobs, start, reason, as_json)
+    return cancel_command(_connect(), schedule_id, start, reason, as_json)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@click.argument("start", metavar="[START]", required=False)
+@click.option("--from", "start_from", metavar="JOB", multiple=True, help="Run this job and all downstream of it again.")
+@click.option("--skip", metavar="JOB", multiple=True, help="Skip this job.")
+@click.option("--newest", is_flag=True, help="With the jobs as the schedule has them now.")
+@click.option("--param", metavar="NAME=VALUE", multiple=True, help="Change a parameter of the run.")
+@click.option("--wait", is_flag=True, help="Show its progress until it ends; exit with 1 when it does not succeed.")
+@_reason
+@_json
+@_stage
+@_command
+def restart(
+    schedule_id: str,
+    start: str | None,
+    start_from: tuple[str, ...],
+    skip: tuple[str, ...],
+    newest: bool,
+    param: tuple[str, ...],
+    wait: bool,
+    reason: str,
+    as_json: bool,
+) -> int:
+    """Restart a run of schedule ID that has ended: the one that started at START, or the newest.
+
+    What succeeded or was skipped stays, the rest runs; with --from these jobs and what is downstream of them, and
+    nothing else.
+    """
+    from universal_scheduler.cli.verbs import parameters_of, restart_command
+    from universal_scheduler.domain.restart import Variant
+
+    variant = Variant(start_from, skip=skip, newest=newest, parameters=parameters_of(param))
+    chosen = _target()
+    return restart_command(
+        target.connect(chosen),
+        schedule_id,
+        start,
+        variant,
+        reason,
+        wait=wait,
+        interval=_interval(chosen),
+        as_json=as_json,
+    )
+
+
+def _schedule_verb(verb: str, what: str) -> None:
+    """A command that does one verb to a schedule."""
+
+    @main.command(verb, epilog=EPILOG, help=what)
+    @click.argument("schedule_id", metavar="ID")
+    @_reason
+    @_json
+    @_stage
+    @_command
+    def command(schedule_id: str, reason: str, as_json: bool) -> int:
+        from universal_scheduler.cli.verbs import pause_command
+        from universal_scheduler.domain.model import Verb
+
+        return pause_command(_connect(), Verb(verb), schedule_id, reason, as_json)
+
+
+_schedule_verb("pause", "Let no trigger start schedule ID until it is resumed; people still can.")
+_schedule_verb(
+    "resume", "Let triggers start schedule ID again; what they would have started meanwhile is not made up for."
+)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@click.argument("start", metavar="[START]", required=False)
+@_json
+@_stage
+@_command
+def audit(schedule_id: str, start: str | None, as_json: bool) -> int:
+    """Show what operators did to schedule ID and its newest runs, or to the run that started at START."""
+    from universal_scheduler.cli.verbs import audit_command
+
+    return audit_command(_connect(), schedule_id, start, as_json)
 
 
 @main.command("try", epilog=EPILOG)

@@ -70,7 +70,7 @@ def jobs_table(run: View, now: float, limit: int | None = None) -> Table:
             clock(job.get("startedAt", "")),
             seconds(job.get("startedAt", ""), job.get("stoppedAt", ""), now),
             str(job.get("exitCode", "")),
-            Text(job.get("reason", "") if job["status"] != "SUCCEEDED" else ""),
+            Text(job.get("reason", "") if job["status"] != "SUCCEEDED" or "operator" in job else ""),
         )
     return table
 
@@ -92,6 +92,30 @@ def runs_table(runs: Sequence[View], now: float) -> Table:
     return table
 
 
+def audit_table(trail: Sequence[View]) -> Table:
+    """What operators did, oldest first."""
+    table = plain_table("when (UTC)", "run", "verb", "job", "by", "was", "is", "why")
+    table.columns[0].no_wrap = True
+    for entry in trail:
+        given = " ".join(f"{key}: {json.dumps(value)}" for key, value in entry.get("given", {}).items())
+        table.add_row(
+            entry["at"][:19].replace("T", " "),
+            entry.get("startDateTime", ""),
+            entry["verb"],
+            Text(entry.get("job", "")),
+            Text(entry["by"]),
+            entry.get("before", ""),
+            entry.get("after", ""),
+            Text(" ".join(text for text in (entry.get("reason", ""), given) if text)),
+        )
+    return table
+
+
+def mark_text(mark: View) -> str:
+    """Who did it and why."""
+    return f"by {mark['by']}" + (f": {mark['reason']}" if mark.get("reason") else "")
+
+
 def errors_table(errors: Sequence[View]) -> Table:
     table = plain_table("where", "found", "expected")
     for error in errors:
@@ -105,6 +129,13 @@ def heading(run: View, now: float) -> Text:
 
 
 def cause_text(cause: View) -> str:
+    """What started a run, and on whose word."""
+    by = f" {mark_text(cause)}" if "by" in cause else ""
+    paused = f", though the schedule was paused {cause['schedulePaused']}" if "schedulePaused" in cause else ""
+    return f"{_kind_text(cause)}{by}{paused}"
+
+
+def _kind_text(cause: View) -> str:
     match cause.get("kind"):
         case "row":
             return "row inserted"

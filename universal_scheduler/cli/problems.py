@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from universal_scheduler.domain.errors import (
+    IllegalVerb,
     InvalidSchedule,
     RunNotFound,
     RunStillActive,
@@ -79,6 +80,8 @@ def explain(error: Exception) -> Problem | None:
             errors = [entry.as_dict() for entry in error.errors]
             lines = "".join(f"\n         {entry}" for entry in error.errors)
             return Problem(f"The schedule is not valid.{lines}", ADVICE[InvalidSchedule], errors=errors)
+        case IllegalVerb():
+            return Problem(str(error), error.advice)
         case SchedulerError():
             return Problem(str(error), ADVICE.get(type(error), ""))
         case _:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
+from universal_scheduler.cli.operator import mark_of
 from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.progress import follow, quietly
 from universal_scheduler.domain.document import parse
-from universal_scheduler.domain.errors import RunNotFound, RunStillActive, ScheduleNotFound
-from universal_scheduler.domain.model import Execution, RunKey, RunStatus
+from universal_scheduler.domain.errors import ScheduleNotFound
+from universal_scheduler.domain.model import Execution, RunKey, RunStatus, Verb
 from universal_scheduler.domain.names import execution_name
-from universal_scheduler.usecases.views import find_execution
+from universal_scheduler.domain.restart import Variant
+from universal_scheduler.usecases import verbs
+from universal_scheduler.usecases.views import find_execution, mark_view
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
@@ -39,17 +42,25 @@ def run_command(
 ) -> int:
     """Exit code 0; with `wait` 1 where the run did not succeed."""
     execution = start(stage, schedule_id, name, restart)
+    paused = stage.store.paused(schedule_id)
+    if paused is not None and not as_json:
+        make_console().print(f"{schedule_id} is paused {paused}: only people start it", style="yellow", soft_wrap=True)
+    if wait:
+        return finished(stage, execution.name, interval, as_json)
     started = {"scheduleId": schedule_id, "name": execution.name, "executionArn": execution.arn}
-    if not wait:
-        if as_json:
-            put_json(started)
-        else:
-            made = f"restarted the run of {restart}" if restart else "started a run"
-            console = make_console()
-            console.print(f"{schedule_id}: {made}, execution {execution.name}", soft_wrap=True)
-            console.print(f"Follow it with: usched show {schedule_id}", style="dim")
-        return 0
-    run = wait_for_end(stage, execution.name, interval, quiet=as_json)
+    if as_json:
+        put_json(started | ({"paused": mark_view(paused)} if paused else {}))
+    else:
+        made = f"restarted the run of {restart}" if restart else "started a run"
+        console = make_console()
+        console.print(f"{schedule_id}: {made}, execution {execution.name}", soft_wrap=True)
+        console.print(f"Follow it with: usched show {schedule_id}", style="dim")
+    return 0
+
+
+def finished(stage: Wiring, name: str, interval: float, as_json: bool) -> int:
+    """Follow the run of an execution to its end; exit code 1 where it did not succeed."""
+    run = wait_for_end(stage, name, interval, quiet=as_json)
     if as_json:
         put_json(run)
     return 0 if run["status"] == "SUCCEEDED" else FAILED
@@ -59,24 +70,20 @@ def start(stage: Wiring, schedule_id: str, name: str | None = None, restart: str
     """Start an execution, after everything that would make it fail at once has been looked at.
 
     Raises:
-        ScheduleNotFound, InvalidSchedule, RunNotFound, RunStillActive, Problem: nothing was started.
+        ScheduleNotFound, InvalidSchedule, RunNotFound, RunStillActive, IllegalVerb, Problem: nothing was started.
     """
-    message: dict[str, Any] = {"scheduleId": schedule_id}
-    if restart is None:
-        row = stage.store.get_schedule(schedule_id)
-        if row is None:
-            raise ScheduleNotFound(schedule_id)
-        parse(row)
-    else:
-        run = stage.store.get_run(RunKey(schedule_id, restart))
-        if run is None:
-            raise RunNotFound(schedule_id, restart)
-        if not run.status.ended:
-            raise RunStillActive(schedule_id, restart)
-        message |= {"startDateTime": restart, "scheduleStatus": "RESTART"}
-    request = uuid4().hex
     # The request's id is in the input too: the same name with the same input would be answered as if it were new.
-    message["cause"] = {"kind": "cli", "requestId": request}
+    request = uuid4().hex
+    cause = {"kind": "cli", "requestId": request}
+    if restart is not None:
+        mark = mark_of(stage, Verb.RESTART)
+        key = RunKey(schedule_id, restart)
+        return verbs.restart(stage.store, stage.workflow, key, Variant(), mark, cause, name or "")
+    row = stage.store.get_schedule(schedule_id)
+    if row is None:
+        raise ScheduleNotFound(schedule_id)
+    parse(row)
+    message = {"scheduleId": schedule_id, "cause": cause}
     execution, new = stage.workflow.start(name or execution_name("cli", schedule_id, request), message)
     if not new:
         raise Problem(f"The name '{name}' has been used for another run.", "Choose another --name, or leave it out.")

@@ -10,10 +10,12 @@ from rich.text import Text
 
 from universal_scheduler.cli.console import (
     View,
+    audit_table,
     cause_text,
     errors_table,
     jobs_table,
     make_console,
+    mark_text,
     plain_table,
     put_json,
     runs_table,
@@ -22,7 +24,7 @@ from universal_scheduler.domain.document import find_errors
 from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
 from universal_scheduler.domain.model import Run, RunKey
 from universal_scheduler.ports import Store
-from universal_scheduler.usecases.views import run_summary, run_view, schedule_view
+from universal_scheduler.usecases.views import audit_view, mark_view, run_summary, run_view, schedule_view
 
 RUNS_SHOWN = 20
 
@@ -65,7 +67,7 @@ def find_view(store: Store, schedule_id: str, start: str | None) -> dict[str, An
         return _view(store, runs[0])
     if row is None:
         raise ScheduleNotFound(schedule_id)
-    return schedule_view(row, runs)
+    return schedule_view(row, runs, store.paused(schedule_id))
 
 
 def find_run(store: Store, schedule_id: str, start: str | None) -> Run:
@@ -89,14 +91,28 @@ def find_run(store: Store, schedule_id: str, start: str | None) -> Run:
 
 def show_run(console: Console, run: View) -> None:
     console.print(jobs_table(run, time.time()))
-    facts = {"started by": cause_text(run.get("cause", {})), "execution": run.get("name"), "why": run.get("reason")}
+    facts = {
+        "started by": cause_text(run.get("cause", {})),
+        "execution": run.get("name"),
+        "why": run.get("reason"),
+        "now": run.get("waitingFor"),
+        "schedule": _paused_text(run),
+    }
     for name, value in facts.items():
         if value:
             console.print(Text.assemble((f"{name}: ", "dim"), value), soft_wrap=True)
+    if run.get("audit"):
+        console.print(audit_table(run["audit"]))
+
+
+def _paused_text(view: View) -> str:
+    return f"paused {mark_text(view['paused'])}; no trigger starts it" if "paused" in view else ""
 
 
 def show_schedule(console: Console, schedule: View) -> None:
     console.print(Text(schedule["scheduleId"], style="bold"))
+    if "paused" in schedule:
+        console.print(Text(_paused_text(schedule), style="yellow"), soft_wrap=True)
     if schedule.get("errors"):
         console.print(Text("The row is not valid: it starts nothing until it is corrected.", style="red"))
         console.print(errors_table(schedule["errors"]))
@@ -112,4 +128,7 @@ def show_schedule(console: Console, schedule: View) -> None:
 
 
 def _view(store: Store, run: Run) -> dict[str, Any]:
-    return run_view(run, store.list_jobs(run.key.run_id), time.time())
+    view = run_view(run, store.list_jobs(run.key.run_id), time.time())
+    trail = [audit_view(entry) for entry in store.audit(run.key.run_id)]
+    paused = mark_view(store.paused(run.key.schedule_id))
+    return view | ({"audit": trail} if trail else {}) | ({"paused": paused} if paused else {})

@@ -97,7 +97,13 @@ def end_cancelled_run(
 
 
 def restart(
-    store: Store, workflow: Workflow, key: RunKey, variant: Variant, mark: Mark, cause: Mapping[str, Any]
+    store: Store,
+    workflow: Workflow,
+    key: RunKey,
+    variant: Variant,
+    mark: Mark,
+    cause: Mapping[str, Any],
+    given_name: str = "",
 ) -> Execution:
     """Start the execution that restarts a run that has ended, or whose execution has died.
 
@@ -134,13 +140,17 @@ def restart(
     for number in count():
         again = [str(number)] if number else []
         name = execution_name("restart", key.schedule_id, key.run_id, str(run.generation), *again)
-        execution, new = workflow.start(name, message)
+        execution, new = workflow.start(given_name or name, message)
         if new:
             return execution
+        subject = f"the run '{key.start}'"
+        if given_name:
+            why = f"an execution is named '{given_name}' already"
+            raise IllegalVerb(variant.verb, subject, why, "Choose another name, or none.")
         if workflow.is_running(execution) or find_run(store, key).generation != run.generation:
             advice = f"Follow it with: usched show {key.schedule_id} {key.start}"
             why = f"somebody was faster, it is being restarted as {execution.name}"
-            raise IllegalVerb(variant.verb, f"the run '{key.start}'", why, advice)
+            raise IllegalVerb(variant.verb, subject, why, advice)
     raise AssertionError("there is always another number")
 
 

@@ -1,0 +1,38 @@
+"""Who gives a command: what the audit trail calls them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from universal_scheduler.domain.model import Mark, Verb
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
+
+def mark_of(stage: Wiring, verb: Verb, reason: str = "") -> Mark:
+    """The verb as this operator's, now."""
+    return Mark(verb, operator(stage), time.time(), reason)
+
+
+def operator(stage: Wiring) -> str:
+    """As USCHED_USER says, or whose credentials AWS is asked with, or the user of this machine."""
+    if named := os.environ.get("USCHED_USER"):
+        return named
+    try:
+        arn = stage.caller()
+    except (BotoCoreError, ClientError):
+        arn = ""  # the command itself will tell what is wrong with the credentials, if anything is
+    return arn or _user()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in containers
+        return f"user {os.getuid()}"

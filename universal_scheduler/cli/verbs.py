@@ -1,0 +1,175 @@
+"""What operators do: `usched hold`, `release`, `skip`, `force-ok`, `rerun`, `cancel`, `restart`, `pause`, `resume`.
+
+And `usched audit`, which shows what they did.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from rich.console import Console
+
+from universal_scheduler.cli.console import audit_table, make_console, put_json
+from universal_scheduler.cli.operator import mark_of
+from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.run import finished
+from universal_scheduler.cli.show import RUNS_SHOWN, find_run
+from universal_scheduler.domain.errors import IllegalVerb, JobNotFound, ScheduleNotFound
+from universal_scheduler.domain.model import Mark, Run, Verb
+from universal_scheduler.domain.restart import Variant
+from universal_scheduler.usecases import verbs
+from universal_scheduler.usecases.views import audit_view
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
+DONE, SOME_REFUSED = 0, 1
+
+
+def jobs_command(
+    stage: Wiring, verb: Verb, schedule_id: str, names: Sequence[str], start: str | None, reason: str, as_json: bool
+) -> int:
+    """Each job for itself: exit code 1 where some of several could not be done. Of a misspelt one nothing is done."""
+    run = find_run(stage.store, schedule_id, start)
+    _check_names(stage, run, names)
+    mark = mark_of(stage, verb, reason)
+    if verb is Verb.RERUN and run.status.ended:
+        return _rerun(stage, run, names, mark, as_json)
+    done: list[dict[str, Any]] = []
+    refused: list[tuple[str, IllegalVerb]] = []
+    for name in dict.fromkeys(names):
+        try:
+            done.append(audit_view(verbs.act_on_job(stage.store, stage.workflow, run.key, name, mark)))
+        except IllegalVerb as error:
+            refused.append((name, error))
+    told = [{"job": name, "message": str(error), "advice": error.advice} for name, error in refused]
+    if not done:
+        problem = Problem("\n       ".join(str(error) for _, error in refused), refused[0][1].advice)
+        problem.more = {"refused": told} if len(told) > 1 else {}
+        raise problem
+    if as_json:
+        put_json({**_named(run), "done": done, "refused": told})
+    else:
+        console = make_console()
+        for entry in done:
+            console.print(f"{schedule_id} {entry['job']}: {verb}, {entry['before']} → {entry['after']}", soft_wrap=True)
+        for entry in told:
+            console.print(f"{entry['message']} {entry['advice']}".rstrip(), style="red", soft_wrap=True)
+    return SOME_REFUSED if refused else DONE
+
+
+def cancel_command(stage: Wiring, schedule_id: str, start: str | None, reason: str, as_json: bool) -> int:
+    """The whole run; its execution ends it, or this process, where that one has died."""
+    run = find_run(stage.store, schedule_id, start)
+    entry = verbs.cancel_run(stage.store, stage.workflow, run.key, mark_of(stage, Verb.CANCEL, reason))
+    alive = stage.workflow.is_running(run.execution)
+    if not alive:
+        verbs.end_cancelled_run(stage.store, stage.platform, run.key, time.time, time.sleep)
+    if as_json:
+        put_json({**_named(run), **audit_view(entry), "ended": not alive})
+        return DONE
+    console = make_console()
+    if alive:
+        console.print(f"{schedule_id} {run.key.start}: its jobs are being ended", soft_wrap=True)
+        _follow(console, run)
+    else:
+        console.print(f"{schedule_id} {run.key.start}: CANCELLED; its execution had died", soft_wrap=True)
+    return DONE
+
+
+def restart_command(
+    stage: Wiring,
+    schedule_id: str,
+    start: str | None,
+    variant: Variant,
+    reason: str,
+    *,
+    wait: bool,
+    interval: float,
+    as_json: bool,
+) -> int:
+    """Exit code 0; with `wait` 1 where the run did not succeed."""
+    run = find_run(stage.store, schedule_id, start)
+    return _restarted(stage, run, variant, mark_of(stage, Verb.RESTART, reason), wait, interval, as_json)
+
+
+def pause_command(stage: Wiring, verb: Verb, schedule_id: str, reason: str, as_json: bool) -> int:
+    """Pause the schedule, or resume it."""
+    act = verbs.pause if verb is Verb.PAUSE else verbs.resume
+    entry = act(stage.store, schedule_id, mark_of(stage, verb, reason))
+    if as_json:
+        put_json({"scheduleId": schedule_id, **audit_view(entry)})
+    elif verb is Verb.PAUSE:
+        make_console().print(f"{schedule_id}: paused, no trigger starts it", soft_wrap=True)
+    else:
+        make_console().print(f"{schedule_id}: resumed, its triggers start it again", soft_wrap=True)
+    return DONE
+
+
+def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: bool) -> int:
+    """Of one run; or of the schedule with its newest runs."""
+    store = stage.store
+    runs = [find_run(store, schedule_id, start)] if start else store.list_runs(schedule_id, RUNS_SHOWN)
+    if not runs and store.get_schedule(schedule_id) is None:
+        raise ScheduleNotFound(schedule_id)
+    trail = [] if start else [audit_view(entry) for entry in store.audit(schedule_id)]
+    for run in runs:
+        trail += [{"startDateTime": run.key.start, **audit_view(entry)} for entry in store.audit(run.key.run_id)]
+    trail.sort(key=lambda entry: str(entry["at"]))
+    if as_json:
+        put_json({"scheduleId": schedule_id, "audit": trail})
+    elif trail:
+        make_console().print(audit_table(trail))
+    else:
+        make_console().print(f"Nobody has done anything to {schedule_id}.")
+    return DONE
+
+
+def parameters_of(given: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` each."""
+    values = dict(text.partition("=")[::2] for text in given)
+    for text in given:
+        if "=" not in text or text.startswith("="):
+            raise Problem(f"--param {text} has no value.", "Write it as NAME=VALUE.")
+    return values
+
+
+def _rerun(stage: Wiring, run: Run, names: Sequence[str], mark: Mark, as_json: bool) -> int:
+    """In a run that has ended it is a restart of these jobs alone."""
+    variant = Variant(only=tuple(dict.fromkeys(names)))
+    return _restarted(stage, run, variant, mark, wait=False, interval=0.0, as_json=as_json)
+
+
+def _restarted(
+    stage: Wiring, run: Run, variant: Variant, mark: Mark, wait: bool, interval: float, as_json: bool
+) -> int:
+    cause = {"kind": "cli", "requestId": uuid4().hex}
+    execution = verbs.restart(stage.store, stage.workflow, run.key, variant, mark, cause)
+    if wait:
+        return finished(stage, execution.name, interval, as_json)
+    if as_json:
+        put_json({**_named(run), "name": execution.name, "executionArn": execution.arn})
+        return DONE
+    console = make_console()
+    console.print(f"{run.key.schedule_id} {run.key.start}: restarted, execution {execution.name}", soft_wrap=True)
+    _follow(console, run)
+    return DONE
+
+
+def _follow(console: Console, run: Run) -> None:
+    console.print(f"Follow it with: usched show {run.key.schedule_id} {run.key.start}", style="dim", soft_wrap=True)
+
+
+def _named(run: Run) -> Mapping[str, str]:
+    return {"scheduleId": run.key.schedule_id, "startDateTime": run.key.start}
+
+
+def _check_names(stage: Wiring, run: Run, names: Sequence[str]) -> None:
+    """Raises JobNotFound before anything is done."""
+    found = {job.name for job in stage.store.get_jobs(run.key.run_id, names)}
+    for name in names:
+        if name not in found:
+            raise JobNotFound(name, [job.name for job in stage.store.list_jobs(run.key.run_id)])
