@@ -105,6 +105,34 @@ def test_faults_at_random_with_such_events() -> None:
         played(faults, seed, max_turns=50, chaos=0.2)
 
 
+def cancelled(at: int, seed: int, chance_of_fault: float) -> World:
+    """A run that is cancelled just before a call to a port, wherever that is."""
+    chance, asked = random.Random(seed), False
+
+    def decide(number: int) -> str:
+        nonlocal asked
+        if number >= at and not asked:
+            asked = True
+            world.cancel()
+        return chance.choice(KINDS) if chance.random() < chance_of_fault else ""
+
+    world = World(document(), EXIT_CODES, Faults(decide), seed, chaos=chance_of_fault)
+    world.check_cancelled(world.run())
+    return world
+
+
+def test_a_run_that_is_cancelled_in_the_middle_leaves_nothing_running() -> None:
+    runs = [cancelled(at, seed=at, chance_of_fault=0.0) for at in range(CALLS)]
+    statuses = Counter(str(job.status) for world in runs for jobs in world.store.jobs.values() for job in jobs.values())
+    assert statuses["CANCELLED"] > CALLS
+    assert not statuses["WAITING"]
+
+
+def test_a_run_that_is_cancelled_in_the_middle_of_faults_leaves_nothing_running() -> None:
+    for seed in range(SEEDS):
+        cancelled(random.Random(seed).randrange(CALLS), seed, chance_of_fault=0.1)
+
+
 def test_the_same_seed_replays_the_same_run() -> None:
     def trace() -> tuple[int, Counter[str]]:
         chance = random.Random(7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,14 +13,16 @@ import pytest
 
 from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow, Parked
 from universal_scheduler.domain.errors import (
+    IllegalVerb,
     PlatformUnavailable,
     RunChanged,
+    RunNotFound,
     SchedulerError,
     StaleExecution,
     Throttled,
 )
 from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Changes, Execution, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.model import Changes, Execution, JobStatus, Mark, Run, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.drive import (
     Next,
     RunRef,
@@ -31,6 +34,7 @@ from universal_scheduler.usecases.drive import (
     submit_jobs,
 )
 from universal_scheduler.usecases.start import start_run
+from universal_scheduler.usecases.verbs import cancel_run
 from universal_scheduler.usecases.wake import jobs_changed, wait_for_change
 
 T = TypeVar("T")
@@ -147,9 +151,11 @@ class World:
         self._key = run.key
         ref, turn = RunRef(run.key, run.generation), Turn(Next.SUBMIT, Changes())
         turns = made = idle = 0
-        while turn.next is not Next.RECORD:
+        while turn.next is not Next.RECORD or not self._recorded(ref):
             turns += 1
             assert turns < 1000, "the run does not end"
+            if turn.next is Next.RECORD:  # an operator acted on the run while its end was being recorded
+                turn = Turn(Next.SUBMIT, Changes())
             then = next_or_continue(turn.next, made, self._max_turns)
             if then is Next.CONTINUE:
                 ref, then, made = self._continued(ref), Next.SUBMIT, 0
@@ -161,10 +167,18 @@ class World:
             turn = self._submit(ref) if then is Next.SUBMIT else self._poll(ref)
             made += 1
             idle = 0 if turn.changed else idle + 1
-        self._tried(lambda: record_result(self._faulty_store, ref, self.now))
         ended = self.store.get_run(run.key)
         assert ended is not None
         return ended
+
+    def cancel(self) -> None:
+        """An operator asks for the run's end, again and again until somebody has heard it, or it is over."""
+        mark = Mark(Verb.CANCEL, "ann", self.now)
+        with suppress(RunNotFound, IllegalVerb):
+            self._again(lambda: cancel_run(self._faulty_store, self._faulty_workflow, self._key, mark))
+
+    def _recorded(self, ref: RunRef) -> bool:
+        return self._tried(lambda: record_result(self._faulty_store, ref, self.now)).ended
 
     def _woken(self, ref: RunRef, turn: Turn, idle: int, wait_seconds: int) -> bool:
         """Wait as the state does: whether something woke the run before its time-out."""
@@ -260,16 +274,29 @@ class World:
         assert len(self.store.history) == 1
         assert not self.store.waits.get(run.key.run_id, Parked()).token, "a token is left"
 
+    def check_cancelled(self, run: Run) -> None:
+        """Nothing runs, nothing waits, and nothing was submitted twice; unless it was all over before."""
+        names = Counter(entry.name for entry in self.platform.jobs.values())
+        assert not [name for name, count in names.items() if count > 1], "a job was submitted twice"
+        assert all(entry.seen.status.ended for entry in self.platform.jobs.values()), "a job is left running"
+        assert all(job.status.ended for job in self.store.list_jobs(run.key.run_id))
+        assert (run.status is RunStatus.CANCELLED) == (run.cancel is not None)
+        assert not self.store.waits.get(run.key.run_id, Parked()).token, "a token is left"
+
     def _tried(self, step: Callable[[], T]) -> T:
+        try:
+            return self._again(step)
+        except RunChanged:
+            raise
+        except SchedulerError as error:
+            raise AssertionError(f"not to be retried: {error}") from error
+
+    def _again(self, step: Callable[[], T]) -> T:
         for _ in range(200):
             try:
                 return step()
             except (Crash, PlatformUnavailable):
                 self.now += RETRY_SECONDS
-            except RunChanged:
-                raise
-            except SchedulerError as error:
-                raise AssertionError(f"not to be retried: {error}") from error
         raise AssertionError("it never succeeds")
 
     def _let_jobs_end(self) -> None:

@@ -88,10 +88,13 @@ def do_wave(
     Raises:
         Throttled, PlatformUnavailable: as the platform said, when all the rest is recorded.
     """
+
+    def terminate(action: Cancel) -> None:
+        platform.terminate(jobs[action.name].job_id, action.reason[:TERMINATE_REASON_LIMIT])
+
     ends = [_ended(jobs[action.name], action) for action in wave if isinstance(action, End | Cancel)]
-    for action in wave:
-        if isinstance(action, Cancel):
-            platform.terminate(jobs[action.name].job_id, action.reason[:TERMINATE_REASON_LIMIT])
+    if cancels := [action for action in wave if isinstance(action, Cancel)]:
+        list(means.each(terminate, cancels))
     reopened = [jobs[action.name] for action in wave if isinstance(action, Reopen)]
     reopened += _left_queue(store, platform, key, [(jobs[each.name], each) for each in wave if isinstance(each, Move)])
     doubts = [jobs[action.name] for action in wave if isinstance(action, Recover)]
