@@ -19,7 +19,18 @@ from universal_scheduler.domain.errors import (
     StaleExecution,
     Throttled,
 )
-from universal_scheduler.domain.model import Execution, Job, JobRun, JobStatus, Mark, Run, RunKey, RunStatus, Verb
+from universal_scheduler.domain.model import (
+    AuditEntry,
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Mark,
+    Run,
+    RunKey,
+    RunStatus,
+    Verb,
+)
 from universal_scheduler.usecases.drive import Next, RunRef, abandon_run, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import record_refusal, start_run
 from universal_scheduler.usecases.submission import Pace
@@ -529,6 +540,24 @@ def test_a_run_that_an_operator_acts_on_while_its_end_is_recorded_goes_on(
         patch.setattr(MemoryStore, "list_jobs", acted_on)
         assert world.record(run) is RunStatus.RUNNING
     assert world.record(run) is RunStatus.SUCCEEDED
+
+
+def test_a_run_goes_on_in_its_next_execution_though_an_operator_acts_on_it_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = world.start(document({"a": ()}))
+    restart_run = world.store.restart_run
+
+    def acted_on(store: MemoryStore, taken: Run, of: Run, *more: Any) -> bool:
+        monkeypatch.undo()
+        store.ask_for_end(replace(of, cancel=cancel.mark), cancel)
+        return restart_run(taken, of, *more)
+
+    cancel = AuditEntry(Mark(Verb.CANCEL, "ann", world.now))
+    monkeypatch.setattr(MemoryStore, "restart_run", acted_on)
+    message = {"scheduleId": "nightly", "startDateTime": run.key.start, "continueOf": 1}
+    again = start_run(world.store, message, Execution("arn:exec:next", "next"), STARTED)
+    assert (again.generation, again.cancel) == (2, cancel.mark)
 
 
 def test_giving_up_also_ends_a_job_whose_submission_is_in_doubt(world: World) -> None:

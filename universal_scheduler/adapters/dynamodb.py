@@ -500,8 +500,8 @@ class DynamoStore:
 def _acted_on(old: Run, new: Run) -> dict[str, Any]:
     """The expressions for a run that operators may act on as it was read, and only so."""
     before = run_to_values(old)
-    expected = {key: before[key] or None for key in ("scheduleStatus", "generation", "cancelAsked", "verbCount")}
-    return _difference(before, run_to_values(new), {**expected, "restarting": None})
+    as_read = ("scheduleStatus", "generation", "cancelAsked", "verbCount", "restarting")
+    return _difference(before, run_to_values(new), {key: before[key] or None for key in as_read})
 
 
 def _paused_key(schedule_id: str) -> dict[str, str]:

@@ -186,7 +186,7 @@ class MemoryStore:
 
     def _as_read(self, run: Run) -> bool:
         known = self.get_run(run.key)
-        return known is not None and not known.restarting and ACTED_ON(known) == ACTED_ON(run)
+        return known is not None and ACTED_ON(known) == ACTED_ON(run)
 
     def _acted(self, run: Run, entry: AuditEntry) -> None:
         values = run_to_values(run)
@@ -327,7 +327,7 @@ def _is_news(known: JobRun, seen: Observation) -> bool:
     return known.status.rank < seen.status.rank or bool(counted and not seen.status.ended)
 
 
-ACTED_ON = attrgetter("status", "generation", "cancel", "verb_count")
+ACTED_ON = attrgetter("status", "generation", "cancel", "verb_count", "restarting")
 """What has to be as it was read, of a run that an operator acts on."""
 
 

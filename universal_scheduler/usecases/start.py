@@ -139,15 +139,17 @@ def _document(store: Store, message: Message) -> Mapping[str, Any]:
 def _continue(store: Store, message: Message, execution: Execution) -> Run:
     """Take the run over from the execution before, jobs and all. It keeps the name that it was started under."""
     key = RunKey(message.schedule_id, message.restart_of)
-    run = store.get_run(key)
-    if run is None:
-        raise RunNotFound(key.schedule_id, key.start)
-    if run.execution.arn == execution.arn:
-        return run  # this very take-over, tried again
-    taken = replace(run, execution=replace(run.execution, arn=execution.arn), generation=message.continue_of + 1)
-    if run.status.ended or run.generation != message.continue_of or not store.restart_run(taken, run):
-        raise StaleExecution(key.run_id, message.continue_of + 1)
-    return taken
+    while True:  # again where an operator acts on the run meanwhile
+        run = store.get_run(key)
+        if run is None:
+            raise RunNotFound(key.schedule_id, key.start)
+        if run.execution.arn == execution.arn:
+            return run  # this very take-over, tried again
+        if run.status.ended or run.generation != message.continue_of:
+            raise StaleExecution(key.run_id, message.continue_of + 1)
+        taken = replace(run, execution=replace(run.execution, arn=execution.arn), generation=run.generation + 1)
+        if store.restart_run(taken, run):
+            return taken
 
 
 def _restart(
