@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from tests.events import QUEUE
-from universal_scheduler.adapters.memory import MemoryJobLog, MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory import MemoryJobLog, MemoryOutbox, MemoryPlatform, MemoryStore, MemoryWorkflow
 from universal_scheduler.cli import app
 from universal_scheduler.domain.errors import DeliveryRefused
 from universal_scheduler.domain.messages import LogTail, Message
@@ -50,6 +50,7 @@ class Stage:
         self.store = MemoryStore()
         self.workflow = Workflow()
         self.platform = MemoryPlatform()
+        self.outbox = MemoryOutbox()
         self.job_log = MemoryJobLog()
         self.settings = Settings(job_queues={"default": QUEUE, "low": QUEUE.replace("default", "low")})
         self.batch = SimpleNamespace(describe_jobs=lambda **_: {"jobs": self.details})

@@ -21,6 +21,7 @@ from universal_scheduler.domain.errors import IllegalVerb, JobNotFound, Schedule
 from universal_scheduler.domain.model import Mark, Run, Verb
 from universal_scheduler.domain.restart import Variant
 from universal_scheduler.usecases import verbs
+from universal_scheduler.usecases.telling import telling
 from universal_scheduler.usecases.views import audit_view
 
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ def jobs_command(
     mark = mark_of(stage, verb, reason)
     if verb is Verb.RERUN and run.status.ended:
         return _rerun(stage, run, names, mark, as_json)
+    store = telling(stage.store, stage.outbox, time.time)
     done: list[dict[str, Any]] = []
     refused: list[tuple[str, IllegalVerb]] = []
     for name in dict.fromkeys(names):
         try:
-            done.append(audit_view(verbs.act_on_job(stage.store, stage.workflow, run.key, name, mark)))
+            done.append(audit_view(verbs.act_on_job(store, stage.workflow, run.key, name, mark)))
         except IllegalVerb as error:
             refused.append((name, error))
     told = [{"job": name, "message": str(error), "advice": error.advice} for name, error in refused]
