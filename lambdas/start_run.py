@@ -19,5 +19,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     del context
     execution = Execution(event["executionArn"], event["executionName"])
     store = telling(wiring.store, wiring.outbox, time.time)
-    run = start_run(store, event["input"], execution, event["startTime"], wiring.workflow.is_running)
+    is_running, platform = wiring.workflow.is_running, wiring.platform
+    run = start_run(store, event["input"], execution, event["startTime"], is_running, platform)
     return first_payload(run)

@@ -26,6 +26,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() / 1000
 
     settings = wiring.settings
-    store = telling(wiring.store, wiring.outbox, time.time)
-    turn = submit_jobs(store, wiring.platform, run_ref(event), time.time, time_left, pool.map, pace)
+    ports = telling(wiring.store, wiring.outbox, time.time), wiring.platform, wiring.objects
+    turn = submit_jobs(*ports, run_ref(event), time.time, time_left, pool.map, pace)
     return next_payload(event, turn, settings.max_turns, settings.events, time.time())

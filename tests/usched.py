@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,14 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from tests.events import QUEUE
-from universal_scheduler.adapters.memory import MemoryJobLog, MemoryOutbox, MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory import (
+    MemoryJobLog,
+    MemoryObjects,
+    MemoryOutbox,
+    MemoryPlatform,
+    MemoryStore,
+    MemoryWorkflow,
+)
 from universal_scheduler.cli import app
 from universal_scheduler.domain.errors import DeliveryRefused
 from universal_scheduler.domain.messages import LogTail, Message
@@ -24,6 +31,7 @@ from universal_scheduler.usecases.drive import RunRef, poll_jobs, record_result,
 from universal_scheduler.usecases.start import start_run
 
 STARTED = "2026-11-21T06:00:00.000Z"
+NOBODY: Mapping[int, str] = {}
 LOGS = {"stream-1": ["one", "two", "three"]}
 
 
@@ -50,6 +58,7 @@ class Stage:
         self.store = MemoryStore()
         self.workflow = Workflow()
         self.platform = MemoryPlatform()
+        self.objects = MemoryObjects()
         self.outbox = MemoryOutbox()
         self.job_log = MemoryJobLog()
         self.settings = Settings(job_queues={"default": QUEUE, "low": QUEUE.replace("default", "low")})
@@ -77,13 +86,15 @@ class Stage:
         events = [{"timestamp": at, "message": text} for text in lines[at : at + 1]]
         return {"events": events, "nextForwardToken": str(at + len(events))}
 
-    def drive(self, name: str, *, failing: str = "") -> RunKey:
+    def drive(self, name: str, *, failing: str = "", failing_children: Mapping[int, str] = NOBODY) -> RunKey:
         """Run an execution to its end, as the state machine would."""
         made = start_run(self.store, self.workflow.started[name], execution(name), STARTED, self.workflow.is_running)
         ref = RunRef(made.key, made.generation)
-        submit_jobs(self.store, self.platform, ref, lambda: 1.0, lambda: 99.0)
+        submit_jobs(self.store, self.platform, self.objects, ref, lambda: 1.0, lambda: 99.0)
         for job_id, job in list(self.platform.jobs.items()):
-            if not job.seen.status.ended:
+            if job.job.array_size:
+                self.platform.end_array(job_id, failing_children)
+            elif not job.seen.status.ended:
                 ended = JobStatus.FAILED if job.job.name == failing else JobStatus.SUCCEEDED
                 self.platform.end(job_id, ended, exit_code=3 if ended is JobStatus.FAILED else 0)
         poll_jobs(self.store, self.platform, ref, 2.0)
@@ -94,7 +105,8 @@ class Stage:
     def begin(self, name: str) -> RunKey:
         """An execution has started and goes on: what is ready is submitted."""
         made = start_run(self.store, self.workflow.started[name], execution(name), STARTED, self.workflow.is_running)
-        submit_jobs(self.store, self.platform, RunRef(made.key, made.generation), lambda: 1.0, lambda: 99.0)
+        ref = RunRef(made.key, made.generation)
+        submit_jobs(self.store, self.platform, self.objects, ref, lambda: 1.0, lambda: 99.0)
         return made.key
 
     def caller(self) -> str:

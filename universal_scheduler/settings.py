@@ -18,6 +18,8 @@ class Settings:
     """For how long the job log keeps an event."""
     job_events_queue_url: str = ""
     state_machine_arn: str = ""
+    outputs_bucket: str = ""
+    """Where jobs put what others refer to."""
     job_queues: Mapping[str, str] = field(default_factory=dict)
     """Short name → ARN; a document's other names pass as they are."""
     job_definitions: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +56,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         job_event_days=int(environ.get("JOB_EVENT_DAYS", default.job_event_days)),
         job_events_queue_url=environ.get("JOB_EVENTS_QUEUE_URL", default.job_events_queue_url),
         state_machine_arn=environ.get("STATE_MACHINE_ARN", default.state_machine_arn),
+        outputs_bucket=environ.get("OUTPUTS_BUCKET", default.outputs_bucket),
         job_queues=json.loads(environ.get("JOB_QUEUES", "{}")),
         job_definitions=json.loads(environ.get("JOB_DEFINITIONS", "{}")),
         events=environ.get("EVENTS") == "ENABLED",

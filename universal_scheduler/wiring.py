@@ -12,6 +12,7 @@ from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.job_log import DynamoJobLog
 from universal_scheduler.adapters.message_queue import MessageQueue
+from universal_scheduler.adapters.objects import S3Objects
 from universal_scheduler.adapters.stepfunctions import StepFunctionsWorkflow
 from universal_scheduler.settings import Settings, from_environment
 
@@ -120,6 +121,10 @@ class Wiring:
         from universal_scheduler.adapters.log_tails import CloudWatchLogTails
 
         return CloudWatchLogTails(self.batch, self.logs)
+
+    @cached_property
+    def objects(self) -> S3Objects:
+        return S3Objects(self._client("s3"), bucket=self.settings.outputs_bucket)
 
     @property
     def local_api(self) -> str:

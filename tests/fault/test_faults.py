@@ -133,6 +133,36 @@ def test_a_run_that_is_cancelled_in_the_middle_of_faults_leaves_nothing_running(
         cancelled(random.Random(seed).randrange(CALLS), seed, chance_of_fault=0.1)
 
 
+def values_document() -> dict[str, Any]:
+    """Jobs that give each other values: a branch, a reference, a list, and one that refers to what is not put out."""
+
+    def job(name: str, *after: Any, **more: Any) -> dict[str, Any]:
+        overrides = {"command": ["work", *more.pop("words", ())]}
+        known = {"jobName": name, "jobDefinition": "d", "jobQueue": "q", "jobDependencies": list(after)}
+        return known | {"containerOverrides": overrides} | more
+
+    jobs = [
+        job("list"),
+        job("full", {"job": "list", "output": {"kind": "full"}}),
+        job("part", {"job": "list", "output": {"kind": "part"}}),
+        job("load", "list", words=["{{jobs.list.output.kind}}"], forEach={"s3": "{{jobs.list.output.values}}"}),
+        job("report", "load", words=["{{jobs.list.output.gone}}"]),
+    ]
+    return {"scheduleId": "nightly", "jobList": jobs, "wait_time": 20}
+
+
+def test_faults_while_jobs_give_each_other_values() -> None:
+    expected = {"list": "SUCCEEDED", "full": "SUCCEEDED", "part": "SKIPPED", "load": "SUCCEEDED", "report": "FAILED"}
+    for seed in range(SEEDS):
+        chance = random.Random(seed)
+        faults = Faults(lambda _, c=chance: c.choice(KINDS) if c.random() < 0.15 else "")  # type: ignore[misc]
+        outputs = {"list": {"kind": "full", "values": "s3://b/list"}}
+        world = World(values_document(), {}, faults, seed, chaos=0.2, outputs=outputs)
+        world.objects.objects["s3://b/list"] = b"a\nb\n"
+        world.check(world.run(), expected)
+        assert {entry.job.array_size for entry in world.platform.jobs.values() if entry.job.name == "load"} == {2}
+
+
 def test_the_same_seed_replays_the_same_run() -> None:
     def trace() -> tuple[int, Counter[str]]:
         chance = random.Random(7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow, Parked
+from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow, Parked
 from universal_scheduler.domain.errors import (
     IllegalVerb,
     PlatformUnavailable,
@@ -19,6 +20,7 @@ from universal_scheduler.domain.errors import (
     RunNotFound,
     SchedulerError,
     StaleExecution,
+    StoreUnavailable,
     Throttled,
 )
 from universal_scheduler.domain.job_events import JobEvent
@@ -42,7 +44,9 @@ LISTED_AFTER_SECONDS = 45.0
 """How long the simulated ListJobs does not show a job that was accepted: less than what the planner allows for."""
 RETRY_SECONDS = 2.0
 PAUSE_SECONDS = 5.0
+NOTHING: Mapping[str, Mapping[str, Any]] = {}
 EVENTS_AT_ONCE = 10
+REFUSED: dict[str, type[SchedulerError]] = {"submit": Throttled, "read": StoreUnavailable}
 
 
 class Crash(Exception):
@@ -66,10 +70,10 @@ class Faults:
             case "crash before":
                 raise Crash(name)
             case "throttle":
-                raise (Throttled if name == "submit" else PlatformUnavailable)(f"{name} was throttled")
+                raise REFUSED.get(name, PlatformUnavailable)(f"{name} was throttled")
             case "lost answer":
                 call()
-                raise PlatformUnavailable(f"{name} was answered with an error")
+                raise (StoreUnavailable if name == "read" else PlatformUnavailable)(f"{name}'s answer was lost")
         result = call()
         if fault == "crash after":
             raise Crash(name)
@@ -85,6 +89,13 @@ class Faulty:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._port, name)
         return lambda *args, **kwargs: self._faults.around(name, lambda: method(*args, **kwargs))
+
+
+class FaultyObjects(Faulty):
+    """What an object's address is needs no call."""
+
+    def address(self, key: str) -> str:
+        return MemoryObjects().address(key)
 
 
 class SimulatedBatch(MemoryPlatform):
@@ -128,6 +139,7 @@ class World:
         seed: int,
         max_turns: int = 1_000_000,
         chaos: float = 0.0,
+        outputs: Mapping[str, Mapping[str, Any]] = NOTHING,
     ) -> None:
         self._max_turns = max_turns
         self.executions = 1
@@ -139,6 +151,8 @@ class World:
         self._document, self._exit_codes = document, exit_codes
         self._chance = random.Random(seed)
         self._faulty_store, self._faulty_platform = Faulty(self.store, faults), Faulty(self.platform, faults)
+        self.objects, self._outputs = MemoryObjects(), outputs
+        self._faulty_objects = FaultyObjects(self.objects, faults)
         self._faulty_workflow = Faulty(self.workflow, faults)
         self._deliveries: list[Delivery] = []
         self._tokens = self._sent = 0
@@ -241,8 +255,8 @@ class World:
         self._deliveries.append(Delivery(self.now + delay, self._sent, event))
 
     def _submit(self, ref: RunRef) -> Turn:
-        store, platform = self._faulty_store, self._faulty_platform
-        return self._tried(lambda: submit_jobs(store, platform, ref, lambda: self.now, lambda: 60.0))
+        ports = self._faulty_store, self._faulty_platform, self._faulty_objects
+        return self._tried(lambda: submit_jobs(*ports, ref, lambda: self.now, lambda: 60.0))
 
     def _poll(self, ref: RunRef) -> Turn:
         return self._tried(lambda: poll_jobs(self._faulty_store, self._faulty_platform, ref, self.now))
@@ -310,7 +324,11 @@ class World:
         ]
         before = {job_id: entry.seen for job_id, entry in jobs.items()}
         for job_id in ready:
-            code = self._exit_codes.get(jobs[job_id].job.name, 0)
+            name = jobs[job_id].job.name
+            code = self._exit_codes.get(name, 0)
+            if name in self._outputs:
+                address = jobs[job_id].environment["USCHED_OUTPUT"]
+                self.objects.objects[address] = json.dumps(self._outputs[name]).encode()
             self.platform.end(job_id, JobStatus.FAILED if code else JobStatus.SUCCEEDED, exit_code=code)
         changed = [job_id for job_id, entry in jobs.items() if entry.seen is not before[job_id]]
         self._chance.shuffle(changed)

@@ -43,7 +43,7 @@ def test_a_failed_run_shows_its_jobs_and_what_the_failed_one_printed(file: Path)
 def test_json_is_one_document(file: Path) -> None:
     result = usched("try", "--json", str(file))
     [run] = json.loads(result.output)["runs"]
-    assert (result.exit_code, run["status"], run["jobs"][0]["output"]) == (1, "FAILED", "hello")
+    assert (result.exit_code, run["status"], run["jobs"][0]["printed"]) == (1, "FAILED", "hello")
 
 
 def test_a_success_exits_with_0(file: Path) -> None:

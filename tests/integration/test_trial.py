@@ -38,7 +38,7 @@ def test_jobs_run_in_their_order_and_share_a_directory() -> None:
         job("read", "write", command="echo $(( $(cat $USCHED_DATA/x) + 1 )) for $USCHED_JOB_NAME"),
     )
     assert trial.run.status is RunStatus.SUCCEEDED
-    assert trial.output == {"read": "42 for read"}
+    assert trial.printed == {"read": "42 for read"}
 
 
 def test_a_branch_is_taken_by_exit_code() -> None:
@@ -60,7 +60,7 @@ def test_a_clean_up_runs_after_a_failure_and_the_run_says_what_failed() -> None:
     )
     assert statuses(trial) == {"load": "FAILED", "publish": "UPSTREAM_FAILED", "clean-up": "SUCCEEDED"}
     assert trial.run.reason.startswith("load FAILED with exit code 7")
-    assert trial.output["load"] == "no space"
+    assert trial.printed["load"] == "no space"
 
 
 def test_a_command_that_does_not_exist_fails_its_job_only() -> None:
@@ -91,3 +91,57 @@ def test_a_document_that_is_not_valid_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidSchedule):
         tried(job("a", "b", command=f"touch {tmp_path}/ran"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_job_puts_out_is_what_others_are_given_and_branch_on() -> None:
+    trial = tried(
+        job("list", command="usched-output n=3 kind=part day={{run.parameters.day}}"),
+        job("load", "list", command="echo {{jobs.list.output.n}} of {{jobs.list.output.day}}"),
+        job("full", {"job": "list", "output": {"kind": "full"}}),
+        job("part", {"job": "list", "output": {"kind": "part"}}),
+        parameters={"day": "monday"},
+    )
+    assert statuses(trial) == {"list": "SUCCEEDED", "load": "SUCCEEDED", "full": "SKIPPED", "part": "SUCCEEDED"}
+    assert trial.printed["load"] == "3 of monday"
+    assert trial.jobs[0].output == {"n": "3", "kind": "part", "day": "monday"}
+
+
+def test_a_reference_to_what_was_not_put_out_fails_the_job_that_refers() -> None:
+    trial = tried(job("list"), job("load", "list", command="echo {{jobs.list.output.n}}"))
+    assert statuses(trial) == {"list": "SUCCEEDED", "load": "FAILED"}
+    assert "job 'list' has no output" in trial.jobs[1].reason
+
+
+def test_an_array_has_a_child_for_each_value() -> None:
+    trial = tried(job("load", command="echo $USCHED_INDEX $USCHED_VALUE", forEach=["north", "a b", 7]))
+    assert trial.printed["load"].splitlines() == ["0 north", "1 a b", "2 7"]
+    assert trial.jobs[0].child_counts == {"SUCCEEDED": 3}
+
+
+def test_an_array_has_its_index() -> None:
+    trial = tried(job("load", command="echo $AWS_BATCH_JOB_ARRAY_INDEX", arrayProperties={"size": 3}))
+    assert trial.printed["load"].splitlines() == ["0", "1", "2"]
+
+
+def test_an_array_has_a_child_for_each_line_that_a_job_before_it_wrote() -> None:
+    trial = tried(
+        job("list", command="printf 'x\\ny z\\n' | usched-output --list files"),
+        job("load", "list", command="echo $USCHED_VALUE", forEach={"s3": "{{jobs.list.output.files}}"}),
+    )
+    assert trial.printed["load"].splitlines() == ["x", "y z"]
+
+
+def test_s3_is_a_directory(tmp_path: Path) -> None:
+    many = f"i=0; while [ $i -lt 60 ]; do echo {'x' * 150}-$i; i=$((i+1)); done"
+    check = f'[ "$USCHED_VALUE" = "{"x" * 150}-$USCHED_INDEX" ]'
+    write = f"mkdir -p $USCHED_OBJECTS/lists && ({many}) > $USCHED_OBJECTS/lists/today"
+    document = {
+        "scheduleId": "tried",
+        "jobList": [
+            job("list", command=write),
+            job("load", "list", command=check, forEach={"s3": "s3://lists/today"}),
+        ],
+    }
+    trial = try_schedule(document, directory=tmp_path)
+    assert statuses(trial) == {"list": "SUCCEEDED", "load": "SUCCEEDED"}, "too long for the environment: each reads it"
+    assert trial.jobs[1].child_counts == {"SUCCEEDED": 60}

@@ -215,3 +215,28 @@ def test_of_many_jobs_a_terminal_shows_what_matters() -> None:
     table = jobs_table(view | {"jobs": [*jobs, {"jobName": "here", "status": "RUNNING"}]}, 0.0, 3)
     assert list(table.columns[0].cells) == ["here", "j0", "j1"]
     assert table.caption == "3 of 1000 jobs: 999 WAITING, 1 RUNNING"
+
+
+def test_run_is_given_parameters(stage: Stage) -> None:
+    stage.store.put_schedule(row(parameters={"day": "today", "limit": 5}))
+    name = told("run", "load", "--param", "day=a=b", "--param", "limit=7")["name"]
+    assert stage.workflow.started[name]["parameters"] == {"day": "a=b", "limit": "7"}
+    assert "parameters" not in stage.workflow.started[told("run", "load")["name"]]
+    result = usched("run", "load", "--param", "dya=x")
+    assert result.exit_code == 2
+    assert "unknown parameter 'dya' (did you mean 'day'?)" in result.stderr
+
+
+def test_show_tells_which_children_of_an_array_failed(stage: Stage) -> None:
+    work = {"arrayProperties": {"size": 30}, "containerOverrides": {"command": ["work"]}}
+    jobs = [{"jobName": "a", "jobDefinition": "shell", "jobQueue": "default", **work}]
+    stage.store.put_schedule(row(jobList=jobs))
+    failed = {place: f"no {place}" for place in range(5, 30)}
+    key = stage.drive(told("run", "load")["name"], failing_children=failed)
+    [job] = told("show", "load")["jobs"]
+    assert job["children"] == {"SUCCEEDED": 5, "FAILED": 25}
+    assert len(job["failedChildren"]) == 20
+    assert job["failedChildren"][0] == {"index": 5, "reason": "no 5", "exitCode": 1}
+    shown = usched("show", "load", key.start).stdout
+    assert "a: failed children (5 more are not shown)" in shown
+    assert "no 24" in shown

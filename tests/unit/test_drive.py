@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
+from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
 from universal_scheduler.domain.errors import (
     InvalidSchedule,
     PlatformUnavailable,
@@ -57,6 +57,7 @@ def document(jobs: dict[str, tuple[str, ...]] = DIAMOND, **more: Any) -> dict[st
 class World:
     store: MemoryStore = field(default_factory=MemoryStore)
     platform: MemoryPlatform = field(default_factory=MemoryPlatform)
+    objects: MemoryObjects = field(default_factory=MemoryObjects)
     now: float = 1_000_000.0
     executions: int = 0
 
@@ -68,7 +69,7 @@ class World:
         return Execution(f"arn:exec:{self.executions}", f"exec-{self.executions}")
 
     def submit(self, run: Run) -> Next:
-        return submit_jobs(self.store, self.platform, ref(run), lambda: self.now, lambda: 100.0).next
+        return submit_jobs(self.store, self.platform, self.objects, ref(run), lambda: self.now, lambda: 100.0).next
 
     def poll(self, run: Run) -> Next:
         return poll_jobs(self.store, self.platform, ref(run), self.now).next
@@ -335,7 +336,7 @@ def test_a_job_whose_row_went_on_without_it_is_ended(world: World, monkeypatch: 
 def test_submission_stops_in_time_and_goes_on_in_the_next_turn(world: World) -> None:
     run = world.start(document())
     left = lambda: 60.0 if len(world.platform.jobs) < 3 else 5.0  # noqa: E731
-    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, left).next
+    then = submit_jobs(world.store, world.platform, world.objects, ref(run), lambda: world.now, left).next
     assert (then, len(world.platform.jobs)) == (Next.SUBMIT, 3)
     assert Counter(world.statuses(run).values()) == {"SUBMITTED": 3, "WAITING": 2}, "what was not called is given back"
     assert world.submit(run) is Next.WAIT
@@ -350,7 +351,7 @@ def test_many_jobs_are_submitted_at_once_and_none_before_those_it_depends_on(wor
         return list(map(do, reversed(work)))
 
     run = world.start(document({"first": (), **{f"j{i}": ("first",) for i in range(60)}, "last": ("j0", "j59")}))
-    submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0, each)
+    submit_jobs(world.store, world.platform, world.objects, ref(run), lambda: world.now, lambda: 100.0, each)
     assert waves == [1, 24, 25, 11, 1]
     assert set(world.statuses(run).values()) == {"SUBMITTED"}
 
@@ -430,7 +431,8 @@ def submission_times(world: World, count: int, rate: float) -> list[float]:
         world.now += seconds
 
     pace = Pace(rate, lambda: world.now, sleep)
-    then = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0, pace=pace).next
+    ports = world.store, world.platform, world.objects
+    then = submit_jobs(*ports, ref(run), lambda: world.now, lambda: 100.0, pace=pace).next
     assert (then, len(platform.times)) == (Next.WAIT, count)
     return platform.times
 

@@ -165,6 +165,7 @@ MAY = {
         "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query",
         "execution:schedule_runner:*: states:DescribeExecution",
+        "*: batch:ListJobs",
     },
     "usched-submit-jobs": {
         "NotificationsQueue: sqs:SendMessage",
@@ -174,6 +175,8 @@ MAY = {
         "OtherBatchArns: batch:SubmitJob",
         "job/*: batch:TagResource batch:TerminateJob",
         "*: batch:ListJobs",
+        "OutputsBucket/*: s3:GetObject",
+        "OtherObjectArns: s3:GetObject",
     },
     "usched-job-status-poller": {
         "NotificationsQueue: sqs:SendMessage",

@@ -91,7 +91,7 @@ def test_values_as_text(value: Scalar, text: str) -> None:
 def test_a_document_names_the_jobs_whose_outputs_it_needs() -> None:
     jobs = parse(
         row(
-            job("list"),
+            job("list", containerOverrides={}),
             job("count", "list"),
             job("a", "count", parameters={"n": "{{jobs.list.output.n}}"}),
             job("b", {"job": "list", "output": {"kind": "full", "n": 5}}),
@@ -113,7 +113,13 @@ def test_a_document_names_the_jobs_whose_outputs_it_needs() -> None:
     ],
 )
 def test_references_are_checked_before_anything_runs(text: str, error: str) -> None:
-    jobs = [job("list"), job("side"), job("a", "list"), job("b", "a", containerOverrides={"command": ["x", text]})]
+    told = {"containerOverrides": {}}
+    jobs = [
+        job("list", **told),
+        job("side", **told),
+        job("a", "list"),
+        job("b", "a", containerOverrides={"command": ["x", text]}),
+    ]
     [found] = find_errors(row(*jobs, parameters={"day": "monday"}))
     assert str(found).startswith("$.jobList[3].containerOverrides.command[1]: ")
     assert error in str(found)
@@ -130,9 +136,16 @@ def test_references_are_found_wherever_they_may_stand() -> None:
     ]
 
 
+def test_only_a_job_that_is_told_where_can_put_something_out() -> None:
+    branch = job("b", {"job": "a", "output": {"n": 5}}, parameters={"n": "{{jobs.a.output.n}}"})
+    errors = find_errors(row(job("a"), branch))
+    assert [error.path for error in errors] == ["$.jobList[1].jobDependencies[0].output", "$.jobList[1].parameters.n"]
+    assert errors[0].found == "the job 'a' without containerOverrides"
+
+
 def test_a_run_has_what_it_was_given_and_the_defaults_for_the_rest() -> None:
     schedule = parse(row(job("a"), parameters={"day": "monday", "limit": 5}))
-    assert effective_parameters(schedule, {"day": "friday"}) == {"day": "friday", "limit": 5}
+    assert effective_parameters(schedule.parameters, {"day": "friday"}) == {"day": "friday", "limit": 5}
 
 
 @pytest.mark.parametrize(
@@ -144,4 +157,4 @@ def test_a_run_has_what_it_was_given_and_the_defaults_for_the_rest() -> None:
 )
 def test_what_a_run_cannot_be_given_is_named(given: dict[str, Any], error: str) -> None:
     with pytest.raises(InvalidSchedule, match=error):
-        effective_parameters(parse(row(job("a"), parameters={"day": "monday"})), given)
+        effective_parameters({"day": "monday"}, given)

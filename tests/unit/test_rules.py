@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
+from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
 from universal_scheduler.domain.model import (
     Dependency,
     Execution,
@@ -101,6 +102,8 @@ class Case:
     jobs: list[Job]
     exit_codes: dict[str, int]
     """What each job does if it runs: 0 succeeds."""
+    kinds: dict[str, str]
+    """The `kind` that each job puts out when it succeeds; empty where it puts out nothing."""
     seed: int
     limit: int | None
 
@@ -110,12 +113,29 @@ def cases(draw: st.DrawFn) -> Case:
     jobs = []
     for index in range(draw(st.integers(1, 25))):
         upstream = draw(st.lists(st.integers(0, index - 1), unique=True, max_size=4)) if index else []
-        conditions = st.sampled_from([{}, {}, {}, {"status": JobStatus.FAILED}, {"exit_codes": (0, 3)}])
+        branches = {"status": JobStatus.FAILED}, {"exit_codes": (0, 3)}, {"output": (("kind", "full"),)}
+        conditions = st.sampled_from([{}, {}, {}, *branches])
         dependencies = tuple(Dependency(f"j{i}", **draw(conditions)) for i in upstream)
         rule = draw(st.sampled_from([RunWhen.ALL_SUCCESS, *RunWhen]))
-        jobs.append(Job(f"j{index}", "q", "d", dependencies, run_when=rule, optional=draw(st.booleans())))
+        refers_to = draw(st.sampled_from([dependencies[0].job, ""])) if dependencies else ""
+        wanted = {each.job for each in dependencies if each.output} | {refers_to} - {""}
+        jobs.append(
+            Job(
+                f"j{index}",
+                "q",
+                "d",
+                dependencies,
+                run_when=rule,
+                optional=draw(st.booleans()),
+                parameters={"kind": f"{{{{jobs.{refers_to}.output.kind}}}}"} if refers_to else {},
+                outputs_of=tuple(wanted),
+                container_overrides={},
+            )
+        )
     codes = {job.name: draw(st.sampled_from([0, 0, 0, 1, 3])) for job in jobs}
-    return Case(draw(st.permutations(jobs)), codes, draw(st.integers()), draw(st.sampled_from([None, None, 1, 3])))
+    kinds = {job.name: draw(st.sampled_from(["full", "part", ""])) for job in jobs}
+    limit = draw(st.sampled_from([None, None, 1, 3]))
+    return Case(draw(st.permutations(jobs)), codes, kinds, draw(st.integers()), limit)
 
 
 def oracle(case: Case) -> dict[str, JobStatus]:
@@ -124,9 +144,14 @@ def oracle(case: Case) -> dict[str, JobStatus]:
     for job in sorted(case.jobs, key=lambda job: int(job.name[1:])):
         edges = [edge(each, ended[each.job]) for each in job.dependencies]
         code = case.exit_codes[job.name]
-        if RUNS[job.run_when](edges):
+        referred = [name.split(".")[1] for name in job.parameters.values()]
+        if RUNS[job.run_when](edges) and any(ended[name].output is None for name in referred):
+            ended[job.name] = JobRun(job, status=JobStatus.FAILED)
+        elif RUNS[job.run_when](edges):
             status = JobStatus.FAILED if code else JobStatus.SUCCEEDED
-            ended[job.name] = JobRun(job, status=status, exit_code=code)
+            kind = case.kinds[job.name]
+            found = {"output": {"kind": kind}} if kind and not code else {"output_problem": "it is not there"}
+            ended[job.name] = JobRun(job, status=status, exit_code=code, **found)
         elif job.run_when in NEEDS_SUCCESS and FAILED in edges:
             ended[job.name] = JobRun(job, status=JobStatus.UPSTREAM_FAILED)
         else:
@@ -137,7 +162,7 @@ def oracle(case: Case) -> dict[str, JobStatus]:
 @settings(max_examples=400, deadline=None)
 @given(cases())
 def test_a_run_ends_as_the_oracle_says_in_whatever_order_jobs_end(case: Case) -> None:
-    store, platform, chance = MemoryStore(), MemoryPlatform(), random.Random(case.seed)
+    store, platform, objects, chance = MemoryStore(), MemoryPlatform(), MemoryObjects(), random.Random(case.seed)
     key = RunKey("s", "2026-11-21T06:00:00.000001")
     document = {"maxConcurrentJobs": case.limit} if case.limit else {}
     store.create_run(Run(key, RunStatus.RUNNING, Execution("arn", "name"), document=document))
@@ -147,7 +172,7 @@ def test_a_run_ends_as_the_oracle_says_in_whatever_order_jobs_end(case: Case) ->
         turns += 1
         assert turns < 500, "the run does not end"
         if then is Next.SUBMIT:
-            then = submit_jobs(store, platform, ref, lambda: 0.0, lambda: 100.0).next
+            then = submit_jobs(store, platform, objects, ref, lambda: 0.0, lambda: 100.0).next
             live = [job for job in store.list_jobs(key.run_id) if job.status.live]
             assert case.limit is None or len(live) <= case.limit
             continue
@@ -159,7 +184,10 @@ def test_a_run_ends_as_the_oracle_says_in_whatever_order_jobs_end(case: Case) ->
         ]
         assert ready, "everything waits for everything"
         for job_id in chance.sample(ready, chance.randint(1, len(ready))):
-            code = case.exit_codes[platform.jobs[job_id].job.name]
+            entry = platform.jobs[job_id]
+            code = case.exit_codes[entry.job.name]
+            if kind := case.kinds[entry.job.name]:
+                objects.objects[entry.environment["USCHED_OUTPUT"]] = json.dumps({"kind": kind}).encode()
             platform.end(job_id, JobStatus.FAILED if code else JobStatus.SUCCEEDED, exit_code=code)
         then = poll_jobs(store, platform, ref, 0.0).next
     expected = oracle(case)

@@ -73,3 +73,45 @@ def test_the_command_says_what_would_not_run_and_why() -> None:
 @pytest.mark.parametrize("options", [["--duration", "FTP=soon"], ["--fail", "Nobody"]])
 def test_the_command_refuses_options_that_mean_nothing(options: list[str]) -> None:
     assert CliRunner().invoke(app.main, ["simulate", LOAD, *options]).exit_code == 2
+
+
+def command(*words: str) -> dict[str, Any]:
+    return {"containerOverrides": {"command": list(words)}}
+
+
+def test_a_branch_is_taken_by_the_output_that_was_told() -> None:
+    branch = {"job": "list", "output": {"kind": "full"}}
+    jobs = [job("list", **command("list")), {**job("full"), "jobDependencies": [branch]}]
+    for outputs, status in (({}, "SKIPPED"), ({"list": {"kind": "full"}}, "SUCCEEDED")):
+        assert played(*jobs, outputs=outputs).jobs[1].status == status
+
+
+def test_values_that_nobody_knows_are_taken_for_granted() -> None:
+    simulated = played(
+        job("list", **command("list")),
+        job("load", "list", **command("load", "{{jobs.list.output.n}}"), forEach={"s3": "s3://b/list"}),
+        job("array", arrayProperties={"size": 10_000}),
+    )
+    assert [str(each.status) for each in simulated.jobs] == ["SUCCEEDED"] * 3
+    assert simulated.jobs[0].output == {"n": "simulated"}
+
+
+def test_the_command_takes_outputs_and_parameters(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    branch = {"job": "a", "output": {"kind": "full"}}
+    jobs = [job("a", **command("{{run.parameters.day}}")), {**job("b"), "jobDependencies": [branch]}]
+    file.write_text(json.dumps({"scheduleId": "s", "jobList": jobs, "parameters": {"day": "today"}}))
+
+    def told(*options: str) -> Any:
+        result = CliRunner().invoke(app.main, ["simulate", str(file), "--json", *options])
+        return json.loads(result.stdout)
+
+    [run] = told("--output", "a.kind=full", "--param", "day=friday")["runs"]
+    assert (run["parameters"], run["jobs"][1]["status"]) == ({"day": "friday"}, "SUCCEEDED")
+    assert told()["runs"][0]["jobs"][1]["status"] == "SKIPPED"
+    for options, complaint in (
+        (("--output", "a=full"), "names no value of a job"),
+        (("--param", "day"), "that is not NAME=VALUE"),
+        (("--param", "dya=x"), "unknown parameter 'dya' (did you mean 'day'?)"),
+    ):
+        assert complaint in json.dumps(told(*options)["error"])

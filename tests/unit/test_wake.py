@@ -25,7 +25,7 @@ class Waiting(World):
         self.workflow = MemoryWorkflow()
 
     def turn(self, run: Run) -> Turn:
-        return submit_jobs(self.store, self.platform, ref(run), lambda: self.now, lambda: 100.0)
+        return submit_jobs(self.store, self.platform, self.objects, ref(run), lambda: self.now, lambda: 100.0)
 
     def park(self, run: Run, token: str = "token") -> Turn:
         turn = self.turn(run)

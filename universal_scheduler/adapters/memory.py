@@ -17,7 +17,7 @@ from universal_scheduler.adapters.items import (
     run_to_values,
     schedule_to_item,
 )
-from universal_scheduler.domain.errors import SubmissionRefused
+from universal_scheduler.domain.errors import ObjectUnreadable, SubmissionRefused
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import (
     AuditEntry,
@@ -535,3 +535,21 @@ class MemoryOutbox:
 
     def give_up(self, body: str, reason: str) -> None:
         self.dead.append((body, reason))
+
+
+@dataclass(slots=True)
+class MemoryObjects:
+    """`ports.ObjectStore` in a dictionary, by address."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    def address(self, key: str) -> str:
+        return f"s3://memory/{key}"
+
+    def read(self, address: str, limit_bytes: int) -> bytes:
+        content = self.objects.get(address)
+        if content is None:
+            raise ObjectUnreadable(f"{address} cannot be read: it is not there")
+        if len(content) > limit_bytes:
+            raise ObjectUnreadable(f"{address} has {len(content):,} bytes, and the limit is {limit_bytes:,}")
+        return content

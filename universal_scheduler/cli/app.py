@@ -96,6 +96,7 @@ def _interval(chosen: Target) -> float:
 
 
 _stage = _target_options(of_command=True)
+_param = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Give the run this parameter.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 
 
@@ -127,10 +128,13 @@ def apply_(files: tuple[str, ...], as_json: bool) -> int:
 @click.option("--wait", is_flag=True, help="Show its progress until it ends; exit with 1 when it does not succeed.")
 @click.option("--name", help="The execution's name; no two runs may have the same.")
 @click.option("--restart", metavar="START", help="Restart the run that started then: only what is left of it runs.")
+@_param
 @_json
 @_stage
 @_command
-def run(schedule_id: str, wait: bool, name: str | None, restart: str | None, as_json: bool) -> int:
+def run(
+    schedule_id: str, wait: bool, name: str | None, restart: str | None, params: tuple[str, ...], as_json: bool
+) -> int:
     """Start a run of schedule ID."""
     from universal_scheduler.cli.run import run_command
 
@@ -140,6 +144,7 @@ def run(schedule_id: str, wait: bool, name: str | None, restart: str | None, as_
         schedule_id,
         name=name,
         restart=restart,
+        params=params,
         wait=wait,
         interval=_interval(chosen),
         as_json=as_json,
@@ -172,7 +177,7 @@ def show(schedule_id: str, start: str | None, as_json: bool) -> int:
     """
     from universal_scheduler.cli.show import show_command
 
-    return show_command(_connect().store, schedule_id, start, as_json)
+    return show_command(_connect(), schedule_id, start, as_json)
 
 
 @main.command(epilog=EPILOG)
@@ -272,7 +277,7 @@ def cancel(schedule_id: str, jobs: tuple[str, ...], start: str | None, reason: s
 @click.argument("schedule_id", metavar="ID")
 @click.argument("start", metavar="[START]", required=False)
 @click.option("--from", "start_from", metavar="JOB", multiple=True, help="Run this job and all downstream of it again.")
-@click.option("--skip", metavar="JOB", multiple=True, help="Skip this job.")
+@click.option("--skip", metavar="JOB[:3,7-9]", multiple=True, help="Skip this job, or children of it.")
 @click.option("--newest", is_flag=True, help="With the jobs as the schedule has them now.")
 @click.option("--param", metavar="NAME=VALUE", multiple=True, help="Change a parameter of the run.")
 @click.option("--wait", is_flag=True, help="Show its progress until it ends; exit with 1 when it does not succeed.")
@@ -296,10 +301,11 @@ def restart(
     What succeeded or was skipped stays, the rest runs; with --from these jobs and what is downstream of them, and
     nothing else.
     """
-    from universal_scheduler.cli.verbs import parameters_of, restart_command
+    from universal_scheduler.cli.options import pairs
+    from universal_scheduler.cli.verbs import restart_command
     from universal_scheduler.domain.restart import Variant
 
-    variant = Variant(start_from, skip=skip, newest=newest, parameters=parameters_of(param))
+    variant = Variant(start_from, skip=skip, newest=newest, parameters=pairs(param, "--param", "NAME=VALUE"))
     chosen = _target()
     return restart_command(
         target.connect(chosen),
@@ -351,9 +357,10 @@ def audit(schedule_id: str, start: str | None, as_json: bool) -> int:
 @main.command("try", epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--dir", "directory", metavar="DIR", help="Keep the jobs' files here; else they are gone afterwards.")
+@_param
 @_json
 @_command
-def try_(files: tuple[str, ...], directory: str | None, as_json: bool) -> int:
+def try_(files: tuple[str, ...], directory: str | None, params: tuple[str, ...], as_json: bool) -> int:
     """Run schedules here and now: real processes, no engine, no AWS.
 
     Queues and definitions need not exist; a job runs its containerOverrides.command. Nothing is stored.
@@ -362,20 +369,29 @@ def try_(files: tuple[str, ...], directory: str | None, as_json: bool) -> int:
 
     from universal_scheduler.cli.trial import try_command
 
-    return try_command(files, Path(directory) if directory else None, as_json)
+    return try_command(files, Path(directory) if directory else None, params, as_json)
 
 
 @main.command(epilog=EPILOG)
 @click.argument("file", metavar="FILE")
 @click.option("--fail", multiple=True, metavar="JOB[=CODE]", help="This job fails, with exit code 1 or CODE.")
 @click.option("--duration", multiple=True, metavar="JOB=SECONDS", help="This job lasts so long; others a minute.")
+@click.option("--output", multiple=True, metavar="JOB.NAME=VALUE", help="This job puts out this value.")
+@_param
 @_json
 @_command
-def simulate(file: str, fail: tuple[str, ...], duration: tuple[str, ...], as_json: bool) -> int:
+def simulate(
+    file: str,
+    fail: tuple[str, ...],
+    duration: tuple[str, ...],
+    output: tuple[str, ...],
+    params: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Show what a run would do: what runs when, what does not and why. Nothing is run."""
     from universal_scheduler.cli.simulation import simulate_command
 
-    return simulate_command(file, fail, duration, as_json)
+    return simulate_command(file, fail, duration, output, params, as_json)
 
 
 @main.group(epilog=EPILOG)

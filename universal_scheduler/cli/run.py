@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
 from universal_scheduler.cli.operator import mark_of
+from universal_scheduler.cli.options import pairs
 from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.progress import follow, quietly
-from universal_scheduler.domain.document import parse
+from universal_scheduler.domain.document import effective_parameters, parse
 from universal_scheduler.domain.errors import ScheduleNotFound
 from universal_scheduler.domain.model import Execution, RunKey, RunStatus, Verb
 from universal_scheduler.domain.names import execution_name
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
 FAILED = 1
+NO_PARAMETERS: Mapping[str, str] = {}
 ENDED = frozenset(str(status) for status in RunStatus if status.ended)
 EXECUTION_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 AGAIN_SECONDS = 2.0
@@ -36,12 +38,13 @@ def run_command(
     *,
     name: str | None,
     restart: str | None,
+    params: Sequence[str],
     wait: bool,
     interval: float,
     as_json: bool,
 ) -> int:
     """Exit code 0; with `wait` 1 where the run did not succeed."""
-    execution = start(stage, schedule_id, name, restart)
+    execution = start(stage, schedule_id, name, restart, pairs(params, "--param", "NAME=VALUE"))
     paused = stage.store.paused(schedule_id)
     if paused is not None and not as_json:
         make_console().print(f"{schedule_id} is paused {paused}: only people start it", style="yellow", soft_wrap=True)
@@ -66,7 +69,13 @@ def finished(stage: Wiring, name: str, interval: float, as_json: bool) -> int:
     return 0 if run["status"] == "SUCCEEDED" else FAILED
 
 
-def start(stage: Wiring, schedule_id: str, name: str | None = None, restart: str | None = None) -> Execution:
+def start(
+    stage: Wiring,
+    schedule_id: str,
+    name: str | None = None,
+    restart: str | None = None,
+    parameters: Mapping[str, str] = NO_PARAMETERS,
+) -> Execution:
     """Start an execution, after everything that would make it fail at once has been looked at.
 
     Raises:
@@ -78,12 +87,14 @@ def start(stage: Wiring, schedule_id: str, name: str | None = None, restart: str
     if restart is not None:
         mark = mark_of(stage, Verb.RESTART)
         key = RunKey(schedule_id, restart)
-        return verbs.restart(stage.store, stage.workflow, key, Variant(), mark, cause, name or "")
+        return verbs.restart(stage.store, stage.workflow, key, Variant(parameters=parameters), mark, cause, name or "")
     row = stage.store.get_schedule(schedule_id)
     if row is None:
         raise ScheduleNotFound(schedule_id)
-    parse(row)
-    message = {"scheduleId": schedule_id, "cause": cause}
+    effective_parameters(parse(row).parameters, parameters)
+    message: dict[str, Any] = {"scheduleId": schedule_id, "cause": cause}
+    if parameters:
+        message["parameters"] = dict(parameters)
     execution, new = stage.workflow.start(name or execution_name("cli", schedule_id, request), message)
     if not new:
         raise Problem(f"The name '{name}' has been used for another run.", "Choose another --name, or leave it out.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -20,13 +21,18 @@ from universal_scheduler.cli.console import (
     put_json,
     runs_table,
 )
+from universal_scheduler.domain.arrays import read_children
 from universal_scheduler.domain.document import find_errors
 from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
-from universal_scheduler.domain.model import Run, RunKey
-from universal_scheduler.ports import Store
+from universal_scheduler.domain.model import JobStatus, Run, RunKey
+from universal_scheduler.ports import JobPlatform, Store
 from universal_scheduler.usecases.views import audit_view, mark_view, run_summary, run_view, schedule_view
 
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
 RUNS_SHOWN = 20
+CHILDREN_SHOWN = 20
 
 
 def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: bool) -> int:
@@ -45,9 +51,9 @@ def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: boo
     return 0
 
 
-def show_command(store: Store, schedule_id: str, start: str | None, as_json: bool) -> int:
+def show_command(stage: Wiring, schedule_id: str, start: str | None, as_json: bool) -> int:
     """The run that is named, else the newest; the schedule itself where it is not valid or has no run."""
-    view = find_view(store, schedule_id, start)
+    view = with_failed_children(stage.platform, find_view(stage.store, schedule_id, start))
     if as_json:
         put_json(view)
     elif "jobs" in view:
@@ -55,6 +61,27 @@ def show_command(store: Store, schedule_id: str, start: str | None, as_json: boo
     else:
         show_schedule(make_console(), view)
     return 0
+
+
+def with_failed_children(platform: JobPlatform, view: dict[str, Any]) -> dict[str, Any]:
+    """The view of a run, in which each array job has its first failed children, as long as Batch knows them."""
+    return view | {"jobs": [_with_failed(platform, job) for job in view["jobs"]]} if "jobs" in view else view
+
+
+def _with_failed(platform: JobPlatform, job: View) -> dict[str, Any]:
+    if not (job.get("children", {}).get("FAILED") and "jobId" in job):
+        return dict(job)
+    failed = platform.children(job["jobId"], JobStatus.FAILED, CHILDREN_SHOWN) or []
+    indices = read_children(job.get("childrenOfAttempt", ""))
+    shown = [
+        {
+            "index": indices[child.index] if indices else child.index,
+            "reason": child.reason,
+            "exitCode": child.exit_code,
+        }
+        for child in failed
+    ]
+    return {**job, "failedChildren": shown}
 
 
 def find_view(store: Store, schedule_id: str, start: str | None) -> dict[str, Any]:
@@ -101,12 +128,25 @@ def show_run(console: Console, run: View) -> None:
     for name, value in facts.items():
         if value:
             console.print(Text.assemble((f"{name}: ", "dim"), value), soft_wrap=True)
+    for job in run["jobs"]:
+        if failed := job.get("failedChildren"):
+            _show_children(console, job, failed)
     if run.get("audit"):
         console.print(audit_table(run["audit"]))
 
 
 def _paused_text(view: View) -> str:
     return f"paused {mark_text(view['paused'])}; no trigger starts it" if "paused" in view else ""
+
+
+def _show_children(console: Console, job: View, failed: Sequence[View]) -> None:
+    left = job["children"]["FAILED"] - len(failed)
+    console.print(f"{job['jobName']}: failed children" + (f" ({left:,} more are not shown)" if left else ""))
+    table = plain_table("child", "exit", "why")
+    for child in failed:
+        code = child["exitCode"]
+        table.add_row(str(child["index"]), "" if code is None else str(code), Text(child["reason"]))
+    console.print(table)
 
 
 def show_schedule(console: Console, schedule: View) -> None:

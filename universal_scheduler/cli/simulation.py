@@ -11,15 +11,24 @@ from rich.text import Text
 from universal_scheduler.cli.apply import errors_of
 from universal_scheduler.cli.console import make_console, plain_table, put_json, status_text
 from universal_scheduler.cli.documents import check_file
+from universal_scheduler.cli.options import pairs
 from universal_scheduler.cli.problems import Problem
-from universal_scheduler.domain.model import JobRun
+from universal_scheduler.domain.document import with_parameters
+from universal_scheduler.domain.model import JobRun, Scalar
 from universal_scheduler.local.simulation import Simulated, simulate
 from universal_scheduler.usecases.views import run_view
 
 FAILED = 1
 
 
-def simulate_command(file: str, fail: tuple[str, ...], durations: tuple[str, ...], as_json: bool) -> int:
+def simulate_command(
+    file: str,
+    fail: tuple[str, ...],
+    durations: tuple[str, ...],
+    outputs: tuple[str, ...],
+    params: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Exit code 1 where the run would not succeed.
 
     Raises:
@@ -31,7 +40,9 @@ def simulate_command(file: str, fail: tuple[str, ...], durations: tuple[str, ...
         raise Problem(f"{file} cannot run.{lines}", "Correct the document.", errors=errors)
     codes = {name: int(code) for name, code in (_pair(text, "--fail", 1) for text in fail)}
     seconds = dict(_pair(text, "--duration", None) for text in durations)
-    ended = [simulate(row, exit_codes=codes, durations=seconds, now=time.time()) for row in checked.rows]
+    put_out, now = _outputs(outputs), time.time()
+    rows = [with_parameters(row, pairs(params, "--param", "NAME=VALUE")) for row in checked.rows]
+    ended = [simulate(row, exit_codes=codes, durations=seconds, outputs=put_out, now=now) for row in rows]
     if as_json:
         put_json({"runs": [_view(each) for each in ended]})
     else:
@@ -46,6 +57,16 @@ def _pair(text: str, option: str, default: float | None) -> tuple[str, float]:
         return name, float(value) if value or default is None else default
     except ValueError:
         raise Problem(f"{option} {text}: '{value}' is no number.", f"Write {option} JOB=NUMBER.") from None
+
+
+def _outputs(texts: tuple[str, ...]) -> dict[str, dict[str, Scalar]]:
+    found: dict[str, dict[str, Scalar]] = {}
+    for place, value in pairs(texts, "--output", "JOB.NAME=VALUE").items():
+        job, dot, name = place.partition(".")
+        if not (job and dot and name):
+            raise Problem(f"--output {place}: that names no value of a job.", "Write --output JOB.NAME=VALUE.")
+        found.setdefault(job, {})[name] = value
+    return found
 
 
 def _view(simulated: Simulated) -> Mapping[str, Any]:

@@ -14,8 +14,10 @@ from rich.text import Text
 from universal_scheduler.cli.apply import errors_of
 from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
 from universal_scheduler.cli.documents import check_file, files_of
+from universal_scheduler.cli.options import pairs
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.progress import follow
+from universal_scheduler.domain.document import with_parameters
 from universal_scheduler.domain.model import JobRun, Run
 from universal_scheduler.local.trial import Trial, try_schedule
 from universal_scheduler.usecases.views import run_view
@@ -25,7 +27,7 @@ INTERVAL = 0.05
 LAST_LINES = 5
 
 
-def try_command(paths: Sequence[str], directory: Path | None, as_json: bool) -> int:
+def try_command(paths: Sequence[str], directory: Path | None, params: Sequence[str], as_json: bool) -> int:
     """Exit code 1 where a run did not succeed.
 
     Raises:
@@ -37,18 +39,16 @@ def try_command(paths: Sequence[str], directory: Path | None, as_json: bool) -> 
             f"\n         {e['file']} {e['path']}: found {e['found']}, expected {e['expected']}" for e in errors
         )
         raise Problem(f"Nothing was tried.{lines}", "Correct the documents.", errors=errors)
-    tried = [
-        _quietly(row, directory) if as_json else _shown(make_console(), row, directory)
-        for entry in checked
-        for row in entry.rows
-    ]
+    given = pairs(params, "--param", "NAME=VALUE")
+    rows = [with_parameters(row, given) for entry in checked for row in entry.rows]
+    tried = [_quietly(row, directory) if as_json else _shown(make_console(), row, directory) for row in rows]
     if as_json:
         put_json({"runs": tried})
     return 0 if all(run["status"] == "SUCCEEDED" for run in tried) else FAILED
 
 
 def _quietly(row: Mapping[str, Any], directory: Path | None) -> dict[str, Any]:
-    return _with_output(try_schedule(row, directory=directory))
+    return _with_printed(try_schedule(row, directory=directory))
 
 
 def _shown(console: Console, row: Mapping[str, Any], directory: Path | None) -> dict[str, Any]:
@@ -72,17 +72,17 @@ def _shown(console: Console, row: Mapping[str, Any], directory: Path | None) -> 
     [end] = done
     if isinstance(end, BaseException):
         raise end
-    run = _with_output(end)
+    run = _with_printed(end)
     if not console.is_terminal:
         console.print(jobs_table(run, time.time()))
     for job in run["jobs"]:
-        if job["status"] == "FAILED" and "output" in job:
+        if job["status"] == "FAILED" and "printed" in job:
             console.print(Text.assemble((f"{job['jobName']} printed last:", "bold")))
-            console.print(Text("\n".join(f"  {line}" for line in job["output"].splitlines()[-LAST_LINES:])))
+            console.print(Text("\n".join(f"  {line}" for line in job["printed"].splitlines()[-LAST_LINES:])))
     return run
 
 
-def _with_output(trial: Trial) -> dict[str, Any]:
+def _with_printed(trial: Trial) -> dict[str, Any]:
     run = run_view(trial.run, trial.jobs, time.time())
-    jobs = [job | ({"output": text} if (text := trial.output.get(job["jobName"])) else {}) for job in run["jobs"]]
+    jobs = [job | ({"printed": text} if (text := trial.printed.get(job["jobName"])) else {}) for job in run["jobs"]]
     return run | {"jobs": jobs}

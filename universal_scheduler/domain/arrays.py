@@ -61,7 +61,7 @@ def children_of(job: JobRun) -> Sequence[int]:
     return range(job.job.array_size or len(job.job.for_each) or sum(job.child_counts.values()))
 
 
-def again(job: JobRun, succeeded: Collection[int] | None, skip: Collection[int] = ()) -> JobRun:
+def left_over(job: JobRun, succeeded: Collection[int] | None, skip: Collection[int] = ()) -> JobRun:
     """A run of an array that did not succeed, as a restart takes it: the next attempt has the children that are left.
 
     `succeeded` are the children that need not run again, by their place in this attempt; None where nobody knows.

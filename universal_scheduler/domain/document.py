@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.fan_out import overrides_limit_error
-from universal_scheduler.domain.model import Dependency, Job, JobStatus, Run, RunWhen, Scalar, Schedule
+from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen, Scalar, Schedule
 from universal_scheduler.domain.notifications import Service
 from universal_scheduler.domain.planner import upstream_first
 from universal_scheduler.domain.references import as_text, outputs_of, reference_errors
@@ -133,13 +133,15 @@ def dependency(entry: str | Mapping[str, Any]) -> Dependency:
     )
 
 
-def effective_parameters(schedule: Schedule | Run, given: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What a run of the schedule (or a restart of the run) has when it is given these: for the rest, what there was.
+def effective_parameters(defaults: Mapping[str, Scalar], given: Any) -> dict[str, Scalar]:
+    """What a run has when it is given these: the schedule's defaults for the rest.
 
     Raises:
         InvalidSchedule: the schedule has no such parameter, or the value is no text, number, true or false.
     """
-    known = list(schedule.parameters)
+    if not isinstance(given, Mapping):
+        raise InvalidSchedule([DocumentError("$.parameters", _shown(given), "an object")])
+    known = list(defaults)
     errors = []
     for name, value in given.items():
         path = f"$.parameters.{name}"
@@ -150,7 +152,17 @@ def effective_parameters(schedule: Schedule | Run, given: Mapping[str, Any]) -> 
             errors.append(DocumentError(path, _shown(value), "text, a number, true or false"))
     if errors:
         raise InvalidSchedule(errors)
-    return {**schedule.parameters, **given}
+    return {**defaults, **given}
+
+
+def with_parameters(document: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as a run has it that is given these parameters.
+
+    Raises:
+        InvalidSchedule: as `effective_parameters`.
+    """
+    effective = effective_parameters(document.get("parameters", {}), given)
+    return {**document, **({"parameters": effective} if effective else {})}
 
 
 def _epoch(text: str) -> float:

@@ -22,6 +22,7 @@ BATCHS_OWN = 1024
 """Left for the variables that Batch adds itself."""
 OURS = 1024
 """Left, when a document is checked, for what the run adds: its key, the job's name, where the output goes."""
+LIST_LIMIT_BYTES = 4 * 1024 * 1024
 PROLOGUE = """\
 usched_i=${AWS_BATCH_JOB_ARRAY_INDEX:-0} USCHED_INDEX=${AWS_BATCH_JOB_ARRAY_INDEX:-0}
 for usched_r in $USCHED_CHILDREN; do
@@ -51,13 +52,12 @@ def fan_out(
     """The job as it goes to Batch, and the variables that go with it: an array, or a plain job for only one child.
 
     `children` are those that run (`arrays.write_children`; empty for all), `values` one for each child of the whole
-    array, none where the children have no values. `environment` is what a run tells its jobs; one that overrides
-    nothing of its container is told nothing.
+    array, none where the children have no values. `environment` is what the run tells the job.
 
     Raises:
         SubmissionRefused: there is no such child, or the overrides are too long for Batch.
     """
-    added = {} if job.container_overrides is None else dict(environment)
+    added = dict(environment)
     if not job.is_array:
         return job, added
     size = job.array_size or len(values)

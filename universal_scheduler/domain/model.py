@@ -314,6 +314,10 @@ class JobRun:
         """Whether nobody has needed its output yet, or it is still to be read."""
         return self.status is JobStatus.SUCCEEDED and self.output is None and not self.output_problem
 
+    @property
+    def output_awaited(self) -> bool:
+        return self.output_unread or not self.status.ended
+
 
 @dataclass(frozen=True, slots=True)
 class Child:

@@ -36,6 +36,11 @@ def is_batch_job_name(name: str) -> bool:
     return re.search(r"-[0-9a-f]{12}$", name) is not None
 
 
+def file_name(text: str) -> str:
+    """A text as part of a path or of an object's key: letters, digits, and `.`, `_`, `-` for all else."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text)
+
+
 def start_date_time(execution_start: str, execution_arn: str) -> str:
     """The run's `startDateTime` for an execution: the same for every try of its first state.
 

@@ -176,7 +176,8 @@ def _ends_needed(known: Mapping[str, JobRun], with_platform: set[str], full: boo
     for job in known.values():
         if job.status.ended or job.name in with_platform:
             continue
-        open_ends = [each.job for each in job.job.dependencies if not known[each.job].status.ended]
+        upstream = dict.fromkeys([*job.job.depends_on, *job.job.outputs_of])
+        open_ends = [name for name in upstream if not known[name].status.ended]
         at_work = sum(name in with_platform for name in open_ends)
         if not open_ends:
             needed += [1] if full else []
@@ -227,8 +228,8 @@ def _decide(
     if room is not None and room <= 0:
         return Wait(job.name, "as many jobs of the run are at work as its maxConcurrentJobs allows")
     if judgement.verdict is Verdict.READY:
-        if unread := [name for name in job.job.outputs_of if known[name].output_unread]:
-            return Wait(job.name, f"the output of {', '.join(unread[:SHOWN])} is to be read")
+        if awaited := [name for name in job.job.outputs_of if known[name].output_awaited]:
+            return Wait(job.name, f"waits for the output of {_told(awaited, known, now)}")
         return Submit(job.name, _why_ready(job))
     if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)

@@ -97,22 +97,34 @@ def resolve(job: Job, values: Values) -> Job:
 
 def outputs_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """The jobs whose outputs a job of a document refers to, or asks for by a dependency's `output`."""
-    asked = [each["job"] for each in entry.get("jobDependencies", ()) if not isinstance(each, str) and "output" in each]
-    referred = [
-        parts[1] for _, text in _texts(entry) for token in TOKEN.finditer(text) if (parts := OUTPUT.fullmatch(token[1]))
-    ]
-    return tuple(dict.fromkeys([*asked, *referred]))
+    return tuple(dict.fromkeys(job for _, job, _ in outputs_referred_to(entry)))
+
+
+def outputs_referred_to(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Every place in a job of a document that refers to an output: its path in the job, the upstream job, the name."""
+    for position, dependency in enumerate(entry.get("jobDependencies", ())):
+        for name in () if isinstance(dependency, str) else dependency.get("output", ()):
+            yield f"jobDependencies[{position}].output", dependency["job"], name
+    for where, text in _texts(entry):
+        for token in TOKEN.finditer(text):
+            if parts := OUTPUT.fullmatch(token[1]):
+                yield where, parts[1], parts[2]
 
 
 def reference_errors(
     jobs: Sequence[Mapping[str, Any]], upstream_of: Mapping[str, Sequence[str]], parameters: Sequence[str]
 ) -> Iterator[DocumentError]:
     """What is wrong with the references of a document's jobs. `upstream_of` must have no cycle."""
+    told = {entry["jobName"]: "containerOverrides" in entry for entry in jobs}
     for index, entry in enumerate(jobs):
         for where, text in _texts(entry):
             for token in TOKEN.finditer(text):
                 path = f"$.jobList[{index}].{where}"
                 yield from _token_errors(path, token[1], entry["jobName"], upstream_of, parameters)
+        for where, upstream, _ in outputs_referred_to(entry):
+            if upstream in told and not told[upstream]:
+                found = f"the job '{upstream}' without containerOverrides"
+                yield DocumentError(f"$.jobList[{index}].{where}", found, "a job with them: it is told USCHED_OUTPUT")
 
 
 def _token_errors(

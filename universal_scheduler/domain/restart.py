@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from universal_scheduler.domain.arrays import left_over, read_selection
 from universal_scheduler.domain.errors import DocumentError, IllegalVerb, InvalidSchedule, JobNotFound
 from universal_scheduler.domain.model import Job, JobRun, JobStatus, Mark, Verb
 from universal_scheduler.domain.planner import again, upstream_first
 
 NEWEST = "newest"
+NOBODY: Mapping[str, Collection[int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Variant:
     only: tuple[str, ...] = ()
     """These jobs alone run again; all others stay."""
     skip: tuple[str, ...] = ()
+    """Jobs that do not run again, or children of array jobs (`arrays.read_selection`)."""
     newest: bool = False
     """`definition: newest`: the jobs are those of the schedule's row as it is now."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -30,6 +33,16 @@ class Variant:
     @property
     def verb(self) -> Verb:
         return Verb.RERUN if self.only else Verb.RESTART
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it goes on where the run failed, with the children of arrays that did not succeed."""
+        return not (self.only or self.start_from)
+
+    @property
+    def skipped(self) -> dict[str, tuple[int, ...]]:
+        """What does not run again, by job name: these children, or with none the job."""
+        return dict(read_selection(text) for text in self.skip)
 
     def as_message(self) -> dict[str, Any]:
         values = {
@@ -53,6 +66,7 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
         names = message.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             errors.append(DocumentError(f"$.{key}", repr(names)[:60], "a list of job names"))
+    errors += [error for index, text in enumerate(message.get("skip", ())) for error in _selection_errors(index, text)]
     if message.get("definition", NEWEST) != NEWEST:
         errors.append(DocumentError("$.definition", repr(message["definition"])[:60], f'"{NEWEST}"'))
     if not isinstance(message.get("parameters", {}), Mapping):
@@ -70,6 +84,13 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
     )
 
 
+def _selection_errors(index: int, text: object) -> Iterator[DocumentError]:
+    try:
+        read_selection(str(text))
+    except ValueError as error:
+        yield DocumentError(f"$.skip[{index}]", str(error), "a job's name, or job:3,7-9")
+
+
 def redefined(jobs: Sequence[JobRun], newest: Sequence[Job]) -> list[JobRun]:
     """The job runs for the jobs as they are defined now: those that are new wait, those that are gone are dropped.
 
@@ -82,10 +103,17 @@ def redefined(jobs: Sequence[JobRun], newest: Sequence[Job]) -> list[JobRun]:
             why = f"the job '{job.name}' is {job.status}, and the schedule does not have it any more"
             raise IllegalVerb(Verb.RESTART, "with the newest definition", why, "End it first with: usched cancel")
     known = {job.name: job for job in jobs}
-    return [
-        replace(known.get(spec.name) or fresh(spec), job=spec, position=position)
-        for position, spec in enumerate(newest)
-    ]
+    return [_redefined(known.get(spec.name) or fresh(spec), spec, position) for position, spec in enumerate(newest)]
+
+
+def _redefined(job: JobRun, spec: Job, position: int) -> JobRun:
+    """Children of an array that has become another are no longer what they were."""
+    children = job.children if same_array(job.job, spec) else ""
+    return replace(job, job=spec, position=position, children=children)
+
+
+def same_array(one: Job, other: Job) -> bool:
+    return (one.array_size, one.for_each, one.for_each_s3) == (other.array_size, other.for_each, other.for_each_s3)
 
 
 def fresh(job: Job, position: int = 0) -> JobRun:
@@ -93,25 +121,32 @@ def fresh(job: Job, position: int = 0) -> JobRun:
     return JobRun(job, position, JobStatus.HELD if job.hold else JobStatus.WAITING)
 
 
-def remaining(jobs: Sequence[JobRun], variant: Variant, mark: Mark, passed: Collection[str] = ()) -> list[JobRun]:
+def remaining(
+    jobs: Sequence[JobRun],
+    variant: Variant,
+    mark: Mark,
+    passed: Collection[str] = (),
+    succeeded: Mapping[str, Collection[int]] = NOBODY,
+) -> list[JobRun]:
     """The run's jobs as the restart takes them.
 
     Jobs that still run, because only their execution died, are watched again. `passed` are those that the history row
-    says PASS of: what has not succeeded of them is skipped.
+    says PASS of: what has not succeeded of them is skipped. `succeeded` has, by the name of an array job, the places of
+    the children that need not run again.
 
     Raises:
         JobNotFound: the variant names a job that there is not.
-        IllegalVerb: it names one that still runs.
+        IllegalVerb: it names one that still runs, or children that cannot be skipped.
     """
     check_names(jobs, variant)
     chosen = _chosen(jobs, variant)
-    return [_after(job, job.name in chosen, job.name in variant.skip, job.name in passed, mark) for job in jobs]
+    return [_after(job, job.name in chosen, job.name in passed, variant, mark, succeeded) for job in jobs]
 
 
 def check_names(jobs: Iterable[JobRun], variant: Variant) -> None:
     """Raises JobNotFound or IllegalVerb, as `remaining` does."""
     known = {job.name: job for job in jobs}
-    for name in (*variant.start_from, *variant.only, *variant.skip):
+    for name in (*variant.start_from, *variant.only, *variant.skipped):
         if name not in known:
             raise JobNotFound(name, list(known))
         if _at_work(known[name]):
@@ -133,16 +168,38 @@ def _chosen(jobs: Sequence[JobRun], variant: Variant) -> set[str]:
     return chosen
 
 
-def _after(job: JobRun, chosen: bool, skipped: bool, passed: bool, mark: Mark) -> JobRun:
+def _after(
+    job: JobRun,
+    chosen: bool,
+    passed: bool,
+    variant: Variant,
+    mark: Mark,
+    succeeded: Mapping[str, Collection[int]],
+) -> JobRun:
     if _at_work(job):
         return job  # its execution died and it did not: it is watched again
     done = job.status.satisfies and not job.not_taken
-    if skipped and (chosen or not done):
-        skip = replace(mark, verb=Verb.SKIP)
+    children = variant.skipped.get(job.name)
+    skip = replace(mark, verb=Verb.SKIP)
+    if children == () and (chosen or not done):
         return replace(again(job), status=JobStatus.SKIPPED, reason=f"skipped {skip}", mark=skip)
     if passed and not done:
         return replace(again(job), status=JobStatus.SKIPPED, reason="PASS in the history row")
-    return replace(again(job), attempt=job.attempt + 1) if chosen else job
+    if not chosen:
+        return job
+    fresh_attempt = replace(again(job), attempt=job.attempt + 1)
+    if not job.job.is_array:
+        if children:
+            raise IllegalVerb(Verb.SKIP, f"children of '{job.name}'", "it is no array job")
+        return fresh_attempt
+    try:
+        left = left_over(job, succeeded.get(job.name), children or ())
+    except ValueError as error:
+        raise IllegalVerb(Verb.SKIP, f"children of '{job.name}'", str(error)) from None
+    if left.status is JobStatus.SKIPPED:
+        reason = f"its failed children were skipped {skip}"
+        return replace(again(job), status=JobStatus.SKIPPED, reason=reason, mark=skip)
+    return replace(fresh_attempt, children=left.children, reason=left.reason)
 
 
 def _at_work(job: JobRun) -> bool:

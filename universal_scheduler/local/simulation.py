@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore
+from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
-from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run
+from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.references import outputs_referred_to
 from universal_scheduler.local.unheld import unheld
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
 DEFAULT_SECONDS = 60.0
+SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +34,28 @@ def simulate(
     *,
     exit_codes: Mapping[str, int] | None = None,
     durations: Mapping[str, float] | None = None,
+    outputs: Mapping[str, Mapping[str, Scalar]] | None = None,
     now: float,
 ) -> Simulated:
     """Play a run through in no time: nothing is submitted anywhere, and the same arguments give the same run.
 
-    `exit_codes` names the jobs that fail, by job name; all others succeed. `durations` are seconds, 60 where not given;
-    capacity is unlimited, and a held job is released at once. What a job's end is noticed late by in a real run is left
-    out.
+    `exit_codes` names the jobs that fail, by job name; all others succeed. `durations` are seconds, 60 where not given.
+    `outputs` is what jobs put out, by job name; what one refers to and is not given is `simulated`, and so is the only
+    value of a list in S3. Capacity is unlimited, and a held job is released at once. What a job's end is noticed late
+    by in a real run is left out.
 
     Raises:
         InvalidSchedule: the document is not valid, or a job is named that it does not have.
     """
-    store, platform = MemoryStore(), MemoryPlatform()
+    store, platform, objects = MemoryStore(), MemoryPlatform(), _Objects()
     run = start_run(store, unheld(document), Execution("simulation", "simulation"), f"{iso(now)}Z")
-    _check_names(store.list_jobs(run.key.run_id), [*(exit_codes or {}), *(durations or {})])
-    world = _World(platform, exit_codes or {}, durations or {}, now)
+    _check_names(store.list_jobs(run.key.run_id), [*(exit_codes or {}), *(durations or {}), *(outputs or {})])
+    put_out = _expected_outputs(run.document, outputs or {})
+    world = _World(platform, objects, exit_codes or {}, durations or {}, put_out, now)
     ref, then = RunRef(run.key, run.generation), Next.SUBMIT
     while then is not Next.RECORD:
         if then is Next.SUBMIT:
-            then = submit_jobs(store, platform, ref, lambda: world.now, lambda: float("inf")).next
+            then = submit_jobs(store, platform, objects, ref, lambda: world.now, lambda: float("inf")).next
         else:
             world.advance(_waking(store.list_jobs(run.key.run_id)))
             then = poll_jobs(store, platform, ref, world.now).next
@@ -63,9 +69,16 @@ class _World:
     """The platform's jobs in simulated time: each starts when those before it have succeeded, and lasts as told."""
 
     def __init__(
-        self, platform: MemoryPlatform, exit_codes: Mapping[str, int], durations: Mapping[str, float], now: float
+        self,
+        platform: MemoryPlatform,
+        objects: MemoryObjects,
+        exit_codes: Mapping[str, int],
+        durations: Mapping[str, float],
+        outputs: Mapping[str, Mapping[str, Scalar]],
+        now: float,
     ) -> None:
         self._platform, self._exit_codes, self._durations = platform, exit_codes, durations
+        self._objects, self._outputs = objects, outputs
         self.now = now
         self._ends: dict[str, float] = {}
 
@@ -90,8 +103,33 @@ class _World:
         entry = self._platform.jobs[job_id]
         started, code = entry.seen.started_at, self._exit_codes.get(entry.job.name, 0)
         status = JobStatus.FAILED if code else JobStatus.SUCCEEDED
+        if entry.job.name in self._outputs:
+            content = json.dumps(self._outputs[entry.job.name]).encode()
+            self._objects.objects[entry.environment["USCHED_OUTPUT"]] = content
         self._platform.end(job_id, status, exit_code=code, reason="simulated failure" if code else "")
         entry.seen = replace(entry.seen, started_at=started, stopped_at=self.now)
+
+
+class _Objects(MemoryObjects):
+    """Has what jobs have put out; anything else that is read is a list of values, which nobody knows."""
+
+    def read(self, address: str, limit_bytes: int) -> bytes:
+        if address in self.objects:
+            return super().read(address, limit_bytes)
+        return json.dumps([SIMULATED]).encode()
+
+
+def _expected_outputs(
+    document: Mapping[str, Any], outputs: Mapping[str, Mapping[str, Scalar]]
+) -> dict[str, dict[str, Scalar]]:
+    """What each job puts out that another refers to, or of which it was told."""
+    expected: dict[str, dict[str, Scalar]] = {}
+    for entry in document["jobList"]:
+        for _, job, name in outputs_referred_to(entry):
+            expected.setdefault(job, {})[name] = SIMULATED
+    for job, values in outputs.items():
+        expected.setdefault(job, {}).update(values)
+    return expected
 
 
 def _waking(jobs: Sequence[JobRun]) -> list[float]:

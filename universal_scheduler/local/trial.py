@@ -17,12 +17,21 @@ from botocore.exceptions import ClientError
 
 from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.adapters.memory import MemoryStore
+from universal_scheduler.adapters.objects import FileObjects
 from universal_scheduler.domain.model import Execution, JobRun, Run
 from universal_scheduler.domain.names import iso
 from universal_scheduler.local import batch as local_batch
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.unheld import unheld
-from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.drive import (
+    DESCRIBE_CHUNK,
+    Next,
+    RunRef,
+    Turn,
+    poll_jobs,
+    record_result,
+    submit_jobs,
+)
 from universal_scheduler.usecases.start import start_run
 
 if TYPE_CHECKING:
@@ -40,7 +49,7 @@ class Trial:
 
     run: Run
     jobs: tuple[JobRun, ...]
-    output: Mapping[str, str]
+    printed: Mapping[str, str]
     """What the jobs have printed, by job name; those that printed nothing are not here."""
 
 
@@ -81,15 +90,20 @@ class _Trial:
         self._on_change = on_change
         self._ends, self._ends_needed = 0, 1
         self._logs = _Logs()
+        self._objects = FileObjects(home / "objects")
         data = home / "data"
         data.mkdir(exist_ok=True)
-        path = job_path(os.environ.get("PATH", os.defpath))
+        found = {
+            "PATH": job_path(os.environ.get("PATH", os.defpath)),
+            "USCHED_DATA": str(data),
+            "USCHED_OBJECTS": str(home / "objects"),
+        }
         self._api = local_batch.BatchApi(
             local_batch.Batch(
                 region="us-east-1",
                 account="123456789012",
                 state_dir=home,
-                base_env={**os.environ, "PATH": path, "USCHED_DATA": str(data)},
+                base_env={**os.environ, **found},
                 log_sink=self._logs,
                 runner=local_batch.ProcessRunner(dict(os.environ)),
                 listener=self._heard,
@@ -110,21 +124,30 @@ class _Trial:
         try:
             self._make_queue()
             await self._drive(run)
+            jobs = tuple(self._store.list_jobs(run.key.run_id))
+            printed = {job.name: text for job in jobs if (text := self._printed(job))}
         finally:
             await self._api.close()
         ended = self._store.get_run(run.key)
         assert ended is not None
-        jobs = tuple(self._store.list_jobs(run.key.run_id))
-        return Trial(ended, jobs, {job.name: text for job in jobs if (text := self._logs.text(job.log_stream))})
+        return Trial(ended, jobs, printed)
+
+    def _printed(self, job: JobRun) -> str:
+        """What the job has printed; of an array, its first children one after the other."""
+        if not job.child_counts:
+            return self._logs.text(job.log_stream)
+        children = range(min(sum(job.child_counts.values()), DESCRIBE_CHUNK))
+        seen = self._platform.describe([f"{job.job_id}:{index}" for index in children])
+        return "\n".join(filter(None, (self._logs.text(child.log_stream) for child in seen)))
 
     async def _drive(self, run: Run) -> None:
-        ref = RunRef(run.key, run.generation)
-        turn = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING)
+        ref, ports = RunRef(run.key, run.generation), (self._store, self._platform, self._objects)
+        turn = submit_jobs(*ports, ref, time.time, lambda: NEVER_ENDING)
         while turn.next is not Next.RECORD:
             if self._on_change is not None:
                 self._on_change(run, self._store.list_jobs(run.key.run_id))
             if turn.next is Next.SUBMIT:
-                turn = submit_jobs(self._store, self._platform, ref, time.time, lambda: NEVER_ENDING)
+                turn = submit_jobs(*ports, ref, time.time, lambda: NEVER_ENDING)
             else:
                 await self._something_happens(turn)
                 turn = poll_jobs(self._store, self._platform, ref, time.time())

@@ -11,8 +11,8 @@ from typing import Any
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
 from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import batch_job_name, iso
-from universal_scheduler.domain.planner import LOST_AFTER_SECONDS, explain, plan, upstream_first
-from universal_scheduler.ports import JobPlatform, Store
+from universal_scheduler.domain.planner import LOST_AFTER_SECONDS, ReadOutput, Work, explain, plan, upstream_first
+from universal_scheduler.ports import JobPlatform, ObjectStore, Store
 from universal_scheduler.usecases.submission import (
     ENOUGH_SECONDS,
     TERMINATE_REASON_LIMIT,
@@ -21,6 +21,7 @@ from universal_scheduler.usecases.submission import (
     Each,
     Means,
     do_wave,
+    read_outputs,
 )
 
 GIVE_UP_CHUNK = 100
@@ -92,6 +93,7 @@ class RunRef:
 def submit_jobs(
     store: Store,
     platform: JobPlatform,
+    objects: ObjectStore,
     ref: RunRef,
     clock: Callable[[], float],
     time_left: Callable[[], float],
@@ -111,12 +113,22 @@ def submit_jobs(
     run = _current(store, ref)
     seen = store.changes(ref.key.run_id)  # before the jobs: what happens after this look is counted beyond it
     jobs = {job.name: job for job in store.list_jobs(ref.key.run_id)}
-    work = plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work
+
+    def work_to_do() -> Sequence[Work]:
+        return plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work
+
+    work = work_to_do()
+    if unread := [jobs[action.name] for action in work if isinstance(action, ReadOutput)]:
+        try:
+            jobs |= read_outputs(store, objects, run, unread, means)
+        except Throttled:
+            return Turn(Next.PAUSE, seen)
+        work = work_to_do()
     for start in range(0, len(work), WAVE):
         if time_left() < ENOUGH_SECONDS:
             return Turn(Next.SUBMIT, seen)
         try:
-            jobs |= do_wave(store, platform, ref.key, work[start : start + WAVE], jobs, means)
+            jobs |= do_wave(store, platform, objects, run, work[start : start + WAVE], jobs, means)
         except Throttled:
             return Turn(Next.PAUSE, seen)
         except PlatformUnavailable:
@@ -143,7 +155,7 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
         for job_id in chunk:
             job = live[job_id]
             observation = seen.get(job_id) or _unknown(job, now)
-            if observation is not None and observation.status.rank > job.status.rank:
+            if observation is not None and _is_news(observation, job):
                 jobs[job.name] = _observed(job, observation)
     changed: list[tuple[JobRun, Observation]] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs.values()}):
@@ -255,6 +267,11 @@ def _unknown(job: JobRun, now: float) -> Observation | None:
     return Observation(job.job_id, JobStatus.NOTFOUND, reason=reason)
 
 
+def _is_news(seen: Observation, job: JobRun) -> bool:
+    counted = seen.status is job.status and bool(seen.child_counts) and seen.child_counts != job.child_counts
+    return seen.status.rank > job.status.rank or counted
+
+
 def _observed(job: JobRun, seen: Observation) -> JobRun:
     return replace(
         job,
@@ -264,12 +281,20 @@ def _observed(job: JobRun, seen: Observation) -> JobRun:
         log_stream=seen.log_stream,
         started_at=seen.started_at,
         stopped_at=seen.stopped_at,
+        child_counts=seen.child_counts,
     )
 
 
 def _as_observation(job: JobRun) -> Observation:
     return Observation(
-        job.job_id, job.status, job.reason, job.exit_code, job.log_stream, job.started_at, job.stopped_at
+        job.job_id,
+        job.status,
+        job.reason,
+        job.exit_code,
+        job.log_stream,
+        job.started_at,
+        job.stopped_at,
+        job.child_counts,
     )
 
 

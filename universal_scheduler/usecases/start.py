@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from universal_scheduler.domain.document import SINGLE_JOB_KEYS, as_row, blank, effective_parameters, parse
+from universal_scheduler.domain.document import SINGLE_JOB_KEYS, as_row, blank, parse, with_parameters
 from universal_scheduler.domain.errors import (
     DocumentError,
     IllegalVerb,
@@ -31,8 +31,8 @@ from universal_scheduler.domain.model import (
     Verb,
 )
 from universal_scheduler.domain.names import iso, next_start, start_date_time
-from universal_scheduler.domain.restart import Variant, fresh, read_variant, redefined, remaining
-from universal_scheduler.ports import Store
+from universal_scheduler.domain.restart import Variant, fresh, read_variant, redefined, remaining, same_array
+from universal_scheduler.ports import JobPlatform, Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
 SKIP_WORD = "PASS"
@@ -56,6 +56,11 @@ class Message:
     """The generation that a restart was meant for; None takes any."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """The message itself, for the keys of a restart's variant."""
+
+    @property
+    def parameters(self) -> Any:
+        """What a run is given over its schedule's defaults; a document that is sent along has its own."""
+        return {} if self.document is not None else self.given.get("parameters", {})
 
 
 def read_message(event: Mapping[str, Any]) -> Message:
@@ -84,13 +89,16 @@ def start_run(
     execution: Execution,
     started: str,
     is_running: Callable[[Execution], bool] = lambda _: True,
+    platform: JobPlatform | None = None,
 ) -> Run:
     """Make the run that this execution drives, or restart the one it names; the same again where it is tried again.
 
     `started` is the execution's own start (ISO 8601), from which the run's key is made. `is_running` tells whether an
-    execution still goes on: a run whose execution has died (it was stopped, say) can be restarted.
+    execution still goes on: a run whose execution has died (it was stopped, say) can be restarted. `platform` knows
+    which children of an array succeeded, so that a restart leaves them out.
 
     Raises:
+        PlatformUnavailable: it does not answer; try again later.
         ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule, JobNotFound, IllegalVerb
         StaleExecution: another execution goes on with the run already.
     """
@@ -98,7 +106,7 @@ def start_run(
     if message.continue_of:
         return _continue(store, message, execution)
     if message.restart and message.restart_of:
-        restarted = _restart(store, message, execution, started, is_running)
+        restarted = _restart(store, message, execution, started, is_running, platform)
         if restarted is not None:
             return restarted
     schedule = parse(_document(store, message))
@@ -110,7 +118,7 @@ def start_run(
         execution=execution,
         wait_seconds=schedule.wait_seconds,
         cause=_told_of_pause(store, schedule.schedule_id, message.cause or {"kind": "execution"}),
-        document=schedule.document,
+        document=with_parameters(schedule.document, message.parameters),
     )
     while not store.create_run(run):
         run = replace(run, key=replace(run.key, start=next_start(run.key.start)))
@@ -153,7 +161,12 @@ def _continue(store: Store, message: Message, execution: Execution) -> Run:
 
 
 def _restart(
-    store: Store, message: Message, execution: Execution, started: str, is_running: Callable[[Execution], bool]
+    store: Store,
+    message: Message,
+    execution: Execution,
+    started: str,
+    is_running: Callable[[Execution], bool],
+    platform: JobPlatform | None,
 ) -> Run | None:
     """None where there is no such run, but a document beside the message tells all that is needed to make one."""
     key = RunKey(message.schedule_id, message.restart_of)
@@ -175,7 +188,7 @@ def _restart(
         document = _restarted_document(run, variant, newest)
         cause = _told_of_pause(store, key.schedule_id, message.cause or {"kind": "restart"})
         mark = _mark(variant.verb, message.cause or {}, _epoch(started))
-        jobs = _remaining(store, run, message, variant, newest, mark)
+        jobs = _remaining(store, platform, run, message, variant, newest, mark)
         wait_seconds = run.wait_seconds if newest is None else newest.wait_seconds
         restarted = run if ours else _restarted(run, execution, cause, document, wait_seconds)
         if ours or store.restart_run(restarted, run, _entry(run, variant, mark)):
@@ -197,8 +210,7 @@ def _restarted_document(run: Run, variant: Variant, newest: Schedule | None) -> 
     """
     definition = newest or run
     kept = {name: value for name, value in run.parameters.items() if name in definition.parameters}
-    parameters = effective_parameters(definition, {**kept, **variant.parameters})
-    return {**definition.document, **({"parameters": parameters} if parameters else {})}
+    return with_parameters(definition.document, {**kept, **variant.parameters})
 
 
 def _restarted(
@@ -248,7 +260,13 @@ def _epoch(started: str) -> float:
 
 
 def _remaining(
-    store: Store, run: Run, message: Message, variant: Variant, newest: Schedule | None, mark: Mark
+    store: Store,
+    platform: JobPlatform | None,
+    run: Run,
+    message: Message,
+    variant: Variant,
+    newest: Schedule | None,
+    mark: Mark,
 ) -> list[JobRun]:
     """The run's jobs as the restart takes them.
 
@@ -262,10 +280,25 @@ def _remaining(
         known = [_fresh(index, job, KEPT) for index, job in enumerate(parse(row).jobs)]
         if variant == Variant():
             return known
+    before = {job.name: job.job for job in known}
     if newest is not None:
         known = redefined(known, newest.jobs)
+    kept = [job for job in known if job.name in before and same_array(before[job.name], job.job)]
+    succeeded = _succeeded_children(platform, kept) if variant.goes_on else {}
     passed = {name for name, entry in recorded.items() if _says_pass(entry)}
-    return remaining(known, variant, mark, passed)
+    return remaining(known, variant, mark, passed, succeeded)
+
+
+def _succeeded_children(platform: JobPlatform | None, jobs: Sequence[JobRun]) -> dict[str, list[int]]:
+    """Of each array that ended without success and that the platform still knows: which children succeeded."""
+    found = {}
+    for job in jobs:
+        if platform is None or not (job.job.is_array and job.job_id) or job.status.satisfies or not job.status.ended:
+            continue
+        children = platform.children(job.job_id, JobStatus.SUCCEEDED)
+        if children is not None:
+            found[job.name] = [child.index for child in children]
+    return found
 
 
 def _says_pass(entry: Mapping[str, Any]) -> bool:

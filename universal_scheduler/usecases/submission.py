@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Protocol, TypeVar
 
-from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
-from universal_scheduler.domain.model import Job, JobRun, JobStatus, RunKey
+from universal_scheduler.domain.errors import PlatformUnavailable, StoreUnavailable, SubmissionRefused, Throttled
+from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
 from universal_scheduler.domain.names import batch_job_name
 from universal_scheduler.domain.pacing import next_slot
 from universal_scheduler.domain.planner import (
@@ -25,7 +25,8 @@ from universal_scheduler.domain.planner import (
     moved,
 )
 from universal_scheduler.domain.watchdogs import in_queue
-from universal_scheduler.ports import JobPlatform, Store
+from universal_scheduler.ports import JobPlatform, ObjectStore, Store
+from universal_scheduler.usecases.exchange import prepared, read_output
 
 WAVE = 25
 """How many jobs are claimed, and their ids recorded, at a time: as many as a crash leaves to be looked up again."""
@@ -77,8 +78,29 @@ class Means:
     pace: Callable[[], None]
 
 
+def read_outputs(
+    store: Store, objects: ObjectStore, run: Run, jobs: Sequence[JobRun], means: Means
+) -> dict[str, JobRun]:
+    """Read and keep what these jobs have put out; answers them as they are afterwards.
+
+    Raises:
+        Throttled: the outputs cannot be read for the moment.
+    """
+    try:
+        found = list(means.each(lambda job: read_output(objects, run.key, job), jobs))
+    except StoreUnavailable as error:
+        raise Throttled(str(error)) from error
+    return {job.name: job for job in found if store.record_output(run.key.run_id, job)}
+
+
 def do_wave(
-    store: Store, platform: JobPlatform, key: RunKey, wave: Sequence[Work], jobs: dict[str, JobRun], means: Means
+    store: Store,
+    platform: JobPlatform,
+    objects: ObjectStore,
+    run: Run,
+    wave: Sequence[Work],
+    jobs: dict[str, JobRun],
+    means: Means,
 ) -> dict[str, JobRun]:
     """Do up to `WAVE` actions of a plan; answers the jobs that have changed, as they are afterwards.
 
@@ -88,6 +110,7 @@ def do_wave(
     Raises:
         Throttled, PlatformUnavailable: as the platform said, when all the rest is recorded.
     """
+    key = run.key
 
     def terminate(action: Cancel) -> None:
         platform.terminate(jobs[action.name].job_id, action.reason[:TERMINATE_REASON_LIMIT])
@@ -107,7 +130,7 @@ def do_wave(
             changed[job.name] = next_attempt
     changed |= _recover(store, platform, key, doubts, means)
     if submits:
-        changed |= _Submission(store, platform, key, means, known=ChainMap({}, changed, jobs)).make(submits)
+        changed |= _Submission(store, platform, objects, run, means, known=ChainMap({}, changed, jobs)).make(submits)
     return changed
 
 
@@ -159,7 +182,8 @@ class _Submission:
 
     store: Store
     platform: JobPlatform
-    key: RunKey
+    objects: ObjectStore
+    run: Run
     means: Means
     known: MutableMapping[str, JobRun]
     """All jobs of the run, those submitted here as they are by then."""
@@ -188,9 +212,9 @@ class _Submission:
                         pass  # it may have been accepted: whoever finds the intent looks it up
         changed = self._record(submitted)
         if refused:
-            self.store.end_jobs(self.key.run_id, refused, self.means.clock())
+            self.store.end_jobs(self.run.key.run_id, refused, self.means.clock())
         if unsent:
-            self.store.release_jobs(self.key.run_id, unsent)
+            self.store.release_jobs(self.run.key.run_id, unsent)
         if self.stopped is not None:
             raise self.stopped
         return changed | {job.name: job for job in refused}
@@ -205,7 +229,7 @@ class _Submission:
             if all(name in ours or self.known[name].status.live for name in action.after)
         ]
         self.since = self.means.clock()
-        took = self.store.claim_jobs(self.key.run_id, wanted, self.since) if wanted else set()
+        took = self.store.claim_jobs(self.run.key.run_id, wanted, self.since) if wanted else set()
         return {
             job.name: replace(job, status=JobStatus.SUBMITTING, intent_at=self.since)
             for job in wanted
@@ -217,23 +241,23 @@ class _Submission:
         upstream = [self.known[name] for name in action.after]
         if self.stopped is not None or not all(other.status.live for other in upstream):
             return None
-        self.means.pace()
-        late = self.means.clock() - self.since > CLAIM_LIMIT_SECONDS
-        if late or self.means.time_left() < ENOUGH_SECONDS:
-            return None
-        job = self.known[action.name]
+        job, key = self.known[action.name], self.run.key
         try:
+            spec, environment = prepared(self.objects, self.run, job, self.known)
+            self.means.pace()
+            late = self.means.clock() - self.since > CLAIM_LIMIT_SECONDS
+            if late or self.means.time_left() < ENOUGH_SECONDS:
+                return None
             return self.platform.submit(
-                job.job,
-                batch_job_name(self.key, job.name, job.attempt),
+                spec,
+                batch_job_name(key, job.name, job.attempt),
                 [other.job_id for other in upstream],
-                environment=_job_environment(self.key, job.job),
-                tags={
-                    "usched:scheduleId": self.key.schedule_id,
-                    "usched:start": self.key.start,
-                    "usched:jobName": job.name,
-                },
+                environment=environment,
+                tags={"usched:scheduleId": key.schedule_id, "usched:start": key.start, "usched:jobName": job.name},
             )
+        except StoreUnavailable as error:
+            self.stopped = Throttled(str(error))
+            return self.stopped
         except SubmissionRefused as refusal:
             return refusal
         except PlatformUnavailable as error:
@@ -244,7 +268,7 @@ class _Submission:
         if not submitted:
             return {}
         now = self.means.clock()
-        recorded = self.store.record_submissions(self.key.run_id, submitted, now)
+        recorded = self.store.record_submissions(self.run.key.run_id, submitted, now)
         for job, job_id in submitted:
             if job.name not in recorded:
                 # The row has moved on without us (the run was given up): nobody would watch this job.
@@ -267,10 +291,3 @@ def _levels(actions: Sequence[Submit]) -> list[list[Submit]]:
 
 def _submitted(job: JobRun, job_id: str, now: float) -> JobRun:
     return replace(job, status=JobStatus.SUBMITTED, job_id=job_id, submitted_at=now)
-
-
-def _job_environment(key: RunKey, job: Job) -> dict[str, str]:
-    """What a job may know of its run. Only where the document overrides the container: other kinds of job have none."""
-    if job.container_overrides is None:
-        return {}
-    return {"USCHED_SCHEDULE_ID": key.schedule_id, "USCHED_START": key.start, "USCHED_JOB_NAME": job.name}

@@ -23,7 +23,7 @@ from universal_scheduler.domain.names import execution_name
 from universal_scheduler.domain.planner import never_runs
 from universal_scheduler.domain.restart import Variant, check_names, redefined
 from universal_scheduler.domain.verbs import cancelled, on_job
-from universal_scheduler.ports import JobPlatform, Store, Workflow
+from universal_scheduler.ports import JobPlatform, ObjectStore, Store, Workflow
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.wake import notify_change
 
@@ -74,7 +74,12 @@ def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> Aud
 
 
 def end_cancelled_run(
-    store: Store, platform: JobPlatform, key: RunKey, clock: Callable[[], float], sleep: Callable[[float], None]
+    store: Store,
+    platform: JobPlatform,
+    objects: ObjectStore,
+    key: RunKey,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> RunStatus:
     """Do what the execution of a run would do after `cancel_run`: for one whose execution has died.
 
@@ -86,7 +91,7 @@ def end_cancelled_run(
     run = find_run(store, key)
     ref = RunRef(key, run.generation)
     while True:
-        then = submit_jobs(store, platform, ref, clock, lambda: float("inf")).next
+        then = submit_jobs(store, platform, objects, ref, clock, lambda: float("inf")).next
         while then in (Next.WAIT, Next.PAUSE):
             sleep(1.0)
             then = poll_jobs(store, platform, ref, clock()).next

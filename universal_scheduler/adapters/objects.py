@@ -1,0 +1,79 @@
+"""The object store over Amazon S3, and over plain files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from universal_scheduler.domain.errors import ObjectUnreadable, StoreUnavailable
+
+SCHEME = "s3://"
+FINAL = frozenset(
+    {"NoSuchKey", "NoSuchBucket", "AccessDenied", "InvalidObjectState", "404", "403", "InvalidBucketName"}
+)
+"""GetObject answers these however often it is asked; all else may pass. Who may not list a bucket is told AccessDenied
+of a key that is not there. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
+
+WORDS = {"NoSuchKey": "it is not there", "AccessDenied": "it is not there, or not the scheduler's to read"}
+
+
+class S3Client(Protocol):
+    """What is used of a boto3 S3 client."""
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]: ...  # noqa: N803 - as AWS names them
+
+
+class S3Objects:
+    """`ports.ObjectStore` over a boto3 S3 client; the stage's own objects are in `bucket`."""
+
+    def __init__(self, client: S3Client, *, bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    def address(self, key: str) -> str:
+        return f"{SCHEME}{self._bucket}/{key}"
+
+    def read(self, address: str, limit_bytes: int) -> bytes:
+        bucket, _, key = address.removeprefix(SCHEME).partition("/")
+        if not (address.startswith(SCHEME) and bucket and key):
+            raise ObjectUnreadable(f"'{address}' is no address of an object, as in s3://bucket/key")
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            with answer["Body"] as body:
+                if answer["ContentLength"] > limit_bytes:
+                    raise ObjectUnreadable(_too_large(address, answer["ContentLength"], limit_bytes))
+                return bytes(body.read())
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in FINAL:
+                raise ObjectUnreadable(f"{address} cannot be read: {WORDS.get(code, code)}") from error
+            raise StoreUnavailable(f"GetObject of {address}: {code}") from error
+        except BotoCoreError as error:
+            raise StoreUnavailable(f"GetObject of {address}: {error}") from error
+
+
+class FileObjects:
+    """`ports.ObjectStore` in a directory: `s3://bucket/key` is its file `bucket/key`, and a path is a path."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def address(self, key: str) -> str:
+        path = self._home / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return str(path)
+
+    def read(self, address: str, limit_bytes: int) -> bytes:
+        path = self._home / address.removeprefix(SCHEME) if address.startswith(SCHEME) else Path(address)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ObjectUnreadable(f"{path} cannot be read: {error.strerror}") from error
+        if len(content) > limit_bytes:
+            raise ObjectUnreadable(_too_large(address, len(content), limit_bytes))
+        return content
+
+
+def _too_large(address: str, found: int, limit_bytes: int) -> str:
+    return f"{address} has {found:,} bytes, and the limit is {limit_bytes:,}"

@@ -1,0 +1,40 @@
+"""What a job puts out: one flat JSON object of texts, numbers, true and false, of at most 4 KB. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import NoReturn
+
+from universal_scheduler.domain.model import JobRun, RunKey, Scalar
+from universal_scheduler.domain.names import file_name
+
+OUTPUT_LIMIT_BYTES = 4096
+PROBLEM_LIMIT = 500
+
+
+def output_key(key: RunKey, job: JobRun) -> str:
+    """Where an attempt of a job puts its output; children of an array share it."""
+    return f"outputs/{file_name(key.run_id)}/{job.name}/{job.attempt}.json"
+
+
+def with_output(job: JobRun, content: bytes) -> JobRun:
+    """The job with its output, or with what is wrong with it."""
+    try:
+        output = json.loads(content, parse_constant=_refuse)
+    except ValueError as error:
+        return with_problem(job, f"what it put out is no JSON: {error}")
+    if not isinstance(output, dict):
+        return with_problem(job, "what it put out is no JSON object")
+    odd = [name for name, value in output.items() if not isinstance(value, Scalar)]
+    if odd:
+        return with_problem(job, f"in what it put out, {', '.join(odd)} is no text, no number, not true and not false")
+    return replace(job, output=output)
+
+
+def with_problem(job: JobRun, problem: str) -> JobRun:
+    return replace(job, output_problem=problem[:PROBLEM_LIMIT])
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")

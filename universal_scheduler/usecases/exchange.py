@@ -1,0 +1,68 @@
+"""What jobs of a run give each other: reads what one put out, and fills in what another refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from universal_scheduler.domain.errors import ObjectUnreadable, SubmissionRefused
+from universal_scheduler.domain.fan_out import LIST_LIMIT_BYTES, fan_out, read_list
+from universal_scheduler.domain.model import Job, JobRun, Run, RunKey
+from universal_scheduler.domain.outputs import OUTPUT_LIMIT_BYTES, output_key, with_output, with_problem
+from universal_scheduler.domain.references import Values, resolve
+from universal_scheduler.ports import ObjectStore
+
+
+def read_output(objects: ObjectStore, key: RunKey, job: JobRun) -> JobRun:
+    """A job that has SUCCEEDED with its output, or with the reason why there is none.
+
+    Raises:
+        StoreUnavailable: try again later.
+    """
+    try:
+        content = objects.read(objects.address(output_key(key, job)), OUTPUT_LIMIT_BYTES)
+    except ObjectUnreadable as error:
+        return with_problem(job, str(error))
+    return with_output(job, content)
+
+
+def prepared(objects: ObjectStore, run: Run, job: JobRun, jobs: Mapping[str, JobRun]) -> tuple[Job, dict[str, str]]:
+    """The job as it goes to its platform, with every reference resolved, and the variables that go with it.
+
+    Raises:
+        SubmissionRefused: a reference has no value, or the list of values cannot be had or does not fit.
+        StoreUnavailable: try again later.
+    """
+    referred = [jobs[name] for name in job.job.outputs_of]
+    values = Values(
+        run.key,
+        run.parameters,
+        outputs={other.name: other.output for other in referred if other.output is not None},
+        problems={other.name: other.output_problem for other in referred},
+    )
+    try:
+        spec = resolve(job.job, values)
+        items = spec.for_each or _list(objects, spec.for_each_s3)
+    except (ValueError, ObjectUnreadable) as error:
+        raise SubmissionRefused(str(error)) from error
+    return fan_out(spec, job.children, items, _environment(objects, run.key, job))
+
+
+def _list(objects: ObjectStore, address: str) -> tuple[str, ...]:
+    if not address:
+        return ()
+    try:
+        return read_list(objects.read(address, LIST_LIMIT_BYTES))
+    except ValueError as error:
+        raise ValueError(f"{address}: {error}") from error
+
+
+def _environment(objects: ObjectStore, key: RunKey, job: JobRun) -> dict[str, str]:
+    """What a job may know of its run. Only where the document overrides the container: other kinds of job have none."""
+    if job.job.container_overrides is None:
+        return {}
+    return {
+        "USCHED_SCHEDULE_ID": key.schedule_id,
+        "USCHED_START": key.start,
+        "USCHED_JOB_NAME": job.name,
+        "USCHED_OUTPUT": objects.address(output_key(key, job)),
+    }
