@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdas.payload import first_payload, next_payload, run_ref
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import Changes, Execution, JobStatus, RunKey
 from universal_scheduler.usecases.drive import poll_jobs, record_result, submit_jobs
@@ -109,7 +109,8 @@ class Walk:
         return first_payload(run)
 
     def _submit(self, payload: Payload) -> Payload:
-        turn = submit_jobs(self.store, self.platform, run_ref(payload), lambda: self.now, lambda: 100.0)
+        ports = self.store, self.platform, MemoryObjects()
+        turn = submit_jobs(*ports, run_ref(payload), lambda: self.now, lambda: 100.0)
         for job_id in self.platform.jobs:
             self._begin(job_id)
         return next_payload(payload, turn, self._max_turns, self._events, self.now)

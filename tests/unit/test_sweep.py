@@ -163,7 +163,7 @@ def queues(world: Watched) -> list[tuple[str, str, str]]:
 
 def test_a_stuck_job_moves_to_its_fallback_queue_once(world: Watched) -> None:
     run = with_fallback(world)
-    turn = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0)
+    turn = submit_jobs(world.store, world.platform, world.objects, ref(run), lambda: world.now, lambda: 100.0)
     wait_for_change(world.store, ref(run), "token", turn.seen, turn.ends_needed)
     world.pass_time(120)
     assert world.workflow.woken == ["token"]
@@ -251,7 +251,7 @@ def test_a_run_that_a_newer_execution_drives_is_not_lost(world: Watched) -> None
 
 def test_a_token_that_nobody_answered_is_answered(world: Watched) -> None:
     run = world.begin({"a": (), "b": ()})
-    turn = submit_jobs(world.store, world.platform, ref(run), lambda: world.now, lambda: 100.0)
+    turn = submit_jobs(world.store, world.platform, world.objects, ref(run), lambda: world.now, lambda: 100.0)
     wait_for_change(world.store, ref(run), "token", turn.seen, turn.ends_needed)
     world.pass_time(600)
     assert world.workflow.woken == [], "it rightly waits"
