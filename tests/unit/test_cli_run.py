@@ -238,5 +238,6 @@ def test_show_tells_which_children_of_an_array_failed(stage: Stage) -> None:
     assert len(job["failedChildren"]) == 20
     assert job["failedChildren"][0] == {"index": 5, "reason": "no 5", "exitCode": 1}
     shown = usched("show", "load", key.start).stdout
+    assert "5 SUCCEEDED, 25 FAILED" in " ".join(shown.split())
     assert "a: failed children (5 more are not shown)" in shown
     assert "no 24" in shown

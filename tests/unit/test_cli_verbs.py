@@ -34,7 +34,7 @@ def statuses(stage: Stage, key: RunKey) -> dict[str, str]:
 def submit(stage: Stage, key: RunKey) -> None:
     run = stage.store.get_run(key)
     assert run is not None
-    submit_jobs(stage.store, stage.platform, RunRef(key, run.generation), lambda: 2.0, lambda: 99.0)
+    submit_jobs(stage.store, stage.platform, stage.objects, RunRef(key, run.generation), lambda: 2.0, lambda: 99.0)
 
 
 def test_each_verb_has_its_effect_and_its_line_in_the_trail(stage: Stage, going: RunKey) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.model import (
     Dependency,
     Execution,
@@ -113,7 +113,9 @@ class Play:
             if then is Next.RECORD and not acted:
                 return
             if then is Next.SUBMIT or acted:
-                then = submit_jobs(self.store, self.platform, ref, lambda: self.now, lambda: 100.0).next
+                then = submit_jobs(
+                    self.store, self.platform, MemoryObjects(), ref, lambda: self.now, lambda: 100.0
+                ).next
             else:
                 idle = 0 if self.jobs_end() or self.somebody_acts() else idle + 1
                 assert idle < 3, "everything waits for everything"

@@ -70,9 +70,17 @@ def jobs_table(run: View, now: float, limit: int | None = None) -> Table:
             clock(job.get("startedAt", "")),
             seconds(job.get("startedAt", ""), job.get("stoppedAt", ""), now),
             str(job.get("exitCode", "")),
-            Text(job.get("reason", "") if job["status"] != "SUCCEEDED" or "operator" in job else ""),
+            Text(_why(job)),
         )
     return table
+
+
+def _why(job: View) -> str:
+    """Its reason, unless it succeeded by itself; of an array first how many children are in which state."""
+    if job["status"] == "SUCCEEDED" and "operator" not in job:
+        return ""
+    children = ", ".join(f"{count:,} {status}" for status, count in job.get("children", {}).items())
+    return "; ".join(filter(None, (children, job.get("reason", ""))))
 
 
 def runs_table(runs: Sequence[View], now: float) -> Table:

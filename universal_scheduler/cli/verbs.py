@@ -69,7 +69,7 @@ def cancel_command(stage: Wiring, schedule_id: str, start: str | None, reason: s
     entry = verbs.cancel_run(stage.store, stage.workflow, run.key, mark_of(stage, Verb.CANCEL, reason))
     alive = stage.workflow.is_running(run.execution)
     if not alive:
-        verbs.end_cancelled_run(stage.store, stage.platform, run.key, time.time, time.sleep)
+        verbs.end_cancelled_run(stage.store, stage.platform, stage.objects, run.key, time.time, time.sleep)
     if as_json:
         put_json({**_named(run), **audit_view(entry), "ended": not alive})
         return DONE
@@ -128,15 +128,6 @@ def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: b
     else:
         make_console().print(f"Nobody has done anything to {schedule_id}.")
     return DONE
-
-
-def parameters_of(given: Sequence[str]) -> dict[str, str]:
-    """`NAME=VALUE` each."""
-    values = dict(text.partition("=")[::2] for text in given)
-    for text in given:
-        if "=" not in text or text.startswith("="):
-            raise Problem(f"--param {text} has no value.", "Write it as NAME=VALUE.")
-    return values
 
 
 def _rerun(stage: Wiring, run: Run, names: Sequence[str], mark: Mark, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -141,21 +142,23 @@ def _token_errors(
         if parts[1] not in upstream_of:
             hint = did_you_mean(parts[1], list(upstream_of))
             yield DocumentError(path, f"'{{{{{reference}}}}}'{hint}", "the jobName of a job of this schedule")
-        elif parts[1] not in _all_upstream(job, upstream_of):
+        elif not _is_upstream(parts[1], job, upstream_of):
             yield DocumentError(path, f"'{{{{{reference}}}}}'", f"a job that '{job}' runs after, directly or not")
     else:
         yield DocumentError(path, f"'{{{{{reference}}}}}'{did_you_mean(reference, METADATA)}", FORMS)
 
 
-def _all_upstream(job: str, upstream_of: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = set()
-    ahead = list(upstream_of[job])
+def _is_upstream(name: str, job: str, upstream_of: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the job runs after the one of this name; the nearest are looked at first."""
+    ahead, seen = deque(upstream_of[job]), set[str]()
     while ahead:
-        name = ahead.pop()
-        if name not in found:
-            found.add(name)
-            ahead += upstream_of.get(name, ())
-    return found
+        other = ahead.popleft()
+        if other == name:
+            return True
+        if other not in seen:
+            seen.add(other)
+            ahead += upstream_of.get(other, ())
+    return False
 
 
 def _texts(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,8 +41,22 @@ class Variant:
 
     @property
     def skipped(self) -> dict[str, tuple[int, ...]]:
-        """What does not run again, by job name: these children, or with none the job."""
-        return dict(read_selection(text) for text in self.skip)
+        """What does not run again, by job name: these children, or with none the job.
+
+        Raises:
+            InvalidSchedule: one is neither.
+        """
+        found, errors = {}, []
+        for index, text in enumerate(self.skip):
+            try:
+                name, children = read_selection(text)
+            except ValueError as error:
+                errors.append(DocumentError(f"$.skip[{index}]", str(error), "a job's name, or job:3,7-9"))
+            else:
+                found[name] = children
+        if errors:
+            raise InvalidSchedule(errors)
+        return found
 
     def as_message(self) -> dict[str, Any]:
         values = {
@@ -66,7 +80,6 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
         names = message.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             errors.append(DocumentError(f"$.{key}", repr(names)[:60], "a list of job names"))
-    errors += [error for index, text in enumerate(message.get("skip", ())) for error in _selection_errors(index, text)]
     if message.get("definition", NEWEST) != NEWEST:
         errors.append(DocumentError("$.definition", repr(message["definition"])[:60], f'"{NEWEST}"'))
     if not isinstance(message.get("parameters", {}), Mapping):
@@ -82,13 +95,6 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
         newest="definition" in message,
         parameters=dict(message.get("parameters", {})),
     )
-
-
-def _selection_errors(index: int, text: object) -> Iterator[DocumentError]:
-    try:
-        read_selection(str(text))
-    except ValueError as error:
-        yield DocumentError(f"$.skip[{index}]", str(error), "a job's name, or job:3,7-9")
 
 
 def redefined(jobs: Sequence[JobRun], newest: Sequence[Job]) -> list[JobRun]:
