@@ -121,6 +121,11 @@ def test_an_e_mail_says_all_that_one_wants_to_know() -> None:
     ]
 
 
+def test_a_held_job_is_told_with_the_command_that_releases_it() -> None:
+    assert f"Release it: usched release daily-edw-load Cleanse --start {KEY.start}" in text(HELD).splitlines()
+    assert "Detail: source is late" in text(HELD).splitlines()
+
+
 def test_an_sms_says_what_failed() -> None:
     failed = "Cleanse FAILED with exit code 3: Essential container in task exited"
     assert sms(FAILED) == f"Run of daily-edw-load FAILED 2026-11-21T06:00 {failed}"

@@ -116,10 +116,15 @@ class Message:
 
     @property
     def command(self) -> str:
-        """What to type next: restart what failed, or look at the rest."""
-        if self.kind in (Kind.RUN_FAILED, Kind.JOB_FAILED):
-            return f"usched restart {self.key.schedule_id} {self.key.start}"
-        return f"usched show {self.key.schedule_id} {self.key.start}".rstrip()
+        """What to type next: restart what failed, release what is held, or look at the rest."""
+        schedule_id, start = self.key.schedule_id, self.key.start
+        match self.kind:
+            case Kind.RUN_FAILED | Kind.RUN_LOST | Kind.JOB_FAILED:
+                return f"usched restart {schedule_id} {start}"
+            case Kind.JOB_HELD:
+                return f"usched release {schedule_id} {self.job_name} --start {start}"
+            case _:
+                return f"usched show {schedule_id} {start}".rstrip()
 
 
 def failed_jobs(jobs: Sequence[JobRun]) -> list[JobRun]:
@@ -361,6 +366,8 @@ def _facts(message: Message) -> dict[str, str]:
 def _prompt(message: Message) -> str:
     return {
         Kind.RUN_FAILED: "Restart what is left of it",
+        Kind.RUN_LOST: "Restart what is left of it",
+        Kind.JOB_HELD: "Release it",
         Kind.JOB_FAILED: "When the run has ended, restart what is left of it",
     }.get(message.kind, "See its jobs")
 
