@@ -145,7 +145,9 @@ def oracle(case: Case) -> dict[str, JobStatus]:
         edges = [edge(each, ended[each.job]) for each in job.dependencies]
         code = case.exit_codes[job.name]
         referred = [name.split(".")[1] for name in job.parameters.values()]
-        if RUNS[job.run_when](edges) and any(ended[name].output is None for name in referred):
+        if job.recorded_status == "PASS":
+            ended[job.name] = JobRun(job, status=JobStatus.SKIPPED)
+        elif RUNS[job.run_when](edges) and any(ended[name].output is None for name in referred):
             ended[job.name] = JobRun(job, status=JobStatus.FAILED)
         elif RUNS[job.run_when](edges):
             status = JobStatus.FAILED if code else JobStatus.SUCCEEDED
