@@ -21,6 +21,16 @@ OURS, REFERENCE, TRY, FLOOR = "ours", "reference", "try", "floor"
 SIDES = {OURS: "ours", REFERENCE: "reference", TRY: "usched try", FLOOR: "plain Python"}
 NOTHING = "–"
 COMPUTED = "* computed from the measured turns of the wait loop, not waited for\n"
+WALL_TARGETS = {
+    "W1": {OURS: 1.2, TRY: 0.24},
+    "W2": {OURS: 2.0, TRY: 0.5},
+    "W3": {OURS: 1.5, TRY: 0.4},
+    "W4": {OURS: 8.0, TRY: 3.0},
+}
+"""Seconds, at wait_time 1, on a machine with two processors."""
+LAG_TARGETS = {OURS: 300.0, TRY: 5.0}
+"""Milliseconds: the 95th percentile in the chain of 50."""
+CHAIN = "W3"
 MAIN_CALLS = ("SubmitJob", "DescribeJobs", "ListJobs")
 
 
@@ -100,6 +110,34 @@ def footnotes(result: Result) -> list[str]:
     return notes
 
 
+def targets_table(results: Sequence[Result]) -> Table:
+    """How far each side of ours is from what it is to reach."""
+    shown = Table(title="Targets (measured / wanted)", title_justify="left", box=SIMPLE)
+    shown.add_column("", no_wrap=True)
+    for name in LAG_TARGETS:
+        shown.add_column(SIDES[name], justify="right")
+    for result in results:
+        name = result.workload.name
+        walls = {side: result.sides[side].median("wall") for side in LAG_TARGETS if side in result.sides}
+        shown.add_row(f"{name} wall, s", *_against(walls, WALL_TARGETS.get(name, {}), ".2f"))
+        if name == CHAIN:
+            lags = {side: percentile(result.sides[side].lags, 95) for side in walls}
+            shown.add_row(f"{name} lag p95, ms", *_against(lags, LAG_TARGETS, ".0f"))
+    return shown
+
+
+def _against(values: Mapping[str, float | None], wanted: Mapping[str, float], form: str) -> list[str]:
+    cells = []
+    for side in LAG_TARGETS:
+        value, target = values.get(side), wanted.get(side)
+        if value is None or target is None:
+            cells.append(NOTHING)
+            continue
+        missed = "" if value <= target else f", missed by {value / target - 1:.0%}"
+        cells.append(f"{value:{form}} / {target:g}{missed}")
+    return cells
+
+
 def latency_table(latency: StartLatency) -> Table:
     shown = Table(
         title=f"Start latency: {len(latency.recorded)} rows inserted with put_item", title_justify="left", box=SIMPLE
@@ -122,6 +160,7 @@ def show(console: Console, results: Sequence[Result], latency: StartLatency | No
             console.print(f"  {note}", markup=False)
         console.print()
     console.print(COMPUTED)
+    console.print(targets_table(results))
     if latency:
         console.print(latency_table(latency))
 

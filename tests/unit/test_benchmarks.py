@@ -201,3 +201,13 @@ def test_the_reference_decides_from_every_jobs_status(
     monkeypatch.setattr(handlers, "_batch", lambda: batch)
     document = handlers.submit_jobs(diamond().document("s", "default", "shell"), None)
     assert handlers.get_job_status(document, None)["scheduleStatus"] == expected
+
+
+def test_targets_say_what_was_missed_and_by_how_much() -> None:
+    fast, slow = Summary((Measured("SUCCEEDED", 0.9),)), Summary((Measured("SUCCEEDED", 0.48),))
+    console = Console(file=StringIO(), width=120)
+    console.print(report.targets_table([Result(diamond(), {OURS: fast, report.TRY: slow})]))
+    assert isinstance(console.file, StringIO)
+    [line] = [line for line in console.file.getvalue().splitlines() if "W1" in line]
+    assert "0.90 / 1.2 " in line
+    assert "0.48 / 0.24, missed by 100%" in line
