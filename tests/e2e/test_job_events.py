@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from tests.e2e.conftest import Stage, eventually
 from tests.e2e.test_cli import usched
 from tests.e2e.test_main_job import job, schedule
 from tests.events import state_change
+from universal_scheduler.adapters.dynamodb import DynamoStore
+from universal_scheduler.domain.model import Job, JobRun, JobStatus, RunKey
 from universal_scheduler.local import engine as engines
 
 pytestmark = pytest.mark.e2e
@@ -194,21 +197,71 @@ def kept(stage: Stage, prefix: str) -> Counter[str]:
 STATES = ("RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED")
 
 
-def replay(stage: Stage, count: int, malformed: int) -> tuple[Counter[str], float]:
-    """Put events of foreign jobs into the queue, malformed ones among them; what is kept, and the seconds it took."""
-    prefix = uuid.uuid4().hex[:8]
-    bodies = [json.dumps(state_change(f"{prefix}-{at // 4}", STATES[at % 4])) for at in range(count)]
-    for at in range(malformed):
-        bodies.insert(at * count // malformed, json.dumps({"malformed": f"{prefix}-{at}"}))
+def replay(stage: Stage, bodies: list[str]) -> float:
+    """Put these into the queue; the seconds until it is empty again."""
     began = time.monotonic()
     send(stage, bodies)
-    eventually(lambda: left(stage, QUEUE) == 0, seconds=30 + count / 200, what="the queue's end")
-    return kept(stage, prefix), time.monotonic() - began
+    eventually(lambda: left(stage, QUEUE) == 0, seconds=30 + len(bodies) / 200, what="the queue's end")
+    return time.monotonic() - began
+
+
+def foreign(prefix: str, count: int) -> list[str]:
+    """Events of jobs that no run submitted, four of each job."""
+    return [json.dumps(state_change(f"{prefix}-{at // 4}", STATES[at % 4])) for at in range(count)]
+
+
+def calls(stage: Stage) -> Counter[str]:
+    with urllib.request.urlopen(f"{stage.engine.endpoint}/_usched/calls", timeout=30) as answer:
+        return Counter(json.loads(answer.read()))
+
+
+def test_a_burst_of_a_runs_events_is_recorded_in_few_writes(stage: Stage) -> None:
+    """The run is one that nobody drives: only what is heard of its jobs changes its rows."""
+    key = RunKey(f"burst-{uuid.uuid4().hex[:8]}", "2026-11-21T06:00:00.000001")
+    store = DynamoStore(
+        stage.client("dynamodb"), schedules="BatchSchedules", history="BatchScheduleHistory", jobs="BatchScheduleJobs"
+    )
+    count = EVENTS // 4
+    submitted = [
+        JobRun(Job(f"j{at}", "default", "shell"), at, JobStatus.SUBMITTED, job_id=f"{key.schedule_id}-{at}")
+        for at in range(count)
+    ]
+    store.put_jobs(key.run_id, submitted)
+    bodies = [
+        json.dumps(
+            state_change(
+                each.job_id,
+                status,
+                startedAt=1,
+                tags={
+                    "usched:scheduleId": key.schedule_id,
+                    "usched:start": key.start,
+                    "usched:jobName": each.name,
+                },
+            )
+        )
+        for status in STATES
+        for each in submitted
+    ]
+    before = calls(stage)
+    seconds = replay(stage, bodies)
+    made = calls(stage) - before
+    writes = made["DynamoDB_20120810.UpdateItem"]
+    print(
+        f"\n{len(bodies)} events of {count} jobs of a run: recorded in {seconds:.1f} s;"
+        f" {writes} writes of single rows, the run's among them, {made['DynamoDB_20120810.TransactWriteItems']} of many job rows"
+    )
+    assert {job.status for job in store.list_jobs(key.run_id)} == {JobStatus.SUCCEEDED}
+    assert store.changes(key.run_id).ended >= count
+    assert 0 < writes < count, "the run's row is written once for many events"
+    assert given_up(stage) == []
 
 
 def test_a_burst_of_events_is_kept_without_loss(stage: Stage) -> None:
     given_up(stage)
-    found, seconds = replay(stage, EVENTS, 0)
+    prefix = uuid.uuid4().hex[:8]
+    seconds = replay(stage, foreign(prefix, EVENTS))
+    found = kept(stage, prefix)
     print(f"\n{EVENTS} events: kept in {seconds:.1f} s, {EVENTS / seconds:.0f} a second")
     assert (found.total(), set(found.values())) == (EVENTS, {4})
     assert given_up(stage) == []
@@ -217,8 +270,12 @@ def test_a_burst_of_events_is_kept_without_loss(stage: Stage) -> None:
 def test_what_is_no_event_ends_in_the_dead_letters_with_the_reason_logged_and_holds_up_nothing(stage: Stage) -> None:
     given_up(stage)
     malformed = EVENTS // 200
-    found, seconds = replay(stage, EVENTS, malformed)
-    dead = given_up(stage)
+    prefix = uuid.uuid4().hex[:8]
+    bodies = foreign(prefix, EVENTS)
+    for at in range(malformed):
+        bodies.insert(at * EVENTS // malformed, json.dumps({"malformed": f"{prefix}-{at}"}))
+    seconds = replay(stage, bodies)
+    found, dead = kept(stage, prefix), given_up(stage)
     print(f"\n{EVENTS} events, {malformed} malformed: kept in {seconds:.1f} s, {len(dead)} dead letters")
     assert (found.total(), set(found.values())) == (EVENTS, {4})
     assert len({json.loads(body)["malformed"] for body in dead}) == len(dead) == malformed
