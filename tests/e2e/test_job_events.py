@@ -246,10 +246,10 @@ def test_a_burst_of_a_runs_events_is_recorded_in_few_writes(stage: Stage) -> Non
     before = calls(stage)
     seconds = replay(stage, bodies)
     made = calls(stage) - before
-    writes = made["DynamoDB_20120810.UpdateItem"]
+    writes, together = (made[f"DynamoDB_20120810.{name}"] for name in ("UpdateItem", "TransactWriteItems"))
     print(
         f"\n{len(bodies)} events of {count} jobs of a run: recorded in {seconds:.1f} s;"
-        f" {writes} writes of single rows, the run's among them, {made['DynamoDB_20120810.TransactWriteItems']} of many job rows"
+        f" {writes} writes of single rows, the run's among them, {together} of many job rows"
     )
     assert {job.status for job in store.list_jobs(key.run_id)} == {JobStatus.SUCCEEDED}
     assert store.changes(key.run_id).ended >= count
