@@ -6,12 +6,14 @@ import time
 from typing import Any
 
 from lambdas.rest import answer, refusal
+from universal_scheduler.adapters.telemetry import about, observed
 from universal_scheduler.usecases.views import find_execution, within_answer
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
 
 
+@observed(lambda event: about(execution=event["pathParameters"]["name"]), wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     del context
     name = event["pathParameters"]["name"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lambdas.rest import answer, refusal
+from universal_scheduler.adapters.telemetry import about, observed
 from universal_scheduler.usecases.views import schedule_view, within_answer
 from universal_scheduler.wiring import from_env
 
@@ -12,6 +13,7 @@ wiring = from_env()
 RUNS_SHOWN = 20
 
 
+@observed(lambda event: about(event["pathParameters"]["scheduleId"]), wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     del context
     schedule_id = event["pathParameters"]["scheduleId"]

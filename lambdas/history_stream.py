@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.items import from_item, run_from_values
+from universal_scheduler.adapters.telemetry import about, emit, observed
 from universal_scheduler.domain.model import Run
 from universal_scheduler.usecases.notify import announce_run
 from universal_scheduler.usecases.triggers import run_ended
@@ -27,7 +28,10 @@ def on_record(followers: Callable[[], Mapping[str, Sequence[str]]], record: Any)
     if after is None:
         return  # a row that was removed
     was, now = _run(before), run_from_values(from_item(after))
+    about(now.key, now.execution.name)
     if was and now.status.ended and not was.status.ended:
+        took = {"Runs": ("Count", [1.0]), "RunTime": ("Seconds", [now.seconds])}
+        emit(wiring.settings.metrics_namespace, took, {"Outcome": str(now.status)})
         run_ended(followers, wiring.store.paused, wiring.workflow, now)
     at = float(images.get("ApproximateCreationDateTime", 0)) or time.time()
     announce_run(wiring.store, wiring.outbox, was, now, at)
@@ -37,6 +41,7 @@ def _run(image: Mapping[str, Any] | None) -> Run | None:
     return None if image is None else run_from_values(from_item(image))
 
 
+@observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answers `batchItemFailures`: a record that failed does not stop the others."""
     followers = cache(wiring.store.followers)  # all schedules are read once in a batch

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from universal_scheduler.usecases.events import Event, read, take_in
+from universal_scheduler.adapters.telemetry import emit, observed
+from universal_scheduler.usecases.events import Event, measures, read, take_in
 from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
-logger = Logger()
+logger = logging.getLogger(__name__)
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
@@ -28,10 +29,11 @@ def on_record(record: SQSRecord) -> tuple[Event, SQSRecord]:
     try:
         return read(json.loads(record.body)), record
     except ValueError as error:
-        logger.error("Message is no event", reason=str(error), message_id=record.message_id)
+        logger.error("Message is no event", extra={"reason": str(error), "message_id": record.message_id})
         raise
 
 
+@observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> PartialItemFailureResponse:
     """Answers `batchItemFailures`: what is no event, again and again until the queue gives it up; what comes too early,
     after a pause that doubles each time."""
@@ -53,6 +55,7 @@ def handler(event: dict[str, Any], context: object) -> PartialItemFailureRespons
             if any(found is each for each in again):
                 processor.failure_handler(record, (TryLater, TryLater(), None))
                 pauses[record.receipt_handle] = 2 ** int(record.attributes.approximate_receive_count)
+        emit(wiring.settings.metrics_namespace, measures([found for found, _ in told], time.time()))
         if pauses:
             wiring.job_events.bring_back(pauses)
     return processor.response()

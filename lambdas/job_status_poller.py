@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lambdas.payload import next_payload, run_ref
+from universal_scheduler.adapters.telemetry import observed, of_payload
 from universal_scheduler.usecases.drive import poll_jobs
 from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
@@ -15,6 +16,7 @@ wiring = from_env()
 pool = ThreadPoolExecutor(8)  # what changed is written in any order
 
 
+@observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes and answers the payload, with what is `next`."""
     del context

@@ -7,6 +7,7 @@ import random
 import time
 from typing import Any
 
+from universal_scheduler.adapters.telemetry import about, observed
 from universal_scheduler.domain.notifications import Delivery
 from universal_scheduler.usecases.delivery import deliver, deliver_received
 from universal_scheduler.wiring import from_env
@@ -16,9 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 def send(delivery: Delivery) -> None:
+    about(delivery.notification.key)
     deliver(wiring.store, wiring.log_tails, wiring.notifier, delivery, now=time.time(), api=wiring.local_api)
 
 
+@observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answers `batchItemFailures`: messages that the queue is to keep for another try."""
     del context

@@ -24,6 +24,7 @@ def first_payload(run: Run) -> dict[str, Any]:
         "endsNeeded": 1,
         "next": str(Next.SUBMIT),
         "status": str(run.status),
+        "execution": run.execution.name,
     }
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from lambdas.rest import answer, refusal
+from universal_scheduler.adapters.telemetry import about, observed
 from universal_scheduler.domain.errors import InvalidSchedule, ItemTooLarge
 from universal_scheduler.usecases.triggers import store_schedule
 from universal_scheduler.wiring import from_env
@@ -14,6 +15,7 @@ from universal_scheduler.wiring import from_env
 wiring = from_env()
 
 
+@observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """201 where the schedule is new, 200 where it replaced one, 400 or 413 where nothing was stored."""
     del context
@@ -27,6 +29,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         return refusal(400, "InvalidSchedule", "The body must be one JSON object: a schedule.")
     try:
+        about(str(document.get("scheduleId", "")))
         schedule_id, new = store_schedule(wiring.store, document)
     except InvalidSchedule as invalid:
         errors = [error.as_dict() for error in invalid.errors]

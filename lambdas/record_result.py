@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from lambdas.payload import run_ref
+from universal_scheduler.adapters.telemetry import observed, of_payload
 from universal_scheduler.domain.model import Execution
 from universal_scheduler.usecases.drive import abandon_run, record_result
 from universal_scheduler.usecases.start import record_refusal
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
+logger = logging.getLogger(__name__)
 
 
+@observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes the payload, with `error` where a state failed for good, or what was `refused`; answers with `status`."""
     del context
@@ -25,9 +29,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         record_refusal(wiring.store, event["refused"], execution, event["startTime"], error, time.time())
         return {"status": "FAILED"}
     if error:
+        logger.error("Run is given up: %s", error)
         abandon_run(wiring.store, wiring.platform, run_ref(event), error, time.time())
         return event | {"status": "FAILED"}
-    return event | {"status": str(record_result(wiring.store, run_ref(event), time.time()))}
+    status = record_result(wiring.store, run_ref(event), time.time())
+    logger.info("Run is %s", status)
+    return event | {"status": str(status)}
 
 
 def _error_text(error: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.items import from_item
+from universal_scheduler.adapters.telemetry import about, observed
 from universal_scheduler.usecases.triggers import schedule_written
 from universal_scheduler.wiring import from_env
 
@@ -22,11 +23,13 @@ def on_record(record: Any) -> None:
     if new is None:
         return
     old = raw["dynamodb"].get("OldImage")
+    about(new["scheduleId"]["S"])
     schedule_written(
         wiring.store, wiring.workflow, raw["eventID"], None if old is None else from_item(old), from_item(new)
     )
 
 
+@observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answers `batchItemFailures`: a record that failed does not stop the others."""
     return process_partial_response(event, on_record, processor, context)

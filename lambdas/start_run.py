@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from lambdas.payload import first_payload
+from universal_scheduler.adapters.telemetry import about, observed, of_payload
 from universal_scheduler.domain.model import Execution
 from universal_scheduler.usecases.start import start_run
 from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
+logger = logging.getLogger(__name__)
 
 
+@observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes `{input, executionArn, executionName, startTime}`; answers the payload that names the run."""
     del context
@@ -21,4 +25,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     store = telling(wiring.store, wiring.outbox, time.time)
     is_running, platform = wiring.workflow.is_running, wiring.platform
     run = start_run(store, event["input"], execution, event["startTime"], is_running, platform)
+    about(run.key)
+    logger.info("Run is driven by this execution, as generation %d", run.generation)
     return first_payload(run)

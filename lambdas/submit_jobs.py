@@ -9,6 +9,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.payload import next_payload, run_ref
+from universal_scheduler.adapters.telemetry import observed, of_payload
 from universal_scheduler.usecases.drive import submit_jobs
 from universal_scheduler.usecases.submission import Pace
 from universal_scheduler.usecases.telling import telling
@@ -19,6 +20,7 @@ pool = ThreadPoolExecutor(8)  # a submission mostly waits for answers
 pace = Pace(wiring.settings.submit_rate, time.time, time.sleep)
 
 
+@observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Takes and answers the payload; `next` says SUBMIT where time ran out before everything was submitted."""
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from universal_scheduler.adapters.telemetry import emit, observed
 from universal_scheduler.usecases.sweep import Watchdogs, sweep
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
 
 
+@observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Answers how many runs were looked at, and how many things people are told."""
     del event
@@ -26,4 +28,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         time.time,
         wiring.settings.max_queue_seconds,
     )
-    return sweep(dogs, lambda: context.get_remaining_time_in_millis() / 1000)
+    swept = sweep(dogs, lambda: context.get_remaining_time_in_millis() / 1000)
+    namespace = wiring.settings.metrics_namespace
+    emit(namespace, {"QueueTime": ("Seconds", swept.queue_seconds)})
+    for kind, count in swept.kinds.items():
+        emit(namespace, {"Breaches": ("Count", [count])}, {"Kind": kind})
+    return {"looked": swept.looked, "told": swept.told}

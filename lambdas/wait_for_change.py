@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lambdas.payload import run_ref
+from universal_scheduler.adapters.telemetry import observed, of_payload
 from universal_scheduler.domain.model import Changes
 from universal_scheduler.usecases.wake import wait_for_change
 from universal_scheduler.wiring import from_env
@@ -12,6 +13,7 @@ from universal_scheduler.wiring import from_env
 wiring = from_env()
 
 
+@observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> None:
     """Takes `{run, token}`, `run` being the payload; raises RunChanged where there is nothing to wait for."""
     del context

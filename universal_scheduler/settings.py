@@ -25,6 +25,8 @@ class Settings:
     job_definitions: Mapping[str, str] = field(default_factory=dict)
     events: bool = False
     """Whether Batch's job state changes reach the scheduler as events."""
+    metrics_namespace: str = "UniversalScheduler"
+    """CloudWatch's namespace of this stage's metrics."""
     max_queue_seconds: float = 3600.0
     """How long a job may be RUNNABLE before people are told, where its schedule does not say."""
     notifications_queue_url: str = ""
@@ -60,6 +62,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         job_queues=json.loads(environ.get("JOB_QUEUES", "{}")),
         job_definitions=json.loads(environ.get("JOB_DEFINITIONS", "{}")),
         events=environ.get("EVENTS") == "ENABLED",
+        metrics_namespace=environ.get("METRICS_NAMESPACE", default.metrics_namespace),
         max_queue_seconds=float(environ.get("MAX_QUEUE_SECONDS", default.max_queue_seconds)),
         notifications_queue_url=environ.get("NOTIFICATIONS_QUEUE_URL", default.notifications_queue_url),
         notifications_dead_letters_url=environ.get(

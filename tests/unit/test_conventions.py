@@ -72,6 +72,14 @@ def test_handlers_are_thin(path: Path) -> None:
     assert len(lines) < 60
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "lambdas").glob("*.py")), ids=lambda path: path.name)
+def test_handlers_say_what_they_are_about(path: Path) -> None:
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    for function in functions:
+        if function.name == "handler":
+            assert any(ast.unparse(decorator).startswith("observed(") for decorator in function.decorator_list)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_what_it_owns(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))

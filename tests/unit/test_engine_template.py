@@ -92,7 +92,7 @@ def test_every_queue_has_dead_letters_and_they_have_an_alarm() -> None:
     watched = [
         dimension["Value"]["Fn::GetAtt"][0]
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Dimensions"]
+        for dimension in alarm.get("Dimensions", ())
         if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
     ]
     queues = of_type("AWS::SQS::Queue")
@@ -291,15 +291,61 @@ def test_a_function_may_do_what_it_does_and_no_more(name: str) -> None:
     assert statements(functions[name]) == MAY[name]
 
 
-def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+MANAGED = {
+    "AWSLambdaBasicExecutionRole",
+    "AWSLambdaDynamoDBExecutionRole",
+    "AWSLambdaSQSQueueExecutionRole",
+    "AWSXrayWriteOnlyAccess",
+}
+"""What SAM gives a function besides: to write its log, to read its stream or queue, to send its traces."""
+
+
+def translated(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The template's resources as SAM makes them."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
     class NoPolicies:
         def load(self) -> dict[str, str]:
             return {}
 
-    document = transform(json.loads(json.dumps(TEMPLATE)), {}, NoPolicies())
-    kinds = [resource["Type"] for resource in document["Resources"].values()]
+    document: dict[str, Any] = transform(json.loads(json.dumps(TEMPLATE)), {}, NoPolicies())["Resources"]
+    return document
+
+
+def test_functions_machines_and_api_are_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://docs.aws.amazon.com/xray/latest/devguide/xray-services-lambda.html"""
+    resources = translated(monkeypatch)
+    functions = [it["Properties"] for it in resources.values() if it["Type"] == "AWS::Lambda::Function"]
+    assert all(function["TracingConfig"] == {"Mode": "Active"} for function in functions)
+    machines = [it["Properties"] for it in resources.values() if it["Type"] == "AWS::StepFunctions::StateMachine"]
+    assert [machine["TracingConfiguration"] for machine in machines] == [{"Enabled": True}] * 2
+    [stage] = [it["Properties"] for it in resources.values() if it["Type"] == "AWS::ApiGateway::Stage"]
+    assert stage["TracingEnabled"]
+    for function in functions:
+        role = resources[function["Role"]["Fn::GetAtt"][0]]["Properties"]
+        added = {arn.rpartition("/")[2] for arn in role["ManagedPolicyArns"]}
+        assert {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"} <= added, "by SAM, to the table above"
+        assert added <= MANAGED
+
+
+def test_alarms_and_dashboard_name_what_there_is() -> None:
+    emitted = {"Runs", "RunTime", "EndToWake", "Retries", "QueueTime", "Breaches", "FunctionErrors"}
+    [board] = of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(board["DashboardBody"]["Fn::Sub"])
+    shown = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"]]
+    own = "${NamePrefix}UniversalScheduler"
+    assert {metric[1] for metric in shown if metric[0] == own} == emitted - {"RunTime"}
+    places = [(widget["x"], widget["y"]) for widget in body["widgets"]]
+    assert len(set(places)) == len(places)
+    for name in re.findall(r"\$\{(\w+)(?:\.\w+)?}", board["DashboardBody"]["Fn::Sub"]):
+        assert name in TEMPLATE["Resources"] or name in TEMPLATE["Parameters"], name
+    alarms = of_type("AWS::CloudWatch::Alarm").values()
+    assert {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == {"Fn::Sub": own}} <= emitted
+    assert all(alarm["AlarmDescription"] and alarm["TreatMissingData"] for alarm in alarms)
+
+
+def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [resource["Type"] for resource in translated(monkeypatch).values()]
     assert kinds.count("AWS::Lambda::Function") == len(of_type("AWS::Serverless::Function"))
     events = [each for it in of_type("AWS::Serverless::Function").values() for each in it.get("Events", {}).values()]
     mappings = [each for each in events if each["Type"] in ("DynamoDB", "SQS")]

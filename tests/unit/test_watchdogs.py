@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.domain.document import find_errors
+from universal_scheduler.domain.document import duration_seconds, find_errors
 from universal_scheduler.domain.model import (
     Dependency,
     Execution,
@@ -22,8 +22,6 @@ from universal_scheduler.domain.model import (
 from universal_scheduler.domain.watchdogs import (
     SAMPLES_KEPT,
     deadline,
-    duration_seconds,
-    in_queue,
     late,
     learned,
     queued_since,
@@ -133,7 +131,7 @@ def test_a_job_waits_in_its_queue_since_its_last_upstream_job_has_ended() -> Non
     ],
 )
 def test_what_waits_for_its_place(seen: Observation, waits: bool) -> None:
-    assert in_queue(seen) is waits
+    assert seen.in_queue is waits
 
 
 def test_what_is_usual_takes_five_samples_and_no_notice_of_an_outlier() -> None:

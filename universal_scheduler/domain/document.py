@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from graphlib import CycleError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.fan_out import overrides_limit_error
@@ -17,7 +17,6 @@ from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen
 from universal_scheduler.domain.notifications import Service
 from universal_scheduler.domain.planner import upstream_first
 from universal_scheduler.domain.references import as_text, outputs_of, reference_errors
-from universal_scheduler.domain.watchdogs import duration_seconds
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -30,6 +29,7 @@ RECORDED_KEYS = frozenset({"scheduleErrors", "scheduleStatus", "startDateTime", 
 KEPT_SECRET = (".secret", ".slack", ".teams", ".webex", ".webhook")
 """Values that may be secret, so that no error repeats them."""
 MAX_ERRORS = 50
+DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
 def parse(document: Mapping[str, Any]) -> Schedule:
@@ -165,6 +165,21 @@ def with_parameters(document: Mapping[str, Any], given: Mapping[str, Any]) -> di
     return {**document, **({"parameters": effective} if effective else {})}
 
 
+def duration_seconds(value: float | str) -> float:
+    """A duration of a document: seconds, or ISO 8601 with days, hours, minutes and seconds (`PT1H30M`).
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    found = DURATION.fullmatch(value)
+    if found is None or not any(found.groups()):
+        raise ValueError(f"'{value}' is no duration")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+
+
 def _epoch(text: str) -> float:
     """Raises ValueError where the text is no date and time with a zone."""
     moment = datetime.fromisoformat(text)
@@ -297,8 +312,12 @@ def _channel_errors(notifications: Sequence[Mapping[str, Any]]) -> Iterator[Docu
 
 
 def _zone_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
+    if "timezone" not in row:
+        return
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # not where documents are only read
+
     try:
-        ZoneInfo(row.get("timezone", "UTC"))
+        ZoneInfo(row["timezone"])
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield DocumentError("$.timezone", _shown(row["timezone"]), "a time zone of the IANA database: Europe/Zurich")
 

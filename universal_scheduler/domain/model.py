@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -250,6 +251,12 @@ class Run:
     """Whether a restart has begun and not yet written the jobs: no verb may come between."""
 
     @property
+    def seconds(self) -> float:
+        """How long a run that has ended took, restarts and what was between them included."""
+        took = datetime.fromisoformat(self.ended_at or self.key.start) - datetime.fromisoformat(self.key.start)
+        return max(0.0, took.total_seconds())
+
+    @property
     def max_concurrent_jobs(self) -> int | None:
         limit = self.document.get("maxConcurrentJobs")
         return None if limit is None else int(limit)
@@ -342,6 +349,13 @@ class Observation:
     stopped_at: float = 0.0
     child_counts: Mapping[str, int] = field(default_factory=dict)
     """Of an array job: how many of its children are in which state."""
+
+    @property
+    def in_queue(self) -> bool:
+        """Whether the job waits for its place; of an array, whether none of its children has one."""
+        if self.child_counts:
+            return not self.status.ended and set(self.child_counts) == {str(JobStatus.RUNNABLE)}
+        return self.status is JobStatus.RUNNABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -10,7 +9,8 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from universal_scheduler.domain.model import JobRun, JobStatus, Observation, Run, RunKey
+from universal_scheduler.domain.document import duration_seconds
+from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.notifications import Kind
 
@@ -25,7 +25,6 @@ SPREADS = 5.0
 LEAST_SPREAD_SECONDS, LEAST_SPREAD_PART = 10.0, 0.1
 MAD_TO_DEVIATION = 1.4826
 """The standard deviation of what is distributed normally, from its median absolute deviation."""
-DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 QUEUED = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING, JobStatus.RUNNABLE})
 
 
@@ -62,21 +61,6 @@ class Usual:
         return self.median - SPREADS * self.spread
 
 
-def duration_seconds(value: float | str) -> float:
-    """A duration of a document: seconds, or ISO 8601 with days, hours, minutes and seconds (`PT1H30M`).
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(value, str):
-        return float(value)
-    found = DURATION.fullmatch(value)
-    if found is None or not any(found.groups()):
-        raise ValueError(f"'{value}' is no duration")
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
-
-
 def deadline(start: float, by: str, zone: str) -> float:
     """When a run that began at `start` has to be so far: the next `HH:MM` of that time zone after it, or so much later.
 
@@ -96,6 +80,13 @@ def deadline(start: float, by: str, zone: str) -> float:
 def began(key: RunKey) -> float:
     """Epoch seconds of a run's start."""
     return _epoch(key.start)
+
+
+def queue_seconds(jobs: Sequence[JobRun]) -> list[float]:
+    """How long each job that was started waited in its queue."""
+    known = {job.name: job for job in jobs}
+    since = {job.name: _free_since(job, known) for job in jobs if job.started_at and job.submitted_at}
+    return [round(max(0.0, job.started_at - since[job.name]), 3) for job in jobs if job.name in since]
 
 
 def late(run: Run, jobs: Sequence[JobRun], now: float) -> tuple[list[Breach], list[float]]:
@@ -127,10 +118,13 @@ def queued_since(job: JobRun, known: Mapping[str, JobRun]) -> float | None:
     """Since when nothing but its queue keeps a job from running (epoch seconds); None where that is not so."""
     if job.status not in QUEUED or not job.submitted_at:
         return None
-    upstream = [known[name] for name in job.job.depends_on if name in known]
-    if not all(other.status.ended for other in upstream):
+    if not all(known[name].status.ended for name in job.job.depends_on if name in known):
         return None
-    return max([job.submitted_at, *(other.stopped_at for other in upstream)])
+    return _free_since(job, known)
+
+
+def _free_since(job: JobRun, known: Mapping[str, JobRun]) -> float:
+    return max([job.submitted_at, *(known[name].stopped_at for name in job.job.depends_on if name in known)])
 
 
 def queue_limit(run: Run, job: JobRun, default: float) -> float:
@@ -138,13 +132,6 @@ def queue_limit(run: Run, job: JobRun, default: float) -> float:
     if job.job.max_queue_seconds is not None:
         return job.job.max_queue_seconds
     return duration_seconds(run.document["maxQueueTime"]) if "maxQueueTime" in run.document else default
-
-
-def in_queue(seen: Observation) -> bool:
-    """Whether the platform says that the job waits for its place; of an array, that none of its children has one."""
-    if seen.child_counts:
-        return not seen.status.ended and set(seen.child_counts) == {str(JobStatus.RUNNABLE)}
-    return seen.status is JobStatus.RUNNABLE
 
 
 def stuck(job: JobRun, since: float, reason: str, move_to: str) -> Breach:

@@ -30,6 +30,14 @@ def read(event: Any) -> Event:
     return read_execution_event(event) if is_execution else read_event(event)
 
 
+def measures(events: Sequence[Event], now: float) -> dict[str, tuple[str, list[float]]]:
+    """Metrics of events that were just acted on: how long after a job's end that was, and Batch's own retries."""
+    ended = [event for event in events if isinstance(event, JobEvent) and event.seen.status.ended]
+    lags = [max(0.0, now - event.seen.stopped_at) for event in ended if event.run and event.seen.stopped_at]
+    retries = sum(max(0, event.attempts - 1) for event in ended)
+    return {"EndToWake": ("Seconds", lags), "Retries": ("Count", [float(retries)] if retries else [])}
+
+
 def take_in(
     store: Store,
     workflow: Workflow,
@@ -56,7 +64,10 @@ def take_in(
                 logger.warning("Not all jobs of execution %s are ended yet: %s", event.name, error)
                 again.append(event)
         elif event.blocked:
-            logger.warning("Queue %s is held up by job %s: %s", event.queue, event.job_id, event.seen.reason)
+            subject = {"correlation_id": event.run.run_id} if event.run else {}
+            logger.warning(
+                "Queue %s is held up by job %s: %s", event.queue, event.job_id, event.seen.reason, extra=subject
+            )
             run = store.get_run(event.run) if event.run else None
             announce_job(outbox, Kind.QUEUE_BLOCKED, run, event.job_name, event.at, detail=event.seen.reason)
     log.append(of_jobs)

@@ -24,7 +24,6 @@ from universal_scheduler.domain.planner import (
     again,
     moved,
 )
-from universal_scheduler.domain.watchdogs import in_queue
 from universal_scheduler.ports import JobPlatform, ObjectStore, Store
 from universal_scheduler.usecases.exchange import prepared, read_output
 
@@ -139,7 +138,7 @@ def _left_queue(store: Store, platform: JobPlatform, key: RunKey, moves: Sequenc
     left = []
     for job, action in moves:
         seen = next(iter(platform.describe([job.job_id])), None)
-        if seen is None or in_queue(seen) or (seen.status is JobStatus.FAILED and not seen.started_at):
+        if seen is None or seen.in_queue or (seen.status is JobStatus.FAILED and not seen.started_at):
             platform.terminate(job.job_id, action.reason[:TERMINATE_REASON_LIMIT])
             left.append(job)
         else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from universal_scheduler.domain.errors import SweepFailed
 from universal_scheduler.domain.model import JobRun, Observation, Run, RunKey, RunStatus
@@ -13,11 +14,11 @@ from universal_scheduler.domain.watchdogs import (
     LOOK_SECONDS,
     LOST_AFTER_SECONDS,
     Breach,
-    in_queue,
     late,
     learned,
     lost,
     queue_limit,
+    queue_seconds,
     queued_since,
     stuck,
     unusual,
@@ -50,35 +51,51 @@ class Watchdogs:
     """How long a job may wait in its queue where its schedule does not say."""
 
 
-def sweep(dogs: Watchdogs, time_left: Callable[[], float]) -> dict[str, int]:
-    """Look at all runs that are due; answers how many were, and how many things were told.
+@dataclass(slots=True)
+class Swept:
+    """What a sweep came to."""
+
+    looked: int = 0
+    """How many runs were looked at."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """What was told, and how often."""
+    queue_seconds: list[float] = field(default_factory=list)
+    """How long each job of the runs that have ended had waited in its queue."""
+
+    @property
+    def told(self) -> int:
+        return self.kinds.total()
+
+
+def sweep(dogs: Watchdogs, time_left: Callable[[], float]) -> Swept:
+    """Look at all runs that are due.
 
     A run that cannot be looked at does not keep the others from it, and stays due.
 
     Raises:
         SweepFailed: some could not; the log has why.
     """
-    looked = told = 0
+    swept = Swept()
     failed: list[RunKey] = []
     for key in dogs.watch.due_runs(dogs.clock()):
         if time_left() < ENOUGH_SECONDS:
             break
         try:
-            told += look(dogs, key)
+            look(dogs, key, swept)
         except Exception:
-            logger.exception("Run %s could not be looked at", key.run_id)
+            logger.exception("Run could not be looked at", extra={"correlation_id": key.run_id})
             failed.append(key)
-        looked += 1
+        swept.looked += 1
     if failed:
         raise SweepFailed(len(failed), failed[0].run_id)
-    return {"looked": looked, "told": told}
+    return swept
 
 
-def look(dogs: Watchdogs, key: RunKey) -> int:
-    """Look at one run, for the last time where it has ended; answers how many things were told."""
+def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
+    """Look at one run, for the last time where it has ended."""
     run = dogs.store.get_run(key)
     if run is None:
-        return 0
+        return
     now, jobs = dogs.clock(), dogs.store.list_jobs(key.run_id)
     samples, told = dogs.watch.samples(key.schedule_id), dogs.watch.told(key.run_id)
     breaches, due = late(run, jobs, now)
@@ -88,9 +105,10 @@ def look(dogs: Watchdogs, key: RunKey) -> int:
     breaches = [*breaches, *waiting, *outliers, *([lost(run)] if gone else ())]
     mine = [breach for breach in breaches if breach.name not in told]
     taken = [breach for breach in mine if _tell(dogs, run, breach, now)]
+    swept.kinds.update(str(breach.kind) for breach in taken)
     if len(taken) < len(mine):  # somebody else has begun with it: what follows from it comes when it is told
         dogs.watch.look_again(key, now)
-        return len(taken)
+        return
     if gone:
         status = RunStatus.CANCELLED if run.cancel else RunStatus.FAILED
         ref = RunRef(key, run.generation)
@@ -98,11 +116,11 @@ def look(dogs: Watchdogs, key: RunKey) -> int:
     _mend(dogs, run, moves)
     if not run.status.ended:
         dogs.watch.look_again(key, min([now + LOOK_SECONDS, *due, *dues]))
-        return len(taken)
+        return
     if run.status is RunStatus.SUCCEEDED:
         dogs.watch.keep_samples(key.schedule_id, learned(samples, jobs))
     dogs.watch.leave(key)
-    return len(taken)
+    swept.queue_seconds += queue_seconds(jobs)
 
 
 def _tell(dogs: Watchdogs, run: Run, breach: Breach, now: float) -> bool:
@@ -114,7 +132,8 @@ def _tell(dogs: Watchdogs, run: Run, breach: Breach, now: float) -> bool:
     run_id = run.key.run_id
     if not dogs.watch.begin_telling(run_id, breach.name, now, now - TELLING_SECONDS):
         return False
-    logger.warning("Run %s: %s %s %s", run_id, breach.kind, breach.job_name, breach.detail)
+    subject = {"correlation_id": run_id, "execution": run.execution.name}
+    logger.warning("%s %s: %s", breach.kind, breach.job_name, breach.detail, extra=subject)
     about = (breach.kind, run.key, now, breach.occurrence, breach.job_name, breach.detail, breach.what)
     announce(dogs.outbox, Notification(*about), run.document)
     dogs.watch.end_telling(run_id, breach.name)
@@ -127,7 +146,7 @@ def _mend(dogs: Watchdogs, run: Run, moves: Sequence[JobRun]) -> None:
     if [job for job in moves if dogs.store.change_job(run_id, replace(job, move_to=""), job)]:
         notify_change(dogs.store, dogs.workflow, run_id, urgent=True)
     if token := dogs.watch.unanswered_token(run_id):
-        logger.warning("Run %s should have been woken, and is now", run_id)
+        logger.warning("Run should have been woken, and is now", extra={"correlation_id": run_id})
         dogs.workflow.wake(token)
         dogs.store.clear_token(run_id, token)
 
@@ -162,7 +181,7 @@ def _stuck(
     moves: list[JobRun] = []
     for seen in _described(dogs.platform, list(waiting)):
         job, since = waiting[seen.job_id]
-        if in_queue(seen):
+        if seen.in_queue:
             moved = replace(job, move_to=job.job.fallback_queue if job.job.fallback_queue != job.job.queue else "")
             found.append(stuck(job, since, seen.reason or _blocked(dogs.log, seen.job_id), moved.move_to))
             moves += [moved] if moved.move_to and not job.move_to and not job.cancelling else []
