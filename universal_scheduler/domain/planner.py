@@ -297,8 +297,10 @@ def moved(job: JobRun) -> JobRun:
 
 
 def _ended_to_be_moved(job: JobRun) -> bool:
-    """Whether its end was heard of before it could be recorded as moved."""
-    return bool(job.move_to) and job.status is JobStatus.FAILED and not job.started_at
+    """Whether its end was heard of before it could be recorded as moved. Of an array nothing tells: Batch gives its
+    parent no start."""
+    never_ran = not job.started_at and not job.job.is_array
+    return bool(job.move_to) and job.status is JobStatus.FAILED and never_ran
 
 
 def outcome(jobs: Sequence[JobRun], cancel: Mark | None = None) -> RunStatus | None:
