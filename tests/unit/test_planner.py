@@ -219,3 +219,10 @@ def test_no_action_is_planned_before_its_rule_holds(jobs: list[JobRun]) -> None:
         if each.status is JobStatus.UPSTREAM_FAILED
         and all(state[name].satisfies or not state[name].ended for name in each.job.depends_on)
     }
+
+
+@pytest.mark.parametrize(("size", "moves"), [(0, True), (5, False)])
+def test_an_array_that_failed_is_not_taken_for_one_that_never_left_its_queue(size: int, moves: bool) -> None:
+    failed = job("a", status=JobStatus.FAILED)
+    failed = replace(failed, job=replace(failed.job, array_size=size), move_to="low", submitted_at=NOW)
+    assert bool(plan([failed], NOW).work) is moves
