@@ -149,6 +149,20 @@ def test_a_job_that_batch_has_started_meanwhile_is_not_stuck(world: Watched) -> 
     assert world.told() == []
 
 
+def test_of_a_thousand_stuck_jobs_people_are_told_ten_times(world: Watched) -> None:
+    names = [f"j{n}" for n in range(1000)]
+    run = world.begin(dict.fromkeys(names, ()), maxQueueTime=60)
+    for name in names[:3]:
+        world.sees(run, name, JobStatus.RUNNABLE)
+    world.pass_time(120)
+    assert world.told() == [("job_stuck", name) for name in names[:3]]
+    for name in names[3:]:
+        world.sees(run, name, JobStatus.RUNNABLE)
+    world.pass_time(1200)
+    assert world.told() == [("job_stuck", name) for name in names[:10]]
+    assert world.detail().endswith("so it is with 990 more; no more of this run are told")
+
+
 def with_fallback(world: Watched, **more: Any) -> Run:
     row = document({"a": (), "b": ("a",)}, notifications=[{"on": ALL, "sns": TOPIC}], maxQueueTime=60, **more)
     row["jobList"][0]["fallbackQueue"] = "high"

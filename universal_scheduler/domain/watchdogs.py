@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from statistics import median
 from typing import Any
@@ -18,6 +19,8 @@ LOOK_SECONDS = 300.0
 """How often a run is looked at where nothing is due before: so late a lost execution is found."""
 LOST_AFTER_SECONDS = 120.0
 """How long an execution may be over and its run not recorded: the next one may be about to take the run over."""
+TOLD_OF_A_KIND = 10
+"""Of how many jobs of a run people are told the same kind of thing: a full queue holds up thousands."""
 SAMPLES_KEPT = 20
 SAMPLES_NEEDED = 5
 SPREADS = 5.0
@@ -147,6 +150,22 @@ def lost(run: Run) -> Breach:
     return Breach(
         Kind.RUN_LOST, "its execution does not run any more: its jobs are ended", occurrence=run.generation, what="run"
     )
+
+
+def to_tell(breaches: Sequence[Breach], told: AbstractSet[str]) -> list[Breach]:
+    """Those that were not told yet, but not too many of a kind: the last one says that it is."""
+    new = [breach for breach in breaches if breach.name not in told]
+    chosen: list[Breach] = []
+    for kind in dict.fromkeys(breach.kind for breach in new):
+        mine = [breach for breach in new if breach.kind is kind]
+        room = TOLD_OF_A_KIND - sum(name.startswith(f"{kind}#") for name in told)
+        if 0 < room <= len(mine):
+            more = f"; so it is with {len(mine) - room} more" if len(mine) > room else ""
+            mine[room - 1] = replace(
+                mine[room - 1], detail=f"{mine[room - 1].detail}{more}; no more of this run are told"
+            )
+        chosen += mine[: max(room, 0)]
+    return chosen
 
 
 def usual(samples: Sequence[float]) -> Usual | None:

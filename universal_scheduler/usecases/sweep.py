@@ -21,6 +21,7 @@ from universal_scheduler.domain.watchdogs import (
     queue_seconds,
     queued_since,
     stuck,
+    to_tell,
     unusual,
 )
 from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Watch, Workflow
@@ -30,6 +31,8 @@ from universal_scheduler.usecases.wake import notify_change
 
 TELLING_SECONDS = 300.0
 """Whoever has begun to tell something and has not ended after so long has died over it; a sweep ends before."""
+MOVES_LIMIT = 1000
+"""How many jobs are moved in one look: each is a write."""
 ENOUGH_SECONDS = 20.0
 """With less time left no further run is looked at."""
 
@@ -103,7 +106,7 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
     outliers, dues = unusual(jobs, samples, now)
     gone = _is_lost(dogs, run, now)
     breaches = [*breaches, *waiting, *outliers, *([lost(run)] if gone else ())]
-    mine = [breach for breach in breaches if breach.name not in told]
+    mine = to_tell(breaches, told)
     taken = [breach for breach in mine if _tell(dogs, run, breach, now)]
     swept.kinds.update(str(breach.kind) for breach in taken)
     if len(taken) < len(mine):  # somebody else has begun with it: what follows from it comes when it is told
@@ -113,7 +116,8 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
         status = RunStatus.CANCELLED if run.cancel else RunStatus.FAILED
         ref = RunRef(key, run.generation)
         abandon_run(dogs.store, dogs.platform, ref, "its execution does not run any more", now, status)
-    _mend(dogs, run, moves)
+    _mend(dogs, run, moves[:MOVES_LIMIT])
+    due += [now] * (len(moves) > MOVES_LIMIT)
     if not run.status.ended:
         dogs.watch.look_again(key, min([now + LOOK_SECONDS, *due, *dues]))
         return
