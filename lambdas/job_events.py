@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
@@ -19,6 +20,9 @@ from universal_scheduler.wiring import from_env
 wiring = from_env()
 logger = logging.getLogger(__name__)
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+pool = ThreadPoolExecutor(8)  # for the many jobs of an execution that died
 
 
 class TryLater(Exception):
@@ -50,6 +54,7 @@ def handler(event: dict[str, Any], context: object) -> PartialItemFailureRespons
             wiring.outbox,
             [found for found, _ in told],
             time.time(),
+            pool.map,
         )
         for found, record in told:
             if any(found is each for each in again):

@@ -18,4 +18,5 @@ def handler(event: dict[str, Any], context: object) -> None:
     """Takes `{run, token}`, `run` being the payload; raises RunChanged where there is nothing to wait for."""
     del context
     run = event["run"]
-    wait_for_change(wiring.store, run_ref(run), event["token"], Changes(**run["seen"]), run["endsNeeded"])
+    seen = Changes(**run["seen"])
+    wait_for_change(wiring.store, run_ref(run), event["token"], seen, run["endsNeeded"], run["turn"])

@@ -131,6 +131,8 @@ class Store(Protocol):
     def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
         """End jobs that the platform does not have, or has been told to end: with status and reason as given here.
 
+        Only those that still have the platform's id that they have here: one that was submitted meanwhile runs.
+
         One that is to be CANCELLED may be recorded as FAILED for this reason already: the event of its end was faster.
 
         `not_taken` says of a SKIPPED one that no rule can reach it any more.
@@ -157,10 +159,10 @@ class Store(Protocol):
         """Count ends of jobs, and an urgent change; answers the parked token where its waiting is over, else ""."""
         ...
 
-    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int) -> bool:
+    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int, turn: int = 0) -> bool:
         """Keep the token until something urgent happens or so many jobs have ended, both counted from what was `seen`.
 
-        False where that has happened already, or where a newer generation waits.
+        False where that has happened already, or where a newer generation, or a later turn of this one, waits.
         """
         ...
 

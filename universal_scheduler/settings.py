@@ -40,8 +40,9 @@ class Settings:
     """Where all AWS services are, where that is not AWS: on the embedded engine."""
     submit_rate: float = 50.0
     """How many jobs a run submits a second at most; 0 for no limit."""
-    max_turns: int = 2000
-    """After so many looks and submissions a run goes on as a new execution: each adds up to 9 events of the 25,000.
+    max_turns: int = 1000
+    """After so many looks and submissions a run goes on as a new execution: each adds 13 events of the 25,000 (waiting
+    for a token 6, a function 5, a choice 2), and more where it is tried again.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """

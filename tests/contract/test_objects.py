@@ -82,6 +82,11 @@ def test_one_that_is_too_large_is_unreadable(store: tuple[ObjectStore, Put]) -> 
         objects.read(objects.address("large"), 4096)
 
 
+def test_a_bucket_that_cannot_be_is_unreadable(client: Any) -> None:
+    with pytest.raises(ObjectUnreadable, match="Invalid bucket name"):
+        S3Objects(client, bucket=BUCKET).read("s3://my bucket/key", 10)
+
+
 @pytest.mark.parametrize("address", ["https://x/y", "s3://bucket", "s3:///key", ""])
 def test_what_is_no_address_is_unreadable(client: Any, address: str) -> None:
     with pytest.raises(ObjectUnreadable, match="no address"):
@@ -92,13 +97,17 @@ def test_what_may_pass_is_told_from_what_will_not() -> None:
     client = boto3.client("s3", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
     objects = S3Objects(client, bucket=BUCKET)
     with Stubber(client) as stub:
-        for code, error in (
-            ("AccessDenied", ObjectUnreadable),
-            ("NoSuchBucket", ObjectUnreadable),
-            ("SlowDown", StoreUnavailable),
-            ("InternalError", StoreUnavailable),
+        for code, status, error in (
+            ("AccessDenied", 403, ObjectUnreadable),
+            ("NoSuchBucket", 404, ObjectUnreadable),
+            ("KMS.DisabledException", 400, ObjectUnreadable),
+            ("KeyTooLongError", 400, ObjectUnreadable),
+            ("RequestTimeout", 400, StoreUnavailable),
+            ("ExpiredToken", 400, StoreUnavailable),
+            ("SlowDown", 503, StoreUnavailable),
+            ("InternalError", 500, StoreUnavailable),
         ):
-            stub.add_client_error("get_object", code)
+            stub.add_client_error("get_object", code, http_status_code=status)
             with pytest.raises(error):
                 objects.read("s3://b/k", 10)
 

@@ -253,10 +253,21 @@ def test_a_job_that_failed_because_it_was_cancelled_is_cancelled(store: Store) -
     store.claim_jobs("run", [JOB], 1.0)
     store.record_submissions("run", [(JOB, "id-1")], 2.0)
     store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.FAILED, "cancelled by me; killed", 137))])
-    assert not store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="cancelled by you")], 3.0)
-    assert store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="cancelled by me")], 3.0)
+    cancelled = replace(JOB, status=JobStatus.CANCELLED, job_id="id-1")
+    assert not store.end_jobs("run", [replace(cancelled, reason="cancelled by you")], 3.0)
+    assert store.end_jobs("run", [replace(cancelled, reason="cancelled by me")], 3.0)
     [job] = store.list_jobs("run")
     assert (job.status, job.reason, job.exit_code) == (JobStatus.CANCELLED, "cancelled by me", 137)
+
+
+def test_a_job_that_was_submitted_meanwhile_is_not_ended_as_one_that_was_not(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    store.claim_jobs("run", [JOB], 1.0)
+    store.record_submissions("run", [(JOB, "id-1")], 2.0)
+    ended = replace(JOB, status=JobStatus.CANCELLED, reason="the run was given up")
+    assert not store.end_jobs("run", [ended], 3.0)
+    assert not store.end_jobs("run", [replace(ended, job_id="id-0")], 3.0)
+    assert store.end_jobs("run", [replace(ended, job_id="id-1")], 3.0)
 
 
 def test_a_submission_whose_record_was_answered_into_nothing_is_recorded(store: Store) -> None:
@@ -297,7 +308,8 @@ def test_each_of_many_changes_is_written_or_not_for_itself(store: Store) -> None
     }
     seen = [(job, Observation(f"id-{job.name}", JobStatus.RUNNING)) for job in jobs]
     assert store.observe_jobs("run", seen) == {job.name for job in claimed[2:]}
-    assert store.end_jobs("run", [replace(job, status=JobStatus.CANCELLED, reason="why") for job in jobs], 4.0) == took
+    ended = [replace(job, status=JobStatus.CANCELLED, reason="why") for job in store.list_jobs("run")]
+    assert store.end_jobs("run", [replace(job, attempt=1) for job in ended], 4.0) == took
     assert {job.status for job in store.list_jobs("run")} == {JobStatus.WAITING, JobStatus.CANCELLED}
     assert store.end_jobs("run", [], 4.0) == set()
 
@@ -674,6 +686,14 @@ def test_an_older_execution_does_not_wait_in_the_place_of_a_newer(store: Store) 
     assert not store.park(KEY.run_id, 1, "old", Changes(), 1)
     assert store.park(KEY.run_id, 2, "newer", Changes(), 1)
     assert store.count_change(KEY.run_id, 1, False) == "newer"
+
+
+def test_an_earlier_turn_does_not_wait_in_the_place_of_a_later(store: Store) -> None:
+    assert store.park(KEY.run_id, 1, "later", Changes(), 1, turn=5)
+    assert not store.park(KEY.run_id, 1, "slow", Changes(), 1, turn=4)
+    assert store.park(KEY.run_id, 1, "again", Changes(), 1, turn=5)
+    assert store.park(KEY.run_id, 2, "next", Changes(), 1, turn=1), "another execution counts anew"
+    assert store.count_change(KEY.run_id, 1, False) == "next"
 
 
 def test_jobs_are_read_by_name_and_found_by_id(store: Store) -> None:

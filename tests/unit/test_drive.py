@@ -577,3 +577,62 @@ def test_giving_up_ends_the_jobs_that_nobody_would_watch(world: World) -> None:
     assert all(entry.seen.status is JobStatus.FAILED for entry in world.platform.jobs.values())
     assert set(world.statuses(run).values()) == {"CANCELLED"}
     assert world.store.history[run.key]["statusReason"] == "DynamoDB is gone"
+
+
+def test_a_run_that_is_given_up_while_a_function_submits_leaves_nothing_running(world: World) -> None:
+    run = world.start(document({"a": (), "b": ()}))
+    store = world.store
+    end_jobs = store.end_jobs
+
+    def late(run_id: str, ended: Any, now: float) -> set[str]:
+        """The function that Step Functions left alone submits the first job just now."""
+        store.end_jobs = end_jobs  # type: ignore[method-assign]
+        world.submit(run)
+        return end_jobs(run_id, ended, now)
+
+    store.end_jobs = late  # type: ignore[method-assign]
+    abandon_run(store, world.platform, ref(run), "it was stopped", world.now)
+    assert set(world.statuses(run).values()) == {"CANCELLED"}
+    assert [entry.seen.status for entry in world.platform.jobs.values()] == [JobStatus.FAILED, JobStatus.FAILED]
+
+
+def test_a_restart_leaves_what_still_runs_as_it_is(world: World) -> None:
+    run = world.start(document({"a": (), "b": ()}))
+    world.submit(run)
+    world.end(run, "b", JobStatus.FAILED)
+    world.poll(run)
+    put = world.store.put_jobs
+    put_names: list[str] = []
+
+    def watched(run_id: str, jobs: Any) -> None:
+        written = list(jobs)
+        put_names.extend(job.name for job in written)
+        put(run_id, written)
+
+    world.store.put_jobs = watched  # type: ignore[method-assign]
+    message = {"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"}
+    world.executions += 1
+    start_run(world.store, message, world.execution(), STARTED, lambda _: False)
+    assert put_names == ["b"], "an event of the other may come meanwhile"
+
+
+@pytest.mark.parametrize("odd", [{"continueOf": "abc"}, {"continueOf": None}, {"ofGeneration": []}])
+def test_numbers_that_are_none_are_nothing(world: World, odd: dict[str, Any]) -> None:
+    world.store.put_schedule(document({"a": ()}))
+    assert world.start({"scheduleId": "nightly"} | odd).generation == 1
+
+
+def test_no_operator_acts_on_a_run_whose_jobs_are_not_all_written(world: World) -> None:
+    put = world.store.put_jobs
+
+    def cut_off(run_id: str, jobs: Any) -> None:
+        [run] = world.store.list_runs("nightly", 1)
+        assert run.restarting
+        put(run_id, jobs)
+
+    world.store.put_jobs = cut_off  # type: ignore[method-assign]
+    run = world.start(document({"a": ()}))
+    found = world.store.get_run(run.key)
+    assert found is not None
+    assert not run.restarting
+    assert not found.restarting

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from universal_scheduler.domain.model import Dependency, Job, JobRun, JobStatus, Mark, RunStatus, Verb
+from universal_scheduler.domain.model import Dependency, Job, JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
 from universal_scheduler.domain.planner import (
     MAX_BATCH_DEPENDENCIES,
     Cancel,
@@ -226,3 +226,13 @@ def test_an_array_that_failed_is_not_taken_for_one_that_never_left_its_queue(siz
     failed = job("a", status=JobStatus.FAILED)
     failed = replace(failed, job=replace(failed.job, array_size=size), move_to="low", submitted_at=NOW)
     assert bool(plan([failed], NOW).work) is moves
+
+
+def test_a_ready_job_that_lacks_only_room_is_woken_by_the_next_end() -> None:
+    busy = [job(name, status=JobStatus.RUNNING) for name in "xyz"]
+    waiting = job("u", "x", "y", "z")
+    done = job("d", status=JobStatus.SUCCEEDED)
+    ready = job("c", "d", "u")
+    ready = replace(ready, job=replace(ready.job, run_when=RunWhen.ONE_SUCCESS))
+    planned = plan([*busy, waiting, done, ready], NOW, limit=3)
+    assert (planned.work, planned.ends_needed) == ((), 1)

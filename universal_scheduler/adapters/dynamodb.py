@@ -304,14 +304,15 @@ class DynamoStore:
                     job,
                     job.status,
                     {"statusReason": job.reason, "stoppedAt": now, "notTaken": job.not_taken or None},
-                    condition="attempt = :attempt AND (statusRank < :rank"
+                    condition=f"attempt = :attempt AND {_same_id(job)} AND (statusRank < :rank"
                     " OR (:new_jobStatus = :cancelled AND jobStatus = :failed AND begins_with(statusReason, :said)))",
                     values={
                         ":rank": job.status.rank,
                         ":cancelled": str(JobStatus.CANCELLED),
                         ":failed": str(JobStatus.FAILED),
                         ":said": job.reason[:REASON_TOLD] or " ",
-                    },
+                    }
+                    | ({":job": job.job_id} if job.job_id else {}),
                 )
                 for job in ended
             ],
@@ -392,18 +393,20 @@ class DynamoStore:
         row = from_item(answer["Attributes"])
         return str(row.get("waitToken", "")) if urgent or row["endCount"] >= row.get("waitUntil", 0) else ""
 
-    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int) -> bool:
+    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int, turn: int = 0) -> bool:
         return self._update(
             self._jobs,
             _wait_key(run_id),
-            "SET waitToken = :token, waitUntil = :until, waitSeq = :seen, generation = :generation",
+            "SET waitToken = :token, waitUntil = :until, waitSeq = :seen, generation = :generation, parkedTurn = :turn",
             {
                 ":token": token,
                 ":until": seen.ended + ends_needed,
                 ":generation": generation,
+                ":turn": turn,
                 ":seen": seen.urgent,
             },
-            "(attribute_not_exists(generation) OR generation <= :generation)"
+            "(attribute_not_exists(generation) OR generation < :generation"
+            " OR (generation = :generation AND (attribute_not_exists(parkedTurn) OR parkedTurn <= :turn)))"
             " AND (attribute_not_exists(changeSeq) OR changeSeq = :seen)"
             " AND (attribute_not_exists(endCount) OR endCount < :until)",
         )
@@ -557,6 +560,10 @@ def _forward(
         {f":new_{key}": value for key, value in written.items()} | {":attempt": job.attempt} | dict(values),
         condition,
     )
+
+
+def _same_id(job: JobRun) -> str:
+    return "jobId = :job" if job.job_id else "attribute_not_exists(jobId)"
 
 
 def _counted(seen: Observation) -> str:

@@ -47,6 +47,7 @@ class Parked:
     seen: int = 0
     """The count of urgent changes that were seen when it was parked."""
     generation: int = 0
+    turn: int = 0
 
 
 class MemoryStore:
@@ -238,7 +239,7 @@ class MemoryStore:
                 replace(known, status=job.status, not_taken=job.not_taken, reason=job.reason, stopped_at=now)
                 for job in ended
                 for known in self._attempt(run_id, job)
-                if known.status.rank < job.status.rank or _ended_so(known, job)
+                if known.job_id == job.job_id and (known.status.rank < job.status.rank or _ended_so(known, job))
             ),
         )
 
@@ -303,12 +304,15 @@ class MemoryStore:
         wait.changes = Changes(wait.changes.urgent + urgent, wait.changes.ended + ended)
         return wait.token if urgent or wait.changes.ended >= wait.until else ""
 
-    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int) -> bool:
+    def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int, turn: int = 0) -> bool:
         wait = self.waits.setdefault(run_id, Parked())
         until = seen.ended + ends_needed
-        if wait.generation > generation or wait.changes.urgent != seen.urgent or wait.changes.ended >= until:
+        if (wait.generation, wait.turn) > (generation, turn):
             return False
-        wait.generation, wait.token, wait.until, wait.seen = generation, token, until, seen.urgent
+        if wait.changes.urgent != seen.urgent or wait.changes.ended >= until:
+            return False
+        wait.generation, wait.turn = generation, turn
+        wait.token, wait.until, wait.seen = token, until, seen.urgent
         return True
 
     def clear_token(self, run_id: str, token: str = "") -> None:

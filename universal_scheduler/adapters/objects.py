@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from universal_scheduler.domain.errors import ObjectUnreadable, StoreUnavailable
 
 SCHEME = "s3://"
-FINAL = frozenset(
-    {"NoSuchKey", "NoSuchBucket", "AccessDenied", "InvalidObjectState", "404", "403", "InvalidBucketName"}
+PASSING = frozenset(
+    {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "ExpiredToken", "RequestTimeTooSkewed"}
 )
-"""GetObject answers these however often it is asked; all else may pass. Who may not list a bucket is told AccessDenied
-of a key that is not there. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
+"""GetObject answers these with 4xx for the moment; all others of 400 to 499 come however often it is asked. Who may not
+list a bucket is told AccessDenied of a key that is not there.
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
 
 WORDS = {"NoSuchKey": "it is not there", "AccessDenied": "it is not there, or not the scheduler's to read"}
 
@@ -46,9 +47,12 @@ class S3Objects:
                 return bytes(body.read())
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in FINAL:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+            if 400 <= status < 500 and code not in PASSING:
                 raise ObjectUnreadable(f"{address} cannot be read: {WORDS.get(code, code)}") from error
             raise StoreUnavailable(f"GetObject of {address}: {code}") from error
+        except ParamValidationError as error:
+            raise ObjectUnreadable(f"{address} cannot be read: {error}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"GetObject of {address}: {error}") from error
 

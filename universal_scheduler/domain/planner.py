@@ -182,7 +182,7 @@ def _ends_needed(known: Mapping[str, JobRun], with_platform: set[str], full: boo
         if not open_ends:
             needed += [1] if full else []
         elif job.job.run_when not in NEEDS_ALL:
-            needed += [1] if at_work else []
+            needed += [1] if at_work or full else []
         elif at_work == len(open_ends):
             needed.append(at_work)
     return max(1, min(needed, default=len(with_platform)))

@@ -11,7 +11,7 @@ from typing import Any
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
 from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import batch_job_name, iso
-from universal_scheduler.domain.planner import LOST_AFTER_SECONDS, ReadOutput, Work, explain, plan, upstream_first
+from universal_scheduler.domain.planner import LOST_AFTER_SECONDS, Move, ReadOutput, Work, explain, plan, upstream_first
 from universal_scheduler.ports import JobPlatform, ObjectStore, Store
 from universal_scheduler.usecases.submission import (
     ENOUGH_SECONDS,
@@ -115,7 +115,8 @@ def submit_jobs(
     jobs = {job.name: job for job in store.list_jobs(ref.key.run_id)}
 
     def work_to_do() -> Sequence[Work]:
-        return plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work
+        work = plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work
+        return sorted(work, key=lambda action: isinstance(action, Move))  # last: a move that fails stops nothing else
 
     work = work_to_do()
     if unread := [jobs[action.name] for action in work if isinstance(action, ReadOutput)]:
@@ -198,6 +199,7 @@ def abandon_run(
     error: str,
     now: float,
     status: RunStatus = RunStatus.FAILED,
+    each: Each = map,
 ) -> None:
     """The execution cannot go on: end the jobs that nobody will watch any more, and record how the run ended and why.
 
@@ -208,17 +210,21 @@ def abandon_run(
     if run.status.ended:
         return
     reason = f"the run was given up: {error}"
-    left = [job for job in store.list_jobs(ref.key.run_id) if not job.status.ended]
-    for start in range(0, len(left), GIVE_UP_CHUNK):  # whoever has to try this again finds less to do
-        chunk = left[start : start + GIVE_UP_CHUNK]
-        for job in chunk:
-            job_id = job.job_id if job.status.live else None
-            if job.status is JobStatus.SUBMITTING:
-                job_id = platform.find(job.job.queue, batch_job_name(ref.key, job.name, job.attempt))
-            if job_id:
-                platform.terminate(job_id, reason[:TERMINATE_REASON_LIMIT])
-        given_up = [replace(job, status=JobStatus.CANCELLED, reason=reason) for job in chunk]
-        store.end_jobs(ref.key.run_id, given_up, now)
+
+    def end(job: JobRun) -> None:
+        job_id: str | None = job.job_id
+        if job.status is JobStatus.SUBMITTING:
+            job_id = platform.find(job.job.queue, batch_job_name(ref.key, job.name, job.attempt))
+        if job_id:
+            platform.terminate(job_id, reason[:TERMINATE_REASON_LIMIT])
+
+    # Again while there are some: a function that was submitting jobs when the execution ended goes on for a while.
+    while left := [job for job in store.list_jobs(ref.key.run_id) if not job.status.ended]:
+        for start in range(0, len(left), GIVE_UP_CHUNK):  # whoever has to try this again finds less to do
+            chunk = left[start : start + GIVE_UP_CHUNK]
+            list(each(end, chunk))
+            given_up = [replace(job, status=JobStatus.CANCELLED, reason=reason) for job in chunk]
+            store.end_jobs(ref.key.run_id, given_up, now)
     ended = job_list(store.list_jobs(ref.key.run_id))
     store.clear_token(ref.key.run_id)
     while not store.finish_run(run, status, error, iso(now), ended):

@@ -13,6 +13,7 @@ from universal_scheduler.domain.notifications import Kind
 from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Workflow
 from universal_scheduler.usecases.executions import execution_ended
 from universal_scheduler.usecases.notify import announce_job
+from universal_scheduler.usecases.submission import Each
 from universal_scheduler.usecases.wake import jobs_changed
 
 Event = JobEvent | ExecutionEnded
@@ -46,8 +47,11 @@ def take_in(
     outbox: Outbox,
     events: Sequence[Event],
     now: float,
+    each: Each = map,
 ) -> list[Event]:
     """Do what these events call for, runs that wait for them first; answers those that are to come again later.
+
+    `each` ends the many jobs of a dead execution, in any order or at once.
 
     Raises:
         StoreUnavailable: throttled for too long; they may all come again.
@@ -56,12 +60,16 @@ def take_in(
     again: list[Event] = [
         *jobs_changed(store, workflow, platform, [event for event in of_jobs if not event.blocked], now)
     ]
+    log.append(of_jobs)  # before what may take long
     for event in events:
         if isinstance(event, ExecutionEnded):
             try:
-                execution_ended(store, platform, event, now)
+                execution_ended(store, platform, event, now, each)
             except (PlatformUnavailable, Throttled) as error:
                 logger.warning("Not all jobs of execution %s are ended yet: %s", event.name, error)
+                again.append(event)
+            except Exception:  # the others' events are not to come again for this one
+                logger.exception("The end of execution %s could not be taken in", event.name)
                 again.append(event)
         elif event.blocked:
             subject = {"correlation_id": event.run.run_id} if event.run else {}
@@ -70,5 +78,4 @@ def take_in(
             )
             run = store.get_run(event.run) if event.run else None
             announce_job(outbox, Kind.QUEUE_BLOCKED, run, event.job_name, event.at, detail=event.seen.reason)
-    log.append(of_jobs)
     return again

@@ -10,9 +10,10 @@ from universal_scheduler.domain.model import Run, RunKey, RunStatus
 from universal_scheduler.ports import JobPlatform, Store
 from universal_scheduler.usecases.drive import RunRef, abandon_run
 from universal_scheduler.usecases.start import read_message
+from universal_scheduler.usecases.submission import Each
 
 
-def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, now: float) -> bool:
+def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, now: float, each: Each = map) -> bool:
     """End the jobs of the run that this execution drove, and record why it ended; whether there was such a run.
 
     A run that has its end already, or that another execution goes on with, stays as it is.
@@ -25,7 +26,7 @@ def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, 
         return False
     status = RunStatus.CANCELLED if ended.status == ABORTED else RunStatus.FAILED
     try:
-        abandon_run(store, platform, RunRef(run.key, run.generation), ended.reason, now, status)
+        abandon_run(store, platform, RunRef(run.key, run.generation), ended.reason, now, status, each)
     except StaleExecution:
         return False
     return True

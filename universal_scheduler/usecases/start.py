@@ -74,13 +74,21 @@ def read_message(event: Mapping[str, Any]) -> Message:
         schedule_id=str(inner.get("scheduleId", "")).strip(),
         restart_of="" if blank(start) or not (restart or "continueOf" in inner) else str(start).strip(),
         restart=restart,
-        continue_of=int(inner.get("continueOf", 0)),
+        continue_of=_whole(inner, "continueOf") or 0,
         cause=cause if isinstance(cause, Mapping) else None,
-        of_generation=int(inner["ofGeneration"]) if "ofGeneration" in inner else None,
+        of_generation=_whole(inner, "ofGeneration"),
         given=inner,
     )
     inline = "jobList" in inner or body.keys() >= SINGLE_JOB_KEYS
     return replace(known, document=body) if inline else known
+
+
+def _whole(inner: Mapping[str, Any], key: str) -> int | None:
+    """The number that only the scheduler itself puts there; what is none is nothing."""
+    try:
+        return int(inner[key])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def start_run(
@@ -119,11 +127,13 @@ def start_run(
         wait_seconds=schedule.wait_seconds,
         cause=_told_of_pause(store, schedule.schedule_id, message.cause or {"kind": "execution"}),
         document=with_parameters(schedule.document, message.parameters),
+        restarting=True,
     )
     while not store.create_run(run):
         run = replace(run, key=replace(run.key, start=next_start(run.key.start)))
     store.put_jobs(run.key.run_id, jobs)
-    return run
+    store.restart_done(run)  # until here, where all may be written once more, no operator acts on the run
+    return replace(run, restarting=False)
 
 
 def _told_of_pause(store: Store, schedule_id: str, cause: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -188,13 +198,15 @@ def _restart(
         document = _restarted_document(run, variant, newest)
         cause = _told_of_pause(store, key.schedule_id, message.cause or {"kind": "restart"})
         mark = _mark(variant.verb, message.cause or {}, _epoch(started))
-        jobs = _remaining(store, platform, run, message, variant, newest, mark)
+        known = store.list_jobs(key.run_id)
+        jobs = _remaining(store, platform, run, known, message, variant, newest, mark)
         wait_seconds = run.wait_seconds if newest is None else newest.wait_seconds
         restarted = run if ours else _restarted(run, execution, cause, document, wait_seconds)
         if ours or store.restart_run(restarted, run, _entry(run, variant, mark)):
             break
     # Nothing is submitted, and no verb comes between, before this function has succeeded.
-    store.put_jobs(key.run_id, jobs)
+    untouched = set(map(id, known))  # those that still run go on: what is heard of them meanwhile must stay
+    store.put_jobs(key.run_id, [job for job in jobs if id(job) not in untouched])
     if newest is not None:
         kept = {job.name for job in jobs}
         store.remove_jobs(key.run_id, [job.name for job in store.list_jobs(key.run_id) if job.name not in kept])
@@ -263,18 +275,18 @@ def _remaining(
     store: Store,
     platform: JobPlatform | None,
     run: Run,
+    known: Sequence[JobRun],
     message: Message,
     variant: Variant,
     newest: Schedule | None,
     mark: Mark,
-) -> list[JobRun]:
+) -> Sequence[JobRun]:
     """The run's jobs as the restart takes them.
 
     PASS is looked for in the history row's jobList, and in that of the message where it has one.
     """
     given = (message.document or {}).get("jobList", [])
     recorded = {entry["jobName"]: entry for entry in [*store.recorded_jobs(run.key), *given] if "jobName" in entry}
-    known = store.list_jobs(run.key.run_id)
     if not known:  # a history row that the scheduler did not write: the document in it is all there is
         row = {"scheduleId": run.key.schedule_id, **run.document, "jobList": list(recorded.values())}
         known = [_fresh(index, job, KEPT) for index, job in enumerate(parse(row).jobs)]

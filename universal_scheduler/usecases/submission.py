@@ -118,19 +118,22 @@ def do_wave(
     if cancels := [action for action in wave if isinstance(action, Cancel)]:
         list(means.each(terminate, cancels))
     reopened = [jobs[action.name] for action in wave if isinstance(action, Reopen)]
-    reopened += _left_queue(store, platform, key, [(jobs[each.name], each) for each in wave if isinstance(each, Move)])
     doubts = [jobs[action.name] for action in wave if isinstance(action, Recover)]
     submits = [action for action in wave if isinstance(action, Submit)]
     took = store.end_jobs(key.run_id, ends, means.clock()) if ends else set()
     changed = {job.name: job for job in ends if job.name in took}
-    for job in reopened:
-        next_attempt = moved(job) if job.move_to else again(job)
-        if store.change_job(key.run_id, job, next_attempt):
-            changed[job.name] = next_attempt
+    changed |= _next_attempts(store, key, reopened)
     changed |= _recover(store, platform, key, doubts, means)
     if submits:
         changed |= _Submission(store, platform, objects, run, means, known=ChainMap({}, changed, jobs)).make(submits)
-    return changed
+    moves = [(jobs[action.name], action) for action in wave if isinstance(action, Move)]
+    return changed | _next_attempts(store, key, _left_queue(store, platform, key, moves))
+
+
+def _next_attempts(store: Store, key: RunKey, jobs: Sequence[JobRun]) -> dict[str, JobRun]:
+    """Let these jobs wait for their next attempts; answers those that do."""
+    attempts = {job.name: (job, moved(job) if job.move_to else again(job)) for job in jobs}
+    return {name: after for name, (job, after) in attempts.items() if store.change_job(key.run_id, job, after)}
 
 
 def _left_queue(store: Store, platform: JobPlatform, key: RunKey, moves: Sequence[tuple[JobRun, Move]]) -> list[JobRun]:

@@ -46,6 +46,10 @@ def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: M
             whose = f"{job.mark.verb} {job.mark}" if job.mark is not None else "a restart"
             raise IllegalVerb(mark.verb, f"the job '{name}'", f"somebody was faster, it is {job.status} now: {whose}")
         after = on_job(run, job, mark)
+        if mark.verb is Verb.RERUN and run.status.ended:
+            raise IllegalVerb(
+                mark.verb, f"the job '{name}'", "its run has just ended", "Try again: it is restarted then."
+            )
         if mark.verb is Verb.RERUN:
             _check_rule(store, run, job)
         entry = AuditEntry(mark, name, str(job.status), _told(after))

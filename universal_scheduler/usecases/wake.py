@@ -23,13 +23,13 @@ AWAITED_SECONDS = 120.0
 """How long an event of a job that looks like ours and is not known yet is tried again: its id may not be stored yet."""
 
 
-def wait_for_change(store: Store, ref: RunRef, token: str, seen: Changes, ends_needed: int) -> None:
-    """Park the token of a waiting execution, which is answered when the run's plan may have changed.
+def wait_for_change(store: Store, ref: RunRef, token: str, seen: Changes, ends_needed: int, turn: int = 0) -> None:
+    """Park the token of an execution that waits after its `turn`th turn: it is answered when the plan may have changed.
 
     Raises:
         RunChanged: it may have changed since it was `seen` already; or a newer execution waits.
     """
-    if not store.park(ref.key.run_id, ref.generation, token, seen, ends_needed):
+    if not store.park(ref.key.run_id, ref.generation, token, seen, ends_needed, turn):
         raise RunChanged(ref.key.run_id)
 
 
@@ -97,7 +97,7 @@ def _hear(
     for name in upstream_first({name: _known_upstream(jobs[name], newest) for name in newest}):
         job, event = jobs[name], newest[name]
         seen = _explained(store, key, job, event.seen, known)
-        if seen is None:
+        if seen is None:  # after a while the run's next look tells: somebody may have ended it before its turn
             later += [event] if now - event.at < AWAITED_SECONDS else []
             continue
         if seen.status.rank > job.status.rank:
