@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from universal_scheduler.domain.document import find_errors, parse
+from universal_scheduler.domain.document import SCHEMA_PATH, find_errors, parse
 from universal_scheduler.domain.errors import InvalidSchedule
 
 
@@ -95,6 +96,46 @@ def test_an_over_long_name_is_named(name: str) -> None:
 @pytest.mark.parametrize("name", ["has blank", "-dash", "a/b", ""])
 def test_a_name_that_batch_refuses_is_refused(name: str) -> None:
     assert "$.jobList[0].jobName" in only_error(row(job(name)))
+
+
+COMMAND = {"containerOverrides": {"command": ["load"]}}
+
+
+def test_a_wrong_date_beside_a_list_is_named_alone() -> None:
+    error = only_error(row(job("a", forEach=["x"], notBefore="tomorrow", **COMMAND)))
+    assert error.startswith('$.jobList[0].notBefore: found "tomorrow"')
+
+
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    1e300,
+    float("inf"),
+    "",
+    " ",
+    "\n",
+    "PT",
+    "PT1H\n",
+    "{{",
+    "{{jobs.a.output.x}}",
+    [],
+    [None],
+    {},
+    {"s3": 1},
+]
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_whatever_a_document_says_its_errors_are_told_and_not_raised(value: object) -> None:
+    schema = json.loads(SCHEMA_PATH.read_text())
+    keys = schema["$defs"]["job"]["properties"]
+    for key in keys:
+        assert isinstance(find_errors(row(job("a") | COMMAND | {"forEach": ["x"], key: value})), list), key
+        find_errors(row(job("a") | {key: value}, job("b", "a")))
+    for key in schema["properties"]:
+        find_errors(row(job("a")) | {key: value})
 
 
 def test_a_schedule_cannot_wait_for_itself() -> None:
