@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.items import from_item, run_from_values
-from universal_scheduler.adapters.telemetry import about, emit, observed
+from universal_scheduler.adapters.telemetry import about, emit, failure_told, observed
 from universal_scheduler.domain.model import Run
 from universal_scheduler.usecases.notify import announce_run
 from universal_scheduler.usecases.triggers import run_ended
@@ -27,13 +27,22 @@ def on_record(followers: Callable[[], Mapping[str, Sequence[str]]], record: Any)
     before, after = images.get("OldImage"), images.get("NewImage")
     if after is None:
         return  # a row that was removed
+    with failure_told("A record", wiring.settings.metrics_namespace, record=images.get("Keys")):
+        on_change(followers, before, after, float(images.get("ApproximateCreationDateTime", 0)) or time.time())
+
+
+def on_change(
+    followers: Callable[[], Mapping[str, Sequence[str]]],
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+    at: float,
+) -> None:
     was, now = _run(before), run_from_values(from_item(after))
     about(now.key, now.execution.name)
     if was and now.status.ended and not was.status.ended:
         took = {"Runs": ("Count", [1.0]), "RunTime": ("Seconds", [now.seconds])}
         emit(wiring.settings.metrics_namespace, took, {"Outcome": str(now.status)})
         run_ended(followers, wiring.store.paused, wiring.workflow, now)
-    at = float(images.get("ApproximateCreationDateTime", 0)) or time.time()
     announce_run(wiring.store, wiring.outbox, was, now, at)
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
+
+
+def path_parameter(event: Mapping[str, Any], name: str) -> str:
+    """As it was meant: the event may have it as it stands in the URL. No name has a "%" itself."""
+    return unquote(event["pathParameters"][name])
 
 
 def answer(status: int, body: Mapping[str, Any]) -> dict[str, Any]:

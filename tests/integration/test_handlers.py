@@ -225,6 +225,44 @@ def test_a_refused_start_is_recorded(load: Callable[[str], ModuleType]) -> None:
     assert shown["reason"] == "ScheduleNotFound: There is no schedule 'x'."
 
 
+def test_a_name_may_be_quoted_in_the_url(load: Callable[[str], ModuleType]) -> None:
+    put(SCHEDULE)
+    load("start_run").handler(RUN | {"executionName": "nightly@1"}, Context())
+    shown = load("get_execution").handler({"pathParameters": {"name": "nightly%401"}}, Context())
+    assert shown["statusCode"] == 200, shown["body"]
+    assert load("get_schedule").handler({"pathParameters": {"scheduleId": "night%6Cy"}}, Context())["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "sample", "called"),
+    [("schedule_stream", "inserted", "schedule_written"), ("history_stream", "run_failed", "announce_run")],
+)
+def test_a_record_that_fails_is_logged_and_counted(
+    load: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    sample: str,
+    called: str,
+) -> None:
+    module = load(name)
+
+    def fail(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(module, called, fail)
+    event = copy.deepcopy(STREAMS[sample])
+    for record in event["Records"]:
+        record["dynamodb"]["Keys"] = {"scheduleId": {"S": "nightly"}}
+    assert len(module.handler(event, Context())["batchItemFailures"]) == 1
+    [line] = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert vars(line)["record"] == {"scheduleId": {"S": "nightly"}}
+    assert line.exc_info is not None
+    assert "no network" in str(line.exc_info[1])
+    assert capsys.readouterr().out.count('"FunctionErrors": 1') == 1
+
+
 def test_an_execution_that_nobody_knows_is_404(load: Callable[[str], ModuleType]) -> None:
     answer = load("get_execution").handler({"pathParameters": {"name": "nobody"}}, Context())
     assert answer["statusCode"] == 404

@@ -322,6 +322,21 @@ class Refusing:
         return {"Failed": [{"Id": each["Id"], "Code": "InternalError"} for each in failed]}
 
 
+def test_why_a_message_was_given_up_is_what_sqs_takes() -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Client:
+        def send_message(self, **request: Any) -> None:
+            sent.append(request)
+
+    for reason in ("500 \x1b[31mno\x00pe\x07\n", "x" * 5000, "\x01"):
+        SqsOutbox(Client, queue="q", dead_letters="d").give_up("body", reason)
+    values = [each["MessageAttributes"]["reason"]["StringValue"] for each in sent]
+    assert values[0] == "500 no pe"
+    assert len(values[1]) == 1000
+    assert values[2] == "no reason"
+
+
 def test_a_batch_that_is_taken_in_part_is_completed() -> None:
     client = Refusing(2)
     SqsOutbox(lambda: client, queue="q").put([str(i) for i in range(12)])

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from universal_scheduler.domain.errors import StoreUnavailable
+from universal_scheduler.domain.messages import printable
 
 CHUNK = 10
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html"""
@@ -47,7 +48,9 @@ class SqsOutbox:
         )
 
     def give_up(self, body: str, reason: str) -> None:
-        attribute = {"DataType": "String", "StringValue": reason[:REASON_LIMIT] or "no reason"}
+        # SQS refuses most control characters, which a receiver's answer may have:
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+        attribute = {"DataType": "String", "StringValue": printable(reason, REASON_LIMIT) or "no reason"}
         self._client().send_message(
             QueueUrl=self._dead_letters, MessageBody=body, MessageAttributes={"reason": attribute}
         )

@@ -6,8 +6,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -61,6 +61,19 @@ def of_payload(event: Mapping[str, Any]) -> None:
         about(execution=event["executionName"])
 
 
+@contextmanager
+def failure_told(what: str, namespace: str, **more: Any) -> Iterator[None]:
+    """An unexpected error inside is logged, with `more` in its line, counted as FunctionErrors, and raised again."""
+    try:
+        yield
+    except EXPECTED:
+        raise
+    except Exception as error:
+        logger.exception("%s failed: %s", what, type(error).__name__, extra=more)
+        emit(namespace, {"FunctionErrors": ("Count", [1])})
+        raise
+
+
 def observed(
     subject: Callable[[Mapping[str, Any]], None], namespace: str
 ) -> Callable[[Callable[[Event, Any], Answer]], Callable[[Event, Any], Answer]]:
@@ -73,14 +86,8 @@ def observed(
             _subject.clear()
             about(aws_request_id=getattr(context, "aws_request_id", ""))
             subject(event)
-            try:
+            with failure_told(handler.__module__, namespace):
                 return handler(event, context)
-            except EXPECTED:
-                raise
-            except Exception as error:
-                logger.exception("%s failed: %s", handler.__module__, type(error).__name__)
-                emit(namespace, {"FunctionErrors": ("Count", [1])})
-                raise
 
         return call
 
