@@ -32,5 +32,7 @@ def test_a_runs_lines_and_metrics_name_it(stage: Stage) -> None:
     assert ended["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "UniversalScheduler"
     woken = lines(stage, "usched-job-events", "EndToWake")
     assert all(isinstance(line["EndToWake"], int | float | list) for line in woken)
-    body = stage.client("cloudwatch").get_dashboard(DashboardName="universal-scheduler")["DashboardBody"]
+    cloudwatch = stage.client("cloudwatch")
+    name = f"universal-scheduler-{cloudwatch.meta.region_name}"
+    body = cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
     assert len(json.loads(body)["widgets"]) == 8

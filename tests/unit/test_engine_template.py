@@ -175,6 +175,7 @@ MAY = {
         "OtherBatchArns: batch:SubmitJob",
         "job/*: batch:TagResource batch:TerminateJob",
         "*: batch:ListJobs",
+        "*: batch:DescribeJobs",
         "OutputsBucket/*: s3:GetObject",
         "OtherObjectArns: s3:GetObject",
     },
@@ -342,6 +343,34 @@ def test_alarms_and_dashboard_name_what_there_is() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm").values()
     assert {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == {"Fn::Sub": own}} <= emitted
     assert all(alarm["AlarmDescription"] and alarm["TreatMissingData"] for alarm in alarms)
+
+
+def test_every_function_outside_the_state_machine_and_the_api_has_an_alarm_on_lambdas_count_of_errors() -> None:
+    """Those inside raise to tell their state of something; here an error is one, even of a function that was killed."""
+    watched: dict[str, set[str]] = {}
+    for alarm in of_type("AWS::CloudWatch::Alarm").values():
+        if alarm["Namespace"] == "AWS/Lambda" and "Dimensions" in alarm:
+            [dimension] = alarm["Dimensions"]
+            watched.setdefault(alarm["MetricName"], set()).add(dimension["Value"]["Ref"])
+    driven = {name: it["Events"] for name, it in of_type("AWS::Serverless::Function").items() if "Events" in it}
+    assert watched["Errors"] == driven.keys()
+    streams = {name for name, it in driven.items() if any(event["Type"] == "DynamoDB" for event in it.values())}
+    assert watched["IteratorAge"] == streams
+
+
+def test_api_gateway_can_take_the_roles_of_its_integrations() -> None:
+    """It names no source account then, so a condition on one would refuse every call."""
+    trusts = [role["AssumeRolePolicyDocument"]["Statement"] for role in of_type("AWS::IAM::Role").values()]
+    of_api = [it for [it] in trusts if it["Principal"] == {"Service": "apigateway.amazonaws.com"}]
+    assert len(of_api) == 2
+    for [statement] in trusts:
+        assert ("Condition" in statement) == (statement not in of_api)
+
+
+def test_the_dashboard_is_named_for_its_region() -> None:
+    """Two stacks of one account would otherwise write one dashboard."""
+    [board] = of_type("AWS::CloudWatch::Dashboard").values()
+    assert board["DashboardName"] == {"Fn::Sub": "${NamePrefix}universal-scheduler-${AWS::Region}"}
 
 
 def test_sam_takes_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
