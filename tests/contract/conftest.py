@@ -111,7 +111,7 @@ def eventually(look: Callable[[], T | None], *, seconds: float) -> T:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     started = engines.start(0, tmp_path_factory.mktemp("engine"), bare=True)
     try:
-        yield Cloud(started.endpoint, patience=20)
+        yield Cloud(started.endpoint, patience=60)
     finally:
         engines.stop(started)
 
@@ -130,11 +130,11 @@ def ministack_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]
         )
     cloud = Cloud(f"http://{engines.HOST}:{port}", patience=3)
     try:
-        eventually(lambda: _answers(cloud.endpoint), seconds=20)
+        eventually(lambda: _answers(cloud.endpoint), seconds=60)
         yield cloud
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _answers(endpoint: str) -> bool:

@@ -19,9 +19,11 @@ from universal_scheduler.local import engine as engines
 
 T = TypeVar("T")
 MOCKS = Path(__file__).parents[2] / "state_machine" / "MockConfigFile.json"
+PATIENCE_SECONDS = 180.0
+"""How long a test waits for what is to happen at once. It is only a safety net: a busy machine must not reach it."""
 
 
-def eventually(look: Callable[[], T | None], *, seconds: float = 30.0, what: str = "it") -> T:
+def eventually(look: Callable[[], T | None], *, seconds: float = PATIENCE_SECONDS, what: str = "it") -> T:
     """Look again and again until there is something; fail loudly at the deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -63,7 +65,7 @@ class Stage:
             self.engine.api + path, data, {"Content-Type": "application/json"}, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -79,7 +81,7 @@ class Stage:
         key = boto3.dynamodb.conditions.Key("scheduleId").eq(schedule_id)
         return list(self.table("BatchScheduleHistory").query(KeyConditionExpression=key)["Items"])
 
-    def ended(self, schedule_id: str, *, number: int = 1, seconds: float = 30.0) -> Any:
+    def ended(self, schedule_id: str, *, number: int = 1) -> Any:
         """The schedule's run, when it has ended (and it is the only one, or the last of `number`)."""
 
         def look() -> Any:
@@ -88,7 +90,7 @@ class Stage:
             done = [run for run in runs if run["scheduleStatus"] != "RUNNING"]
             return done[-1] if len(done) == number else None
 
-        return eventually(look, seconds=seconds, what=f"the end of a run of {schedule_id}")
+        return eventually(look, what=f"the end of a run of {schedule_id}")
 
     def jobs(self, run: Any) -> dict[str, Any]:
         key = boto3.dynamodb.conditions.Key("runId").eq(run["runId"])

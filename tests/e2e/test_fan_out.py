@@ -48,7 +48,7 @@ def test_the_failed_child_of_an_array_is_restarted_alone(stage: Stage, tmp_path:
     failed = stage.jobs(run)["load"]
     assert failed["childCounts"] == {"SUCCEEDED": 4, "FAILED": 1}
     command = [sys.executable, "-m", "universal_scheduler.cli", "show", run["scheduleId"], "--json"]
-    shown = subprocess.run([*command, "--port", str(stage.engine.port)], capture_output=True, timeout=60, check=True)
+    shown = subprocess.run([*command, "--port", str(stage.engine.port)], capture_output=True, timeout=120, check=True)
     [view] = json.loads(shown.stdout)["jobs"]
     assert [(child["index"], child["exitCode"]) for child in view["failedChildren"]] == [(2, 3)]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Stage, eventually
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage, eventually
 from tests.e2e.test_cli import usched
 from tests.e2e.test_main_job import job, schedule
 from tests.events import state_change
@@ -201,7 +201,7 @@ def replay(stage: Stage, bodies: list[str]) -> float:
     """Put these into the queue; the seconds until it is empty again."""
     began = time.monotonic()
     send(stage, bodies)
-    eventually(lambda: left(stage, QUEUE) == 0, seconds=30 + len(bodies) / 200, what="the queue's end")
+    eventually(lambda: left(stage, QUEUE) == 0, seconds=PATIENCE_SECONDS + len(bodies) / 200, what="the queue's end")
     return time.monotonic() - began
 
 
@@ -211,7 +211,7 @@ def foreign(prefix: str, count: int) -> list[str]:
 
 
 def calls(stage: Stage) -> Counter[str]:
-    with urllib.request.urlopen(f"{stage.engine.endpoint}/_usched/calls", timeout=30) as answer:
+    with urllib.request.urlopen(f"{stage.engine.endpoint}/_usched/calls", timeout=PATIENCE_SECONDS) as answer:
         return Counter(json.loads(answer.read()))
 
 

@@ -109,11 +109,11 @@ def test_every_run_ends_right_whatever_happens_to_its_events(stage: Stage) -> No
         for row in [*fine, *failing]:
             stage.put(row)
         for row in fine:
-            run = stage.ended(row["scheduleId"], seconds=120)
+            run = stage.ended(row["scheduleId"])
             assert run["scheduleStatus"] == "SUCCEEDED"
             assert {entry["jobStatus"] for entry in stage.jobs(run).values()} == {"SUCCEEDED"}
         for row in failing:
-            run = stage.ended(row["scheduleId"], seconds=120)
+            run = stage.ended(row["scheduleId"])
             assert run["scheduleStatus"] == "FAILED"
             statuses = {name: entry["jobStatus"] for name, entry in stage.jobs(run).items()}
             assert statuses == {
@@ -138,7 +138,7 @@ def test_a_history_that_rolls_over_ten_times_is_one_run(stage: Stage) -> None:
     row["jobList"].append(job("job0"))
     try:
         stage.put(row)
-        run = stage.ended(row["scheduleId"], seconds=120)
+        run = stage.ended(row["scheduleId"])
     finally:
         for name, environment in changed.items():
             functions.update_function_configuration(FunctionName=name, Environment=environment)

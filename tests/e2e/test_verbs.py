@@ -81,7 +81,7 @@ class Operator:
         return {row["jobName"]: row["jobStatus"] for row in rows if not row["jobName"].startswith("#")}
 
     def sees(self, **statuses: str) -> None:
-        """The jobs come to these states in much less than the schedule's minute between two looks."""
+        """The jobs come to these states long before the run looks at them itself (a quarter of an hour)."""
 
         def look() -> bool:
             return bool(self.stage.runs(self.schedule_id)) and statuses.items() <= self.statuses().items()

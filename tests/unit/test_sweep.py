@@ -206,6 +206,24 @@ def test_a_stuck_job_moves_to_its_fallback_queue_once(world: Watched) -> None:
     assert world.record(run) is RunStatus.SUCCEEDED
 
 
+def test_a_stuck_job_is_told_and_moved_before_its_run_has_looked_at_it(world: Watched) -> None:
+    """Where no event tells of its queue, the run itself sees the job only at its first look: after 15 wait_times."""
+    row = document({"a": ()}, notifications=[{"on": ALL, "sns": TOPIC}], maxQueueTime=60)
+    row["jobList"][0]["fallbackQueue"] = "high"
+    run = world.start(row)
+    world.submit(run)
+    [job] = world.store.list_jobs(run.key.run_id)
+    world.platform.jobs[job.job_id].seen = Observation(job.job_id, JobStatus.RUNNABLE)
+    assert job.status is JobStatus.SUBMITTED
+    world.pass_time(120)
+    assert world.told() == [("job_stuck", "a")]
+    for _ in range(3):
+        world.submit(run)
+    assert queues(world) == [("a", "default", "FAILED"), ("a", "high", "SUBMITTED")]
+    world.pass_time(60)
+    assert world.told() == [("job_stuck", "a")]
+
+
 def test_a_job_that_gets_its_place_before_it_is_moved_stays(world: Watched) -> None:
     run = with_fallback(world)
     world.pass_time(120)
