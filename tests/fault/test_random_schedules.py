@@ -9,7 +9,7 @@ from typing import Any
 from tests.fault.test_faults import KINDS, SEEDS
 from tests.fault.world import Faults, World
 from tests.unit.test_rules import Case, oracle
-from universal_scheduler.domain.document import parse
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.model import JobStatus, Mark, RunWhen, Verb
 from universal_scheduler.usecases.verbs import act_on_job
 

@@ -26,7 +26,7 @@ from benchmarks.reference import handlers
 from benchmarks.report import FLOOR, OURS, REFERENCE, Result
 from benchmarks.start_latency import StartLatency
 from benchmarks.workloads import Workload, all_workloads, diamond, fan
-from universal_scheduler.domain.document import parse
+from universal_scheduler.domain.documents.parse import parse
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

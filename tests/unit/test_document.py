@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.domain.document import SCHEMA_PATH, find_errors, parse
+from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.parse import parse
+from universal_scheduler.domain.documents.schema import SCHEMA_PATH
 from universal_scheduler.domain.errors import InvalidSchedule
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from universal_scheduler.adapters.memory import MemoryOutbox, MemoryStore, MemoryWorkflow
-from universal_scheduler.domain.document import SCHEMA_PATH, find_errors
+from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.schema import SCHEMA_PATH
 from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, StoreUnavailable
 from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import (

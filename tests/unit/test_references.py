@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.domain.document import effective_parameters, find_errors, parse
+from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.parameters import effective_parameters
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import InvalidSchedule
 from universal_scheduler.domain.model import Job, RunKey, Scalar
 from universal_scheduler.domain.references import Unresolved, Values, as_text, resolve

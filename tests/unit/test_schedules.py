@@ -16,7 +16,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from universal_scheduler.domain.document import parse
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.planner import upstream_first
 
 ROOT = Path(__file__).parents[2]

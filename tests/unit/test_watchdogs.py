@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.domain.document import duration_seconds, find_errors
+from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.model import (
     Dependency,
     Execution,

@@ -12,7 +12,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from universal_scheduler.domain.document import dependency
+from universal_scheduler.domain.documents.jobs import dependency
 from universal_scheduler.domain.errors import ItemTooLarge
 from universal_scheduler.domain.model import (
     AuditEntry,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from universal_scheduler.cli.console import make_console, plain_table, put_json
 from universal_scheduler.cli.documents import Checked, check_file, files_of
-from universal_scheduler.domain.document import parse
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.ports import Store
 from universal_scheduler.usecases.triggers import store_schedule
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from universal_scheduler.domain.document import as_row, find_errors
+from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.parse import as_row
 from universal_scheduler.domain.errors import DocumentError, ItemTooLarge
 
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -12,7 +12,8 @@ from universal_scheduler.cli.operator import mark_of
 from universal_scheduler.cli.options import pairs
 from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.progress import follow, quietly
-from universal_scheduler.domain.document import effective_parameters, parse
+from universal_scheduler.domain.documents.parameters import effective_parameters
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import ScheduleNotFound
 from universal_scheduler.domain.model import Execution, RunKey, RunStatus, Verb
 from universal_scheduler.domain.names import execution_name

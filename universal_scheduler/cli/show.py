@@ -22,7 +22,7 @@ from universal_scheduler.cli.console import (
     runs_table,
 )
 from universal_scheduler.domain.arrays import read_children
-from universal_scheduler.domain.document import find_errors
+from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
 from universal_scheduler.domain.model import JobStatus, Run, RunKey
 from universal_scheduler.ports import JobPlatform, Store

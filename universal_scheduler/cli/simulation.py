@@ -13,7 +13,7 @@ from universal_scheduler.cli.console import make_console, plain_table, put_json,
 from universal_scheduler.cli.documents import check_file
 from universal_scheduler.cli.options import pairs
 from universal_scheduler.cli.problems import Problem
-from universal_scheduler.domain.document import with_parameters
+from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.model import JobRun, Scalar
 from universal_scheduler.local.simulation import Simulated, simulate
 from universal_scheduler.usecases.views import run_view

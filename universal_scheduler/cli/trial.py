@@ -17,7 +17,7 @@ from universal_scheduler.cli.documents import check_file, files_of
 from universal_scheduler.cli.options import pairs
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.progress import follow
-from universal_scheduler.domain.document import with_parameters
+from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.model import JobRun, Run
 from universal_scheduler.local.trial import Trial, try_schedule
 from universal_scheduler.usecases.views import run_view

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from universal_scheduler.domain.document import duration_seconds
+from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.notifications import Kind

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from universal_scheduler.domain.document import SINGLE_JOB_KEYS, as_row, blank, parse, with_parameters
+from universal_scheduler.domain.documents.parameters import with_parameters
+from universal_scheduler.domain.documents.parse import SINGLE_JOB_KEYS, as_row, parse
+from universal_scheduler.domain.documents.values import blank
 from universal_scheduler.domain.errors import (
     DocumentError,
     IllegalVerb,

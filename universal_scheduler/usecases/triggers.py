@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from universal_scheduler.domain.document import as_row, find_errors, parse
+from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.parse import as_row, parse
 from universal_scheduler.domain.errors import InvalidSchedule
 from universal_scheduler.domain.model import Execution, Run, RunStatus
 from universal_scheduler.domain.names import execution_name

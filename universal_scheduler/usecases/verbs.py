@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
-from universal_scheduler.domain.document import parse
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import (
     IllegalVerb,
     JobNotFound,

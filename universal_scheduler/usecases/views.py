@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from universal_scheduler.domain.document import find_errors
+from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Mark, Run
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.planner import Wait, plan, waiting_for

@@ -1,0 +1,1 @@
+"""Reads and checks schedule documents: one check for every door."""

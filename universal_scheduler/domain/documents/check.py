@@ -1,0 +1,124 @@
+"""The one check of a schedule document: its schema, and what no schema can say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError
+from typing import Any
+
+from universal_scheduler.domain.documents.durations import epoch_seconds
+from universal_scheduler.domain.documents.jobs import dependency, read_job
+from universal_scheduler.domain.documents.schema import schema_errors
+from universal_scheduler.domain.documents.values import shown
+from universal_scheduler.domain.errors import DocumentError, did_you_mean
+from universal_scheduler.domain.fan_out import overrides_limit_error
+from universal_scheduler.domain.notifications import Service
+from universal_scheduler.domain.planner import upstream_first
+from universal_scheduler.domain.references import reference_errors
+
+MAX_ERRORS = 50
+
+
+def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
+    """Everything that is wrong with a row, in the order of the document; empty where nothing is."""
+    errors = schema_errors(row)
+    if not errors:
+        errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
+        errors += _fan_out_errors(row["jobList"])
+        errors += _channel_errors(row.get("notifications", ()))
+        errors += _zone_errors(row)
+    if not errors:
+        upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}
+        errors = list(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))
+    return list(dict.fromkeys(errors))[:MAX_ERRORS]
+
+
+def _graph_errors(
+    schedule_id: str, jobs: Sequence[Mapping[str, Any]], trigger: Mapping[str, Any]
+) -> Iterator[DocumentError]:
+    """What no JSON Schema can say: names are unique, dependencies exist, and there is an order to run in."""
+    first_at: dict[str, int] = {}
+    for index, job in enumerate(jobs):
+        name = job["jobName"]
+        if name in first_at:
+            where = f"$.jobList[{first_at[name]}]"
+            yield DocumentError(f"$.jobList[{index}].jobName", f"'{name}' again", f"a name that {where} does not have")
+        first_at.setdefault(name, index)
+    known = list(first_at)
+    upstream_of = {job["jobName"]: _upstream_names(job) for job in jobs}
+    broken = False
+    for index, job in enumerate(jobs):
+        if "notBefore" in job:
+            yield from _date_errors(f"$.jobList[{index}].notBefore", job["notBefore"])
+        names = _upstream_names(job)
+        for position, upstream in enumerate(names):
+            path = f"$.jobList[{index}].jobDependencies[{position}]"
+            if upstream == job["jobName"]:
+                broken = True
+                yield DocumentError(path, f"the job '{upstream}' itself", "another job of the schedule")
+            elif upstream not in first_at:
+                broken = True
+                hint = did_you_mean(upstream, known)
+                yield DocumentError(path, f"'{upstream}'{hint}", "the jobName of a job of this schedule")
+            elif upstream in names[:position]:
+                yield DocumentError(path, f"'{upstream}' again", "every upstream job once")
+    if not broken and len(known) == len(jobs):
+        try:
+            upstream_first(upstream_of)
+        except CycleError as error:
+            cycle = " → ".join(reversed(error.args[1]))
+            yield DocumentError("$.jobList", f"a cycle: {cycle}", "jobs that do not wait for themselves")
+    for position, upstream in enumerate(trigger.get("after", ())):
+        if upstream == schedule_id:
+            yield DocumentError(f"$.trigger.after[{position}]", "the schedule itself", "another schedule's scheduleId")
+
+
+def _upstream_names(job: Mapping[str, Any]) -> list[str]:
+    return [dependency(each).job for each in job.get("jobDependencies", ())]
+
+
+def _fan_out_errors(jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
+    for index, entry in enumerate(jobs):
+        path = f"$.jobList[{index}].forEach"
+        if "forEach" not in entry:
+            continue
+        if "arrayProperties" in entry:
+            yield DocumentError(
+                path, "arrayProperties too", "one of the two: the values say how many children there are"
+            )
+        elif not entry.get("containerOverrides", {}).get("command"):
+            yield DocumentError(
+                path, "no containerOverrides.command", "a command, which each child runs with its value"
+            )
+        elif problem := overrides_limit_error(read_job({key: entry[key] for key in entry if key != "notBefore"})):
+            yield DocumentError(path, *problem)
+
+
+def _channel_errors(notifications: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
+    """Every entry has one channel, and only a webhook of the scheduler's own shape is signed."""
+    for index, entry in enumerate(notifications):
+        found = [service for service in Service if service in entry]
+        if len(found) != 1:
+            expected = f"one channel: {', '.join(Service)}"
+            yield DocumentError(f"$.notifications[{index}]", " and ".join(found) or "no channel", expected)
+        elif "secret" in entry and found != [Service.WEBHOOK]:
+            expected = "a secret with webhook alone: what other services are sent is not signed"
+            yield DocumentError(f"$.notifications[{index}].secret", f"a secret beside {found[0]}", expected)
+
+
+def _zone_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
+    if "timezone" not in row:
+        return
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # not where documents are only read
+
+    try:
+        ZoneInfo(row["timezone"])
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield DocumentError("$.timezone", shown(row["timezone"]), "a time zone of the IANA database: Europe/Zurich")
+
+
+def _date_errors(path: str, text: str) -> Iterator[DocumentError]:
+    try:
+        epoch_seconds(text)
+    except ValueError:
+        yield DocumentError(path, shown(text), "a date and time with its zone, e.g. 2026-11-21T06:00:00+01:00")

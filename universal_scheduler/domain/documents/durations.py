@@ -1,0 +1,31 @@
+"""Durations and moments, as documents write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+
+
+def duration_seconds(value: float | str) -> float:
+    """A duration of a document: seconds, or ISO 8601 with days, hours, minutes and seconds (`PT1H30M`).
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    found = DURATION.fullmatch(value.rstrip("\n"))  # which the schema's `$` lets by
+    if found is None or not any(found.groups()):
+        raise ValueError(f"'{value}' is no duration")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+
+
+def epoch_seconds(text: str) -> float:
+    """Raises ValueError where the text is no date and time with a zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return moment.timestamp()

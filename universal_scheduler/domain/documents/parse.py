@@ -1,0 +1,52 @@
+"""Makes a `Schedule` of a document, in every form that users have; or says exactly what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.jobs import read_job
+from universal_scheduler.domain.errors import InvalidSchedule
+from universal_scheduler.domain.model import Schedule
+
+SINGLE_JOB_KEYS = frozenset({"jobName", "jobDefinition", "jobQueue"})
+RECORDED_KEYS = frozenset({"scheduleErrors", "scheduleStatus", "startDateTime", "lastDateTime"})
+"""Keys that say something of a run, or that the scheduler itself writes: no part of what a schedule is."""
+
+
+def parse(document: Mapping[str, Any]) -> Schedule:
+    """Check a schedule document and read it.
+
+    Takes a row of BatchSchedules, what a run of the reference design put out (`{"name", "output": {…}}`), and the
+    single-job form `{"jobName", "jobDefinition", "jobQueue", "wait_time"}`.
+
+    Raises:
+        InvalidSchedule: with every error found, each with its JSON path.
+    """
+    row = as_row(document)
+    errors = find_errors(row)
+    if errors:
+        raise InvalidSchedule(errors)
+    trigger = row.get("trigger", {})
+    return Schedule(
+        schedule_id=row["scheduleId"],
+        jobs=tuple(read_job(job) for job in row["jobList"]),
+        document={key: value for key, value in row.items() if key not in RECORDED_KEYS},
+        wait_seconds=int(row.get("wait_time", 60)),
+        after=tuple(trigger.get("after", ())),
+        manual=bool(trigger.get("manual", False)),
+        parameters=dict(row.get("parameters", {})),
+    )
+
+
+def as_row(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document in the form of a row: unwrapped, and a single job as a schedule of one."""
+    wrapped = document.get("output")
+    if isinstance(wrapped, Mapping) and "jobList" in wrapped and "jobList" not in document:
+        return dict(wrapped)
+    if "jobList" not in document and document.keys() >= SINGLE_JOB_KEYS:
+        job = {key: value for key, value in document.items() if key not in ("wait_time", "scheduleId", "trigger")}
+        row: dict[str, Any] = {"scheduleId": document.get("scheduleId", document["jobName"]), "jobList": [job]}
+        return row | {key: document[key] for key in ("wait_time", "trigger") if key in document}
+    return dict(document)
