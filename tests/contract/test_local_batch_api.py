@@ -390,6 +390,9 @@ class Sink:
     def __init__(self) -> None:
         self.texts: dict[str, list[str]] = {}
 
+    async def open(self, group: str, stream: str) -> None:
+        self.texts.setdefault(stream, [])
+
     async def put(self, group: str, stream: str, events: Sequence[Event]) -> None:
         assert group == "/aws/batch/job"
         self.texts.setdefault(stream, []).extend(text for _, text in events)

@@ -15,6 +15,10 @@ from universal_scheduler.local.batch.logs import MAX_BATCH_BYTES, MAX_EVENT_BYTE
 class Sink:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, list[Event]]] = []
+        self.streams: list[tuple[str, str]] = []
+
+    async def open(self, group: str, stream: str) -> None:
+        self.streams.append((group, stream))
 
     async def put(self, group: str, stream: str, events: Sequence[Event]) -> None:
         self.calls.append((group, stream, list(events)))
@@ -41,6 +45,7 @@ def test_lines_become_events_of_the_jobs_stream(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"one\r\ntwo\n\nno newline")
     sink = Sink()
     ship(sink, tmp_path / "out")
+    assert sink.streams == [("/aws/batch/job", "shell/default/t")]
     assert sink.calls == [
         ("/aws/batch/job", "shell/default/t", [(1000, "one"), (1000, "two")]),
         ("/aws/batch/job", "shell/default/t", [(1000, "no newline")]),
@@ -48,12 +53,26 @@ def test_lines_become_events_of_the_jobs_stream(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", None, b"\n\n"], ids=["empty", "missing", "blank"])
-def test_no_output_costs_no_call(tmp_path: Path, content: bytes | None) -> None:
+def test_an_attempt_without_output_has_a_stream_and_no_events(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "out").write_bytes(content)
     sink = Sink()
     ship(sink, tmp_path / "out")
     assert sink.calls == []
+    assert sink.streams == [("/aws/batch/job", "shell/default/t")]
+
+
+def test_the_stream_of_a_live_attempt_is_there_before_it_prints(tmp_path: Path) -> None:
+    sink = Sink()
+
+    async def main() -> None:
+        LogShipper(sink, lambda: 1000).follow("job/1", tmp_path / "out", "s")
+        async with asyncio.timeout(10):
+            while not sink.streams:
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert sink.streams == [("/aws/batch/job", "s")]
 
 
 def test_what_a_live_job_prints_is_shipped_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,11 +127,15 @@ def test_bytes_that_are_no_text_are_shown_as_such(tmp_path: Path) -> None:
 
 def test_a_sink_that_fails_does_not_hold_up_the_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
+        async def open(self, *_: object) -> None:
+            raise OSError("no room")
+
         async def put(self, *_: object) -> None:
             raise OSError("full")
 
     (tmp_path / "out").write_text("lost\n")
     ship(Broken(), tmp_path / "out")
+    assert "could not be made" in caplog.text
     assert "misses lines" in caplog.text
 
 

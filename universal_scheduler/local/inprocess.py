@@ -17,9 +17,11 @@ Answer = tuple[int, dict[str, str], bytes]
 class CloudWatchLogs:
     """The LogSink of our Batch."""
 
-    async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
+    async def open(self, group: str, stream: str) -> None:
         await _logs("CreateLogGroup", logGroupName=group)
         await _logs("CreateLogStream", logGroupName=group, logStreamName=stream)
+
+    async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         lines = [{"timestamp": timestamp, "message": message} for timestamp, message in events]
         status, _, answer = await _logs("PutLogEvents", logGroupName=group, logStreamName=stream, logEvents=lines)
         if status >= 400:

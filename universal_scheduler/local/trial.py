@@ -203,6 +203,9 @@ class _Logs:
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] = defaultdict(list)
 
+    async def open(self, group: str, stream: str) -> None:
+        """There is nothing to make."""
+
     async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         del group
         self._lines[stream] += [text for _, text in events]

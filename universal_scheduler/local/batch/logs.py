@@ -1,5 +1,7 @@
 """Brings what jobs print to a log service: about once a second while they run, all of it before their end is told.
 
+An attempt's stream is there from its start, also where it prints nothing, as the awslogs driver has it.
+
 The batches respect https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 """
 
@@ -33,7 +35,9 @@ logger = logging.getLogger(__name__)
 
 
 class LogSink(Protocol):
-    """Where log events go; it makes the group and the stream if there are none."""
+    """Where log events go; both make the group and the stream where there are none."""
+
+    async def open(self, group: str, stream: str) -> None: ...
 
     async def put(self, group: str, stream: str, events: Sequence[Event]) -> None: ...
 
@@ -43,30 +47,38 @@ class _Tail:
     path: Path
     stream: str
     group: str
+    sink: LogSink
     offset: int = 0
     partial: bytes = b""
     shipped: int = 0
     full: bool = False
+    opened: bool = False
+    """Whether the stream was made, or could not be."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class LogShipper:
-    """Follows the output files of live jobs. A sink that fails loses the lines it was given, never a job."""
+    """Follows the output files of live jobs. A sink that fails loses the lines it was given, never a job.
 
-    def __init__(self, sink: LogSink, now: Callable[[], int]) -> None:
+    Without a sink nothing is shipped.
+    """
+
+    def __init__(self, sink: LogSink | None, now: Callable[[], int]) -> None:
         self._sink = sink
         self._now = now
         self._live: dict[str, _Tail] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def follow(self, key: str, path: Path, stream: str, group: str = GROUP) -> None:
-        """Ship what is written to a file from now on."""
-        self._live[key] = _Tail(path, stream, group)
+        """Make the stream, and ship what is written to a file from now on."""
+        if self._sink is not None:
+            tail = self._live[key] = _Tail(path, stream, group, self._sink)
+            self._spawn(_open(tail))
 
     def finish(self, key: str, done: Callable[[], None]) -> None:
         """Nothing will be written any more: ship the rest, then call ``done``; at once when there is no rest."""
         tail = self._live.pop(key, None)
-        if tail is None or (not tail.lock.locked() and not tail.partial and _size(tail.path) == tail.offset):
+        if tail is None or (tail.opened and not tail.lock.locked() and not tail.partial and _nothing_new(tail)):
             done()
             return
 
@@ -81,7 +93,7 @@ class LogShipper:
         while True:
             await asyncio.sleep(TAIL_SECONDS)
             for tail in list(self._live.values()):
-                if not tail.full and _size(tail.path) > tail.offset:
+                if not tail.full and not _nothing_new(tail):
                     await self._ship(tail, last=False)
 
     async def close(self) -> None:
@@ -94,6 +106,7 @@ class LogShipper:
         task.add_done_callback(self._tasks.discard)
 
     async def _ship(self, tail: _Tail, *, last: bool) -> None:
+        await _open(tail)
         async with tail.lock:
             try:
                 reads = 0
@@ -122,7 +135,17 @@ class LogShipper:
 
     async def _put(self, tail: _Tail, lines: Sequence[bytes]) -> None:
         for batch in batches(lines, self._now()):
-            await self._sink.put(tail.group, tail.stream, batch)
+            await tail.sink.put(tail.group, tail.stream, batch)
+
+
+async def _open(tail: _Tail) -> None:
+    async with tail.lock:
+        if not tail.opened:
+            try:
+                await tail.sink.open(tail.group, tail.stream)
+            except Exception:
+                logger.exception("the log stream %s could not be made", tail.stream)
+            tail.opened = True
 
 
 def log_group(container: Mapping[str, Any]) -> str:
@@ -174,11 +197,11 @@ def _whole_characters(data: bytes, end: int) -> int:
     return end  # no UTF-8 at all
 
 
-def _size(path: Path) -> int:
+def _nothing_new(tail: _Tail) -> bool:
     try:
-        return os.stat(path).st_size
+        return os.stat(tail.path).st_size == tail.offset
     except OSError:
-        return 0
+        return True
 
 
 def _read(path: Path, offset: int) -> bytes:

@@ -42,7 +42,7 @@ class Batch:
         account: str,
         state_dir: Path,
         base_env: Mapping[str, str],
-        log_sink: LogSink,
+        log_sink: LogSink | None,
         runner: Runner,
         clock: Clock | None = None,
         listener: Callable[[dict[str, Any]], None] | None = None,
