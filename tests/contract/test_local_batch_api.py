@@ -391,6 +391,7 @@ class Sink:
         self.texts: dict[str, list[str]] = {}
 
     async def open(self, group: str, stream: str) -> None:
+        assert group == "/aws/batch/job"
         self.texts.setdefault(stream, [])
 
     async def put(self, group: str, stream: str, events: Sequence[Event]) -> None:
