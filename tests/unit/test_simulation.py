@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from universal_scheduler.cli import app
 from universal_scheduler.domain.errors import InvalidSchedule
+from universal_scheduler.domain.model import JobStatus
 from universal_scheduler.local.simulation import Simulated, simulate
 
 LOAD = str(Path(__file__).parents[2] / "schedules" / "daily-edw-load.yaml")
@@ -115,3 +116,17 @@ def test_the_command_takes_outputs_and_parameters(tmp_path: Path) -> None:
         (("--param", "dya=x"), "unknown parameter 'dya' (did you mean 'day'?)"),
     ):
         assert complaint in json.dumps(told(*options)["error"])
+
+
+@pytest.mark.parametrize("exit_codes", [{"j0": 1}, {}])
+def test_a_chain_of_as_many_jobs_as_a_schedule_may_have(exit_codes: dict[str, int]) -> None:
+    jobs = [job(f"j{index}", *([f"j{index - 1}"] if index else [])) for index in range(10_000)]
+    simulated = played(*jobs, exit_codes=exit_codes)
+    last = simulated.jobs[-1]
+    if exit_codes:
+        assert (last.status, last.reason) == (
+            JobStatus.UPSTREAM_FAILED,
+            "did not run: upstream j9998 (UPSTREAM_FAILED)",
+        )
+    else:
+        assert (last.status, last.stopped_at - NOW) == (JobStatus.SUCCEEDED, 600_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -354,6 +354,8 @@ class MemoryPlatform:
     jobs: dict[str, PlatformJob] = field(default_factory=dict)
     queues: frozenset[str] | None = None
     """The queues there are; None takes any."""
+    _dependents: dict[str, list[str]] = field(default_factory=dict)
+    """The jobs that depend on a job, by its id."""
 
     def submit(
         self, job: Job, name: str, depends_on: Sequence[str], environment: Mapping[str, str], tags: Mapping[str, str]
@@ -362,6 +364,8 @@ class MemoryPlatform:
         if self.queues is not None and job.queue not in self.queues:
             raise SubmissionRefused(f"there is no job queue '{job.queue}'")
         job_id = f"job-{len(self.jobs) + 1}"
+        for other in depends_on:
+            self._dependents.setdefault(other, []).append(job_id)
         failed = any(self.jobs[other].seen.status is JobStatus.FAILED for other in depends_on)
         seen = Observation(job_id, JobStatus.PENDING if depends_on else JobStatus.SUBMITTED)
         if failed:
@@ -404,10 +408,13 @@ class MemoryPlatform:
             self._fail_dependents(job_id)
 
     def _fail_dependents(self, job_id: str) -> None:
-        for other, entry in self.jobs.items():
-            if job_id in entry.depends_on and not entry.seen.status.ended:
-                entry.seen = Observation(other, JobStatus.FAILED, "Dependent Job failed")
-                self._fail_dependents(other)
+        failed = deque([job_id])
+        while failed:
+            for other in self._dependents.get(failed.popleft(), ()):
+                entry = self.jobs[other]
+                if not entry.seen.status.ended:
+                    entry.seen = Observation(other, JobStatus.FAILED, "Dependent Job failed")
+                    failed.append(other)
 
 
 @dataclass(slots=True)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from itertools import count, islice
+from math import inf
 from typing import Any
 
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
-from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run, Scalar
+from universal_scheduler.domain.model import Changes, Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.references import outputs_referred_to
 from universal_scheduler.local.unheld import unheld
-from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
 DEFAULT_SECONDS = 60.0
@@ -52,13 +56,13 @@ def simulate(
     _check_names(store.list_jobs(run.key.run_id), [*(exit_codes or {}), *(durations or {}), *(outputs or {})])
     put_out = _expected_outputs(run.document, outputs or {})
     world = _World(platform, objects, exit_codes or {}, durations or {}, put_out, now)
-    ref, then = RunRef(run.key, run.generation), Next.SUBMIT
-    while then is not Next.RECORD:
-        if then is Next.SUBMIT:
-            then = submit_jobs(store, platform, objects, ref, lambda: world.now, lambda: float("inf")).next
+    ref, turn = RunRef(run.key, run.generation), Turn(Next.SUBMIT, Changes())
+    while turn.next is not Next.RECORD:
+        if turn.next is Next.SUBMIT:
+            turn = submit_jobs(store, platform, objects, ref, lambda: world.now, lambda: inf)
         else:
-            world.advance(_waking(store.list_jobs(run.key.run_id)))
-            then = poll_jobs(store, platform, ref, world.now).next
+            world.advance(turn.ends_needed, _waking(store.list_jobs(run.key.run_id)))
+            turn = poll_jobs(store, platform, ref, world.now)
     record_result(store, ref, world.now)
     ended = store.get_run(run.key)
     assert ended is not None
@@ -80,26 +84,54 @@ class _World:
         self._platform, self._exit_codes, self._durations = platform, exit_codes, durations
         self._objects, self._outputs = objects, outputs
         self.now = now
-        self._ends: dict[str, float] = {}
+        self._known = 0
+        """How many of the platform's jobs have been looked at."""
+        self._unmet: dict[str, int] = {}
+        """Of each job that waits: how many of those before it have not ended."""
+        self._dependents: dict[str, list[str]] = defaultdict(list)
+        self._ends: list[tuple[float, int, str]] = []
+        """A heap of what runs: when it ends, and in which order it started."""
+        self._order = count()
 
-    def advance(self, wakings: Sequence[float]) -> None:
-        """To the next end of a job, or the next time that a job waits for."""
+    def advance(self, ends_needed: int, wakings: Sequence[float]) -> None:
+        """Until a run that waits for so many ends has something new to decide, as it would be woken by events.
+
+        That is also when a job has failed, and at the next time that a job waits for.
+        """
+        self._take_in()
+        waking = min((waking for waking in wakings if waking > self.now), default=inf)
+        failed = False
+        while ends_needed > 0 and not failed and self.now < waking:
+            self.now = min(self._ends[0][0] if self._ends else inf, waking)
+            if self.now == inf:
+                raise RuntimeError("the run waits for something that never happens: this is a defect of the planner")
+            while self._ends and self._ends[0][0] <= self.now:
+                _, _, job_id = heappop(self._ends)
+                ends_needed -= 1
+                failed = not self._end(job_id) or failed
+
+    def _take_in(self) -> None:
+        """The jobs that were submitted since the last look."""
         jobs = self._platform.jobs
-        for job_id, entry in jobs.items():
-            ready = all(jobs[other].seen.status is JobStatus.SUCCEEDED for other in entry.depends_on)
-            if job_id not in self._ends and ready and not entry.seen.status.ended:
-                self._ends[job_id] = self.now + self._durations.get(entry.job.name, DEFAULT_SECONDS)
-                entry.seen = replace(entry.seen, status=JobStatus.RUNNING, started_at=self.now)
-        running = {job_id: end for job_id, end in self._ends.items() if not jobs[job_id].seen.status.ended}
-        coming = [*running.values(), *(waking for waking in wakings if waking > self.now)]
-        if not coming:
-            raise RuntimeError("the run waits for something that never happens: this is a defect of the planner")
-        self.now = min(coming)
-        for job_id, end in running.items():
-            if end <= self.now:
-                self._end(job_id)
+        for job_id, entry in islice(jobs.items(), self._known, None):
+            upstream = [other for other in entry.depends_on if jobs[other].seen.status is not JobStatus.SUCCEEDED]
+            for other in upstream:
+                self._dependents[other].append(job_id)
+            self._unmet[job_id] = len(upstream)
+            if not upstream:
+                self._start(job_id)
+        self._known = len(jobs)
 
-    def _end(self, job_id: str) -> None:
+    def _start(self, job_id: str) -> None:
+        entry = self._platform.jobs[job_id]
+        if entry.seen.status.ended:
+            return
+        entry.seen = replace(entry.seen, status=JobStatus.RUNNING, started_at=self.now)
+        end = self.now + self._durations.get(entry.job.name, DEFAULT_SECONDS)
+        heappush(self._ends, (end, next(self._order), job_id))
+
+    def _end(self, job_id: str) -> bool:
+        """Whether it succeeded: then those behind it may start."""
         entry = self._platform.jobs[job_id]
         started, code = entry.seen.started_at, self._exit_codes.get(entry.job.name, 0)
         status = JobStatus.FAILED if code else JobStatus.SUCCEEDED
@@ -108,6 +140,11 @@ class _World:
             self._objects.objects[entry.environment["USCHED_OUTPUT"]] = content
         self._platform.end(job_id, status, exit_code=code, reason="simulated failure" if code else "")
         entry.seen = replace(entry.seen, started_at=started, stopped_at=self.now)
+        for other in self._dependents.pop(job_id, ()):
+            self._unmet[other] -= 1
+            if not self._unmet[other]:
+                self._start(other)
+        return not code
 
 
 class _Objects(MemoryObjects):
