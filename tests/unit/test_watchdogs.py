@@ -15,10 +15,12 @@ from universal_scheduler.domain.model import (
     Job,
     JobRun,
     JobStatus,
+    Mark,
     Observation,
     Run,
     RunKey,
     RunStatus,
+    Verb,
 )
 from universal_scheduler.domain.watchdogs import (
     SAMPLES_KEPT,
@@ -73,7 +75,9 @@ def test_what_is_no_duration(text: str) -> None:
         # The clocks go forward at 02:00 on 29 March, back at 03:00 on 25 October.
         ("2026-03-28T12:00:00", "06:00", "Europe/Zurich", "2026-03-29T04:00:00"),
         ("2026-10-24T12:00:00", "06:00", "Europe/Zurich", "2026-10-25T05:00:00"),
-        ("2026-03-28T12:00:00", "02:30", "Europe/Zurich", "2026-03-29T01:30:00"),
+        ("2026-03-28T12:00:00", "02:30", "Europe/Zurich", "2026-03-29T01:00:00"),
+        ("2026-03-29T01:10:00", "02:30", "Europe/Zurich", "2026-03-30T00:30:00"),
+        ("2026-10-25T00:40:00", "02:30", "Europe/Zurich", "2026-10-25T01:30:00"),
         ("2026-11-21T05:00:00", "PT45M", "Europe/Zurich", "2026-11-21T05:45:00"),
     ],
 )
@@ -105,10 +109,36 @@ def test_a_run_that_has_ended_is_late_only_if_it_ended_so() -> None:
 
 
 def test_what_is_told_of_a_late_run() -> None:
-    [breach], _ = late(run(mustEndBy="06:30", timezone="Europe/Zurich"), [job(), job("b", JobStatus.SUCCEEDED)], NOW)
+    jobs = [
+        job("report", JobStatus.WAITING, "load", "check"),
+        job("load", started_at=epoch("2026-11-21T05:12:00"), submitted_at=epoch("2026-11-21T05:01:00")),
+        job("extract", JobStatus.SUCCEEDED),
+        job("check", JobStatus.RUNNABLE, "extract", submitted_at=epoch("2026-11-21T05:02:00")),
+        job("mail", JobStatus.PENDING, "report", submitted_at=epoch("2026-11-21T05:02:00")),
+    ]
+    [breach], _ = late(run(mustEndBy="06:30", timezone="Europe/Zurich"), jobs, NOW)
     assert breach.detail == (
-        "it had not ended by 2026-11-21 06:30 Europe/Zurich (mustEndBy 06:30); 1 of 2 jobs have ended"
+        "it had not ended by 2026-11-21 06:30 Europe/Zurich (mustEndBy 06:30); 1 of 5 jobs have ended; not ended: "
+        "load RUNNING since 06:12; check RUNNABLE since 06:02; mail waits for report; report waits for load, check"
     )
+
+
+def test_of_a_late_run_five_jobs_are_named_the_longest_running_first() -> None:
+    jobs = [job(f"j{at}", started_at=NOW - 60 * at) for at in range(1, 8)]
+    held = Mark(Verb.HOLD, "ann", NOW - 86_400)
+    [breach], _ = late(run(maxDuration=60), [job("h", JobStatus.HELD, mark=held), *jobs], NOW)
+    assert breach.detail.endswith(
+        "; 0 of 8 jobs have ended; not ended: j7 RUNNING since 05:53; j6 RUNNING since 05:54; j5 RUNNING since 05:55; "
+        "j4 RUNNING since 05:56; j3 RUNNING since 05:57; 3 more"
+    )
+    [breach], _ = late(run(maxDuration=60), [job("h", JobStatus.HELD, mark=held), job("w", JobStatus.WAITING)], NOW)
+    assert breach.detail.endswith("; not ended: h HELD since 2026-11-20 06:00; w WAITING")
+
+
+def test_a_run_that_ended_late_has_no_job_left_to_name() -> None:
+    ended = run(RunStatus.SUCCEEDED, "2026-11-21T05:31:00.000000", mustEndBy="05:30")
+    [breach], _ = late(ended, [job(status=JobStatus.SUCCEEDED)], NOW)
+    assert breach.detail.endswith("; 1 of 1 jobs have ended")
 
 
 def test_a_job_waits_in_its_queue_since_its_last_upstream_job_has_ended() -> None:
@@ -194,6 +224,7 @@ def test_a_schedule_says_what_is_late(more: dict[str, Any]) -> None:
     [
         ({"timezone": "Europe/Zuerich"}, "a time zone of the IANA database"),
         ({"timezone": "../etc/passwd"}, "a time zone of the IANA database"),
+        ({"timezone": "localtime"}, "a time zone of the IANA database"),
         ({"mustEndBy": "24:00"}, "a time of day, 06:30"),
         ({"mustEndBy": "2026-11-21T06:00:00"}, "a time of day, 06:30"),
         ({"mustStartBy": 600}, "type string"),
@@ -205,3 +236,8 @@ def test_a_schedule_says_what_is_late(more: dict[str, Any]) -> None:
 def test_what_no_deadline_is(more: dict[str, Any], expected: str) -> None:
     [error] = find_errors({"scheduleId": "s", "jobList": [ENTRY], **more})
     assert expected in error.expected
+
+
+def test_a_misspelt_time_zone_is_told_with_the_one_that_was_meant() -> None:
+    [error] = find_errors({"scheduleId": "s", "jobList": [ENTRY], "timezone": "Europe/Zuerich"})
+    assert error.found == "\"Europe/Zuerich\" (did you mean 'Europe/Zurich'?)"

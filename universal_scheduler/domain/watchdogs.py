@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, tzinfo
 from statistics import median
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.notifications import Kind
+from universal_scheduler.domain.wall_clock import next_time_of_day, time_zone
 
 LOOK_SECONDS = 300.0
 """How often a run is looked at where nothing is due before: so late a lost execution is found."""
@@ -21,6 +21,8 @@ LOST_AFTER_SECONDS = 120.0
 """How long an execution may be over and its run not recorded: the next one may be about to take the run over."""
 TOLD_OF_A_KIND = 10
 """Of how many jobs of a run people are told the same kind of thing: a full queue holds up thousands."""
+JOBS_NAMED, UPSTREAM_NAMED = 5, 3
+"""How many of the jobs that have not ended are named where a run is late, and of those that one waits for."""
 SAMPLES_KEPT = 20
 SAMPLES_NEEDED = 5
 SPREADS = 5.0
@@ -68,16 +70,11 @@ def deadline(start: float, by: str, zone: str) -> float:
     """When a run that began at `start` has to be so far: the next `HH:MM` of that time zone after it, or so much later.
 
     Raises:
-        ValueError: `by` is neither.
-        zoneinfo.ZoneInfoNotFoundError: there is no such zone.
+        ValueError: `by` is neither, or there is no such zone.
     """
     if by.startswith("P"):
         return start + duration_seconds(by)
-    begun, clock = datetime.fromtimestamp(start, ZoneInfo(zone)), time.fromisoformat(by)
-    due = datetime.combine(begun.date(), clock, begun.tzinfo)
-    if due.timestamp() <= start:
-        due = datetime.combine(begun.date() + timedelta(days=1), clock, begun.tzinfo)
-    return due.timestamp()
+    return next_time_of_day(start, time.fromisoformat(by), time_zone(zone))
 
 
 def began(key: RunKey) -> float:
@@ -109,8 +106,9 @@ def late(run: Run, jobs: Sequence[JobRun], now: float) -> tuple[list[Breach], li
         wanted = document[key]
         due = start + duration_seconds(wanted) if key == "maxDuration" else deadline(start, wanted, zone)
         if (now if done is None else done) > due:
-            local = datetime.fromtimestamp(due, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
-            detail = f"{what} by {local} {zone} ({key} {wanted}); {_progress(jobs)}"
+            clock = time_zone(zone)
+            local = datetime.fromtimestamp(due, clock).strftime("%Y-%m-%d %H:%M")
+            detail = f"{what} by {local} {zone} ({key} {wanted}); {_progress(jobs, now, clock)}"
             missed.append(Breach(Kind.RUN_LATE, detail, what=key))
         elif done is None:
             coming.append(due)
@@ -213,8 +211,34 @@ def _took(job: JobRun) -> Iterator[float]:
         yield round(job.stopped_at - job.started_at, 1)
 
 
-def _progress(jobs: Sequence[JobRun]) -> str:
-    return f"{sum(job.status.ended for job in jobs)} of {len(jobs)} jobs have ended"
+def _progress(jobs: Sequence[JobRun], now: float, zone: tzinfo) -> str:
+    """How many jobs have ended, and which have not: those that run first, longest first; times are the zone's."""
+    known = {job.name: job for job in jobs}
+    left = [job for job in jobs if not job.status.ended]
+    told = f"{len(jobs) - len(left)} of {len(jobs)} jobs have ended"
+    if not left:
+        return told
+    left.sort(key=lambda job: (-job.status.rank, job.started_at or job.submitted_at))
+    more = f"; {len(left) - JOBS_NAMED} more" if len(left) > JOBS_NAMED else ""
+    return f"{told}; not ended: {'; '.join(_at_work(job, known, now, zone) for job in left[:JOBS_NAMED])}{more}"
+
+
+def _at_work(job: JobRun, known: Mapping[str, JobRun], now: float, zone: tzinfo) -> str:
+    """What a job that has not ended is at: `load RUNNING since 06:31`, `report waits for load`."""
+    upstream = [name for name in job.job.depends_on if name in known and not known[name].status.ended]
+    if upstream and not job.started_at and job.status is not JobStatus.HELD:
+        more = f" and {len(upstream) - UPSTREAM_NAMED} more" if len(upstream) > UPSTREAM_NAMED else ""
+        return f"{job.name} waits for {', '.join(upstream[:UPSTREAM_NAMED])}{more}"
+    held = job.mark.at if job.status is JobStatus.HELD and job.mark is not None else 0.0
+    since = held or job.started_at or (job.submitted_at if job.status.live else 0.0)
+    return f"{job.name} {job.status}" + (f" since {_local(since, now, zone)}" if since else "")
+
+
+def _local(moment: float, now: float, zone: tzinfo) -> str:
+    """The time of day, with its date where that is another one than now's."""
+    local = datetime.fromtimestamp(moment, zone)
+    same_day = local.date() == datetime.fromtimestamp(now, zone).date()
+    return local.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M")
 
 
 def _minutes(seconds: float) -> str:

@@ -109,12 +109,12 @@ def _channel_errors(notifications: Sequence[Mapping[str, Any]]) -> Iterator[Docu
 def _zone_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
     if "timezone" not in row:
         return
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # not where documents are only read
+    from universal_scheduler.domain.wall_clock import time_zone_names  # not where no zone is read
 
-    try:
-        ZoneInfo(row["timezone"])
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield DocumentError("$.timezone", shown(row["timezone"]), "a time zone of the IANA database: Europe/Zurich")
+    name = row["timezone"]
+    if name not in time_zone_names():
+        hint = did_you_mean(name, sorted(time_zone_names()))
+        yield DocumentError("$.timezone", f"{shown(name)}{hint}", "a time zone of the IANA database: Europe/Zurich")
 
 
 def _date_errors(path: str, text: str) -> Iterator[DocumentError]:
