@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -211,10 +212,18 @@ def test_a_terminal_shows_a_table_that_changes_and_stays() -> None:
 
 def test_of_many_jobs_a_terminal_shows_what_matters() -> None:
     jobs = [{"jobName": f"j{number}", "status": "WAITING"} for number in range(999)]
-    view = {"scheduleId": "load", "startDateTime": "", "status": "RUNNING", "counts": {"WAITING": 999, "RUNNING": 1}}
-    table = jobs_table(view | {"jobs": [*jobs, {"jobName": "here", "status": "RUNNING"}]}, 0.0, 3)
-    assert list(table.columns[0].cells) == ["here", "j0", "j1"]
-    assert table.caption == "3 of 1000 jobs: 999 WAITING, 1 RUNNING"
+    view: dict[str, Any] = {
+        "scheduleId": "load",
+        "startDateTime": "",
+        "status": "RUNNING",
+        "counts": {"WAITING": 999, "RUNNING": 1},
+    }
+    view["jobs"] = [*jobs, {"jobName": "here", "status": "RUNNING"}]
+    screen = StringIO()
+    Console(file=screen, width=120).print(jobs_table(view, 0.0, 3, titled=False))
+    _, _, *lines = screen.getvalue().splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["here", "j0", "j1"]
+    assert lines[3] == "3 of 1,000 jobs: 999 WAITING, 1 RUNNING"
 
 
 def test_run_is_given_parameters(stage: Stage) -> None:

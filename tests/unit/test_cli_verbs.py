@@ -213,7 +213,7 @@ def test_a_paused_schedule_says_so_and_people_can_still_start_it(stage: Stage) -
     stage.store.put_schedule(row())
     assert "no trigger starts it" in usched("pause", "load", "--reason", "migration").stdout
     assert usched("pause", "load").exit_code == 2
-    assert "paused by" in usched("show", "load").stdout
+    assert "paused since" in usched("show", "load").stdout
     assert told("show", "load")["paused"]["reason"] == "migration"
     started = told("run", "load")
     assert started["paused"]["reason"] == "migration"

@@ -86,15 +86,15 @@ ANN = Mark(Verb.CANCEL, "ann", NOW, "source is late")
 def test_a_held_job_waits_and_says_since_when_for_whom_and_why() -> None:
     held = replace(job("a", status=JobStatus.HELD), mark=replace(ANN, verb=Verb.HOLD, at=NOW - 3600))
     [held_wait, behind] = plan([held, job("b", "a")], NOW).actions
-    assert held_wait == Wait("a", "held since 12:46 by ann: source is late")
-    assert behind == Wait("b", "waits for a, held since 12:46 by ann: source is late")
+    assert held_wait == Wait("a", "held since 12:46 UTC by ann: source is late")
+    assert behind == Wait("b", "waits for a, held since 12:46 UTC by ann: source is late")
     [by_schedule] = plan([job("a", status=JobStatus.HELD)], NOW).actions
     assert by_schedule.reason == "held, as its schedule says"
 
 
 def test_a_reason_names_the_day_where_it_is_another_one() -> None:
     running = replace(job("a", status=JobStatus.RUNNING), started_at=NOW - 86400)
-    assert plan([running], NOW).actions == (Wait("a", "RUNNING since 1970-01-11 13:46"),)
+    assert plan([running], NOW).actions == (Wait("a", "RUNNING since 1970-01-11 13:46 UTC"),)
 
 
 def test_a_live_job_that_is_to_be_cancelled_is_and_nothing_is_handed_down_behind_it() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from universal_scheduler.cli.console import make_console, plain_table, put_json
+from universal_scheduler.cli.console import make_console, put_json
 from universal_scheduler.cli.documents import Checked, check_file, files_of
+from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.ports import Store
 from universal_scheduler.usecases.triggers import store_schedule
@@ -46,10 +47,9 @@ def errors_of(checked: Sequence[Checked]) -> list[dict[str, str]]:
 
 def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequence[Checked]) -> None:
     if stored:
-        table = plain_table("schedule", "row", "jobs", "what starts it")
-        table.columns[2].justify = "right"
+        table = Table("schedule", "row", number("jobs"), prose("what starts it"))
         for entry in stored:
-            table.add_row(entry["scheduleId"], entry["row"], str(entry["jobs"]), Text(entry["startedBy"]))
+            table.add_row(entry["scheduleId"], entry["row"], str(entry["jobs"]), entry["startedBy"])
         console.print(table)
     for bad in checked:
         if bad.errors:

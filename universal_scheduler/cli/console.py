@@ -1,20 +1,21 @@
-"""How things look on a terminal: consoles, tables, times. Takes the JSON shapes of `usecases/views.py`."""
+"""How runs, jobs and errors look on a terminal. Takes the JSON shapes of `usecases/views.py`."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-WIDTH_WITHOUT_TERMINAL = 160
+from universal_scheduler.cli.printable import printable
+from universal_scheduler.cli.tables import Table, number, prose
+from universal_scheduler.cli.times import Times, clock, seconds
+
+WIDTH_WITHOUT_TERMINAL = 1_000_000
 COLOURS = {
     "SUCCEEDED": "green",
     "SKIPPED": "green",
@@ -32,8 +33,8 @@ View = Mapping[str, Any]
 
 
 def make_console() -> Console:
-    """Standard output: the terminal's width, or a wide page where there is no terminal (COLUMNS changes it)."""
-    console = Console(highlight=False)
+    """Standard output: as wide as the terminal, or as COLUMNS says; in a pipe without a width: a row is one line."""
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_WITHOUT_TERMINAL
     return console
@@ -43,36 +44,55 @@ def put_json(document: object) -> None:
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
+def put_facts(console: Console, facts: Mapping[str, str | None]) -> None:
+    """A line for each that has a value: its name, and what it is."""
+    for name, value in facts.items():
+        if value:
+            console.print(Text.assemble((f"{name}: ", "dim"), printable(value)))
+
+
 def status_text(status: str) -> Text:
     return Text(status, style=COLOURS.get(status, "dim"))
 
 
-def plain_table(*columns: str, title: Text | str | None = None) -> Table:
-    table = Table(*columns, box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    table.title_style = "bold"
-    return table
-
-
-def jobs_table(run: View, now: float, limit: int | None = None) -> Table:
-    """A run: its jobs with state, duration, exit code and reason; of more than `limit` those that matter most now."""
+def jobs_table(run: View, now: float, limit: int | None = None, *, titled: bool = True) -> Table:
+    """A run: its jobs with state, duration, exit code and reason; in `limit` lines those that matter most now."""
     jobs: Sequence[View] = run["jobs"]
-    table = plain_table("job", "status", "started", "seconds", "exit", "why", title=heading(run, now))
-    table.columns[3].justify = table.columns[4].justify = "right"
-    table.columns[0].overflow = "fold"
-    if limit is not None and len(jobs) > limit:
-        counts = ", ".join(f"{count} {status}" for status, count in run["counts"].items())
-        table.caption = f"{limit} of {len(jobs)} jobs: {counts}"
-        jobs = sorted(jobs, key=lambda job: INTEREST.get(job["status"], len(INTEREST)))[:limit]
+    count = len(jobs)
+    times = Times((job.get("startedAt", "") for job in jobs), now)
+    table = Table(
+        "job",
+        "status",
+        times.heading("started"),
+        number("seconds"),
+        number("exit"),
+        prose("why"),
+        title=heading(run, now) if titled else None,
+        height=limit,
+        caption=lambda shown: f"{shown:,} of {count:,} jobs: {counts_text(run)}" if shown < count else "",
+    )
+    if limit is not None and count > limit:
+        jobs = sorted(jobs, key=_interest)[:limit]
     for job in jobs:
         table.add_row(
             job["jobName"],
             status_text(job["status"]),
-            clock(job.get("startedAt", "")),
+            times.clock(job.get("startedAt", "")),
             seconds(job.get("startedAt", ""), job.get("stoppedAt", ""), now),
             str(job.get("exitCode", "")),
-            Text(_why(job)),
+            _why(job),
+            interest=_interest(job),
         )
     return table
+
+
+def _interest(job: View) -> int:
+    return INTEREST.get(job["status"], len(INTEREST))
+
+
+def counts_text(run: View) -> str:
+    """`3 SUCCEEDED, 1 FAILED`."""
+    return ", ".join(f"{count:,} {status}" for status, count in run.get("counts", {}).items())
 
 
 def _why(job: View) -> str:
@@ -84,39 +104,49 @@ def _why(job: View) -> str:
 
 
 def runs_table(runs: Sequence[View], now: float) -> Table:
-    table = plain_table("schedule", "startDateTime (UTC)", "status", "seconds", "started by", "why")
-    table.columns[3].justify = "right"
-    for column in table.columns[:2]:
-        column.no_wrap = True
+    """Runs, with what names them for other commands: their startDateTime, which is UTC."""
+    times = Times((run["startDateTime"] for run in runs), now)
+    columns = "schedule", "status", times.heading("started"), number("seconds"), "startDateTime (UTC)", "started by"
+    table = Table(*columns, prose("why"))
     for run in runs:
         table.add_row(
             run["scheduleId"],
-            run["startDateTime"],
             status_text(run["status"]),
+            times.clock(run["startDateTime"]),
             seconds(run["startDateTime"], run.get("endDateTime", ""), now),
+            run["startDateTime"],
             cause_text(run.get("cause", {})),
-            Text(run.get("reason", "")),
+            run.get("reason", ""),
         )
     return table
 
 
-def audit_table(trail: Sequence[View]) -> Table:
+def audit_table(trail: Sequence[View], now: float) -> Table:
     """What operators did, oldest first."""
-    table = plain_table("when (UTC)", "run", "verb", "job", "by", "was", "is", "why")
-    table.columns[0].no_wrap = True
+    times = Times((entry["at"] for entry in trail), now)
+    columns = times.heading("when"), "verb", "job", "was", "is", "by", "run (startDateTime, UTC)"
+    table = Table(*columns, prose("why"))
     for entry in trail:
         given = " ".join(f"{key}: {json.dumps(value)}" for key, value in entry.get("given", {}).items())
         table.add_row(
-            entry["at"][:19].replace("T", " "),
-            entry.get("startDateTime", ""),
+            times.clock(entry["at"]),
             entry["verb"],
-            Text(entry.get("job", "")),
-            Text(entry["by"]),
+            entry.get("job", ""),
             entry.get("before", ""),
             entry.get("after", ""),
-            Text(" ".join(text for text in (entry.get("reason", ""), given) if text)),
+            entry["by"],
+            entry.get("startDateTime", ""),
+            " ".join(text for text in (entry.get("reason", ""), given) if text),
         )
     return table
+
+
+def paused_text(view: View, now: float) -> str:
+    """Since when, by whom and why; empty where the schedule is not paused."""
+    if "paused" not in view:
+        return ""
+    mark = view["paused"]
+    return f"paused since {clock(mark['at'], now)} {mark_text(mark)}; no trigger starts it"
 
 
 def mark_text(mark: View) -> str:
@@ -125,15 +155,19 @@ def mark_text(mark: View) -> str:
 
 
 def errors_table(errors: Sequence[View]) -> Table:
-    table = plain_table("where", "found", "expected")
+    table = Table("where", prose("found"), prose("expected"))
     for error in errors:
-        table.add_row(Text(error["path"]), Text(error["found"]), Text(error["expected"]))
+        table.add_row(error["path"], error["found"], error["expected"])
     return table
 
 
 def heading(run: View, now: float) -> Text:
     taken = seconds(run["startDateTime"], run.get("endDateTime", ""), now)
-    return Text.assemble(f"{run['scheduleId']} {run['startDateTime']} ", status_text(run["status"]), f" {taken} s")
+    return Text.assemble(
+        f"{printable(run['scheduleId'])} ",
+        status_text(run["status"]),
+        f", started {clock(run['startDateTime'], now)}, {taken} s",
+    )
 
 
 def cause_text(cause: View) -> str:
@@ -157,25 +191,3 @@ def _kind_text(cause: View) -> str:
             return ""
         case kind:
             return str(kind)
-
-
-def clock(moment: str) -> str:
-    """The time of day (UTC) of an ISO 8601 moment; of the day it is, the day is not repeated."""
-    return moment[11:19]
-
-
-def seconds(start: str, end: str, now: float) -> str:
-    """How long something took, or takes until now where it has no end."""
-    began = _epoch(start)
-    if began is None:
-        return ""
-    taken = max(0.0, (_epoch(end) or now) - began)
-    return f"{taken:.2f}" if taken < 10 else f"{taken:.0f}"
-
-
-def _epoch(moment: str) -> float | None:
-    try:
-        read = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()

@@ -12,8 +12,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from universal_scheduler.cli.console import View, clock, make_console, plain_table, put_json, status_text
+from universal_scheduler.cli.console import View, make_console, put_facts, put_json, status_text
+from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.tables import Table, number, prose
+from universal_scheduler.cli.times import Times, clock
 from universal_scheduler.domain.model import JobStatus
 from universal_scheduler.usecases.job_log import find_jobs, job_view
 
@@ -66,41 +69,42 @@ def job_command(stage: Wiring, job_id: str, as_json: bool) -> int:
 
 
 def show_jobs(console: Console, jobs: Sequence[View]) -> None:
-    table = plain_table("job", "jobId", "queue", "status", "exit", "run", "changes (UTC)", "why")
-    table.columns[1].no_wrap = True
-    table.columns[4].justify = "right"
+    times = Times((event["time"] for job in jobs for event in job["events"]), time.time())
+    columns = "job", "status", number("exit"), "queue", "run", "jobId"
+    table = Table(*columns, prose(times.heading("changes")), prose("why"))
     for job in jobs:
         table.add_row(
             job["jobName"],
-            job["jobId"],
-            _short(job["jobQueue"]),
             status_text(job["status"]),
             str(job.get("exitCode", "")),
+            _short(job["jobQueue"]),
             job.get("scheduleId", ""),
-            ", ".join(f"{event['status']} {clock(event['time'])}" for event in job["events"]),
-            Text(job.get("reason", "") if job["status"] != "SUCCEEDED" else ""),
+            job["jobId"],
+            ", ".join(f"{event['status']} {times.clock(event['time'])}" for event in job["events"]),
+            job.get("reason", "") if job["status"] != "SUCCEEDED" else "",
         )
     console.print(table)
 
 
 def show_job(console: Console, job: View) -> None:
-    title = Text.assemble(f"{job['jobName']} {job['jobId']} ", status_text(job["status"]))
-    table = plain_table("when (UTC)", "status", "attempts", "exit", "log stream", "why", title=title)
-    table.columns[0].no_wrap = True
-    table.columns[2].justify = table.columns[3].justify = "right"
+    now = time.time()
+    times = Times((event["time"] for event in job["events"]), now)
+    title = Text.assemble(f"{printable(job['jobName'])} {job['jobId']} ", status_text(job["status"]))
+    columns = times.heading("when"), "status", number("attempts"), number("exit"), "log stream"
+    table = Table(*columns, prose("why"), title=title)
     for event in job["events"]:
         table.add_row(
-            event["time"][:19],
+            times.clock(event["time"]),
             status_text(event["status"]),
             str(event.get("attempts", "")),
             str(event.get("exitCode", "")),
             event.get("logStreamName", ""),
-            Text(event.get("reason", "")),
+            event.get("reason", ""),
         )
     console.print(table)
     run = f"{job['scheduleId']} {job['startDateTime']}" if "scheduleId" in job else "none: submitted by somebody else"
-    for name, value in {"queue": _short(job["jobQueue"]), "submitted": job.get("createdAt", ""), "run": run}.items():
-        console.print(Text.assemble((f"{name}: ", "dim"), value), soft_wrap=True)
+    submitted = clock(job.get("createdAt", ""), now)
+    put_facts(console, {"queue": _short(job["jobQueue"]), "submitted": submitted, "run": run})
 
 
 def queue_arn(queue: str, known: Mapping[str, str]) -> str:

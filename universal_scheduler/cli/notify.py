@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from universal_scheduler.cli.console import make_console, plain_table, put_json
+from universal_scheduler.cli.console import make_console, put_json
 from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.tables import Table, prose
 from universal_scheduler.usecases.delivery import try_channels
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ def test_command(stage: Wiring, schedule_id: str, as_json: bool) -> int:
     if as_json:
         put_json({"scheduleId": schedule_id, "channels": tried})
     else:
-        table = plain_table("channel", "hears of", "test message")
+        table = Table("channel", "test message", prose("hears of"), prose("why"))
         for each in tried:
-            told = Text("delivered", style="green") if each["delivered"] else Text(each["reason"], style="red")
-            table.add_row(each["channel"], ", ".join(each["on"]), told)
+            told = Text("delivered", style="green") if each["delivered"] else Text("not taken", style="red")
+            table.add_row(each["channel"], told, ", ".join(each["on"]), each.get("reason", ""))
         make_console().print(table)
     return 0 if all(each["delivered"] for each in tried) else 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from universal_scheduler.cli.console import View, jobs_table
+from universal_scheduler.cli.printable import printable
+from universal_scheduler.cli.times import clock_now
 
 Look = Callable[[], Sequence[View]]
 """What the runs (`views.run_view`) are now."""
@@ -45,7 +46,8 @@ def _live(
 
         def shown() -> Sequence[View]:
             runs = look()
-            tables = [jobs_table(run, time.time(), console.height - TABLE_FRAME) for run in runs]
+            room = console.height // max(1, len(runs)) - TABLE_FRAME
+            tables = [jobs_table(run, time.time(), max(1, room)) for run in runs]
             live.update(Group(*tables) if tables else Text("waiting for the run …", style="dim"), refresh=True)
             return runs
 
@@ -68,6 +70,6 @@ def _lines(console: Console, look: Look, ended: Callable[[Sequence[View]], bool]
     def report(what: str, run_id: str, turn: int, status: str, more: str) -> None:
         if known.get((what, run_id, turn)) != status:
             known[what, run_id, turn] = status
-            console.print(Text(f"{datetime.now(UTC):%H:%M:%S} {what} {status}{more}"), soft_wrap=True)
+            console.print(Text(printable(f"{clock_now()} {what} {status}{more}")), soft_wrap=True)
 
     return quietly(shown, ended, interval)

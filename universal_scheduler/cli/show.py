@@ -13,16 +13,21 @@ from universal_scheduler.cli.console import (
     View,
     audit_table,
     cause_text,
+    counts_text,
     errors_table,
+    heading,
     jobs_table,
     make_console,
-    mark_text,
-    plain_table,
+    paused_text,
+    put_facts,
     put_json,
     runs_table,
 )
+from universal_scheduler.cli.printable import printable
+from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.arrays import read_children
 from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
 from universal_scheduler.domain.model import JobStatus, Run, RunKey
 from universal_scheduler.ports import JobPlatform, Store
@@ -117,54 +122,62 @@ def find_run(store: Store, schedule_id: str, start: str | None) -> Run:
 
 
 def show_run(console: Console, run: View) -> None:
-    console.print(jobs_table(run, time.time()))
-    facts = {
-        "started by": cause_text(run.get("cause", {})),
-        "execution": run.get("name"),
-        "why": run.get("reason"),
-        "now": run.get("waitingFor"),
-        "schedule": _paused_text(run),
-    }
-    for name, value in facts.items():
-        if value:
-            console.print(Text.assemble((f"{name}: ", "dim"), value), soft_wrap=True)
+    """First what it is at and why, then its jobs, then where it comes from and what was done to it."""
+    now = time.time()
+    console.print(heading(run, now))
+    put_facts(
+        console,
+        {
+            "why": run.get("reason"),
+            "now": run.get("waitingFor"),
+            "schedule": paused_text(run, now),
+            "jobs": counts_text(run),
+        },
+    )
+    console.print()
+    console.print(jobs_table(run, now, titled=False))
     for job in run["jobs"]:
         if failed := job.get("failedChildren"):
             _show_children(console, job, failed)
+    put_facts(
+        console,
+        {
+            "startDateTime (UTC)": run["startDateTime"],
+            "started by": cause_text(run.get("cause", {})),
+            "execution": run.get("name"),
+        },
+    )
     if run.get("audit"):
-        console.print(audit_table(run["audit"]))
-
-
-def _paused_text(view: View) -> str:
-    return f"paused {mark_text(view['paused'])}; no trigger starts it" if "paused" in view else ""
+        console.print()
+        console.print(audit_table(run["audit"], now))
 
 
 def _show_children(console: Console, job: View, failed: Sequence[View]) -> None:
     left = job["children"]["FAILED"] - len(failed)
-    console.print(f"{job['jobName']}: failed children" + (f" ({left:,} more are not shown)" if left else ""))
-    table = plain_table("child", "exit", "why")
+    more = f" ({left:,} more are not shown)" if left else ""
+    table = Table("child", number("exit"), prose("why"), title=f"{job['jobName']}: failed children{more}")
     for child in failed:
         code = child["exitCode"]
-        table.add_row(str(child["index"]), "" if code is None else str(code), Text(child["reason"]))
+        table.add_row(str(child["index"]), "" if code is None else str(code), child["reason"])
     console.print(table)
 
 
 def show_schedule(console: Console, schedule: View) -> None:
-    console.print(Text(schedule["scheduleId"], style="bold"))
+    now = time.time()
+    console.print(Text(printable(schedule["scheduleId"]), style="bold"))
     if "paused" in schedule:
-        console.print(Text(_paused_text(schedule), style="yellow"), soft_wrap=True)
+        console.print(Text(printable(paused_text(schedule, now)), style="yellow"))
     if schedule.get("errors"):
         console.print(Text("The row is not valid: it starts nothing until it is corrected.", style="red"))
         console.print(errors_table(schedule["errors"]))
     else:
-        console.print("It has not run yet.")
-        table = plain_table("job", "after", "queue", "definition")
-        for job in schedule["schedule"]["jobList"]:
-            after = ", ".join(job.get("jobDependencies", []))
-            table.add_row(job["jobName"], after, job["jobQueue"], job["jobDefinition"])
+        console.print("It has not run yet.\n")
+        table = Table("job", "queue", prose("after"), "definition")
+        for job in parse(schedule["schedule"]).jobs:
+            table.add_row(job.name, job.queue, ", ".join(job.depends_on), job.definition)
         console.print(table)
     if schedule.get("runs"):
-        console.print(runs_table(schedule["runs"], time.time()))
+        console.print(runs_table(schedule["runs"], now))
 
 
 def _view(store: Store, run: Run) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 from rich.text import Text
 
 from universal_scheduler.cli.apply import errors_of
-from universal_scheduler.cli.console import make_console, plain_table, put_json, status_text
+from universal_scheduler.cli.console import make_console, put_json, status_text
 from universal_scheduler.cli.documents import check_file
 from universal_scheduler.cli.options import pairs
 from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.model import JobRun, Scalar
 from universal_scheduler.local.simulation import Simulated, simulate
@@ -81,9 +82,7 @@ def _show(simulated: Simulated) -> None:
         status_text(str(simulated.run.status)),
         f" after {last - simulated.started:.0f} s",
     )
-    table = plain_table("job", "status", "from", "to", "exit", "why", title=title)
-    for column in table.columns[2:5]:
-        column.justify = "right"
+    table = Table("job", "status", number("from"), number("to"), number("exit"), prose("why"), title=title)
     for job in simulated.jobs:
         table.add_row(
             job.name,
@@ -91,7 +90,7 @@ def _show(simulated: Simulated) -> None:
             _offset(job, job.started_at, simulated),
             _offset(job, job.stopped_at, simulated),
             "" if job.exit_code is None else str(job.exit_code),
-            Text(job.reason),
+            job.reason,
         )
     console.print(table)
 

@@ -124,7 +124,7 @@ def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: b
     if as_json:
         put_json({"scheduleId": schedule_id, "audit": trail})
     elif trail:
-        make_console().print(audit_table(trail))
+        make_console().print(audit_table(trail, time.time()))
     else:
         make_console().print(f"Nobody has done anything to {schedule_id}.")
     return DONE

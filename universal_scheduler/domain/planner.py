@@ -395,13 +395,13 @@ def _named(names: Sequence[str], known: Mapping[str, JobRun]) -> str:
 
 
 def _told(names: Sequence[str], known: Mapping[str, JobRun], now: float) -> str:
-    """Each of the jobs with what it is at, e.g. `cleanse, RUNNING since 06:31`."""
+    """Each of the jobs with what it is at, e.g. `cleanse, RUNNING since 06:31 UTC`."""
     shown = "; ".join(f"{name}, {state_text(known[name], now)}" for name in names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown}; and {len(names) - SHOWN} more"
 
 
 def state_text(job: JobRun, now: float) -> str:
-    """What a job that has not ended is at, and since when (UTC): `RUNNING since 06:31`, `held since 06:40 by ann`."""
+    """What a job that has not ended is at, and since when: `RUNNING since 06:31 UTC`, `held since 06:40 UTC by ann`."""
     if job.status is JobStatus.HELD:
         if job.mark is None:
             return "held, as its schedule says"
@@ -411,6 +411,6 @@ def state_text(job: JobRun, now: float) -> str:
 
 
 def _clock(moment: float, now: float) -> str:
-    """The time of day, with its date where that is another one than now's."""
+    """The time of day in UTC, which it says, with its date where that is another one than now's."""
     day, _, time = iso(moment)[:16].partition("T")
-    return time if iso(now).startswith(day) else f"{day} {time}"
+    return f"{time} UTC" if iso(now).startswith(day) else f"{day} {time} UTC"
