@@ -27,12 +27,18 @@ if TYPE_CHECKING:
     from universal_scheduler.adapters.outbox import SqsOutbox
     from universal_scheduler.adapters.watch import DynamoWatch
 
-QUICK = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=20)
+QUICK = Config(
+    retries={"mode": "standard", "total_max_attempts": 6},
+    connect_timeout=5,
+    read_timeout=20,
+    parameter_validation=False,
+)
 SUBMIT_CONNECT_SECONDS, SUBMIT_READ_SECONDS = 2, 8
 ONCE = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     connect_timeout=SUBMIT_CONNECT_SECONDS,
     read_timeout=SUBMIT_READ_SECONDS,
+    parameter_validation=False,
 )
 """SubmitJob has no client token: a repeated call would be a second job, so the SDK must not repeat it unasked."""
 

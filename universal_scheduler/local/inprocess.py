@@ -63,7 +63,7 @@ def _publish(detail_type: str, detail: dict[str, Any], resources: list[str]) -> 
         "Account": get_account_id(),
         "Region": get_region(),
     }
-    view = eventbridge._pattern_event_view(event)
+    view = eventbridge._pattern_event_view(event | {"Detail": detail})  # which it would else read from the text again
     eventbridge._dispatch_event(event, view)
     eventbridge._archive_event(event, view)
 

@@ -15,10 +15,12 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from universal_scheduler.local import inprocess, package, sfn_local
 from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
@@ -57,7 +59,7 @@ def main() -> None:
             "JobEvents": "DISABLED" if arguments.no_events else "ENABLED",
             "JobEventBatch": "100",
         }
-        asyncio.run(_Server(listener, home, parameters, arguments.ready).run(bare=arguments.bare))
+        uvloop.run(_Server(listener, home, parameters, arguments.ready).run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
         _log.exception("the engine did not start")
         _tell(arguments.ready, {"error": str(error) or repr(error)})
@@ -247,15 +249,38 @@ class _Server:
         return App(ministack.app.app, stages, batch)
 
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
-        from hypercorn.asyncio import serve
-        from hypercorn.config import Config
+        import uvicorn
 
-        config = Config()
-        config.bind = [f"fd://{self._listener.fileno()}"]
-        config.keep_alive_timeout = 75
-        config.graceful_timeout = 0.5
-        config.loglevel = "WARNING"
-        await serve(app, config, shutdown_trigger=stop.wait)
+        class HttpServer(uvicorn.Server):
+            """Leaves the signals to the engine, which has more to end than this."""
+
+            @contextmanager
+            def capture_signals(self) -> Iterator[None]:
+                yield
+
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+        server = HttpServer(config)
+
+        async def end() -> None:
+            await stop.wait()
+            server.should_exit = True
+
+        ending = asyncio.create_task(end())
+        try:
+            await server.serve(sockets=[self._listener])
+        finally:
+            ending.cancel()
 
     def _deploy(self, *, bare: bool) -> None:
         outputs: dict[str, str] = {}
