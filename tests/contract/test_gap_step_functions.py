@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.contract.conftest import Cloud, eventually
 
@@ -112,6 +113,17 @@ def test_a_name_with_other_input_is_taken(engine: Cloud) -> None:
     client.start_execution(**request, input='{"a": 1}')
     with pytest.raises(client.exceptions.ExecutionAlreadyExists):
         client.start_execution(**request, input='{"a": 2}')
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("bad name!", "InvalidName"), ("a/b", "InvalidName"), ("x" * 81, "ValidationException")]
+)
+def test_a_name_that_no_execution_can_have_is_refused(cloud: Cloud, name: str, error: str) -> None:
+    machine = cloud.machine({"Pass": {"Type": "Pass", "End": True}})
+    with pytest.raises(ClientError) as caught:
+        cloud.client("stepfunctions").start_execution(stateMachineArn=machine, name=name, input="{}")
+    assert caught.value.response["Error"]["Code"] == error
+    assert name in caught.value.response["Error"]["Message"]
 
 
 def test_an_execution_that_was_stopped_stays_stopped(cloud: Cloud, notes: Path) -> None:

@@ -36,6 +36,17 @@ def test_run_takes_a_name_once(stage: Stage) -> None:
     assert "'mine' has been used" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["bad name!", "x" * 81, "", "a:b"])
+@pytest.mark.parametrize("more", [[], ["--restart", "2025-01-06T04:20:00.884784"]], ids=["new", "restart"])
+def test_run_refuses_a_name_that_no_execution_can_have(stage: Stage, name: str, more: list[str]) -> None:
+    stage.store.put_schedule(row())
+    result = usched("run", "load", "--name", name, *more)
+    assert result.exit_code == 2
+    assert "No execution can be named" in result.stderr
+    assert "at most 80 characters" in result.stderr
+    assert not stage.workflow.started
+
+
 def test_run_of_an_unknown_schedule_starts_nothing(stage: Stage) -> None:
     result = usched("run", "nope")
     assert result.exit_code == 2

@@ -616,12 +616,6 @@ def test_a_restart_leaves_what_still_runs_as_it_is(world: World) -> None:
     assert put_names == ["b"], "an event of the other may come meanwhile"
 
 
-@pytest.mark.parametrize("odd", [{"continueOf": "abc"}, {"continueOf": None}, {"ofGeneration": []}])
-def test_numbers_that_are_none_are_nothing(world: World, odd: dict[str, Any]) -> None:
-    world.store.put_schedule(document({"a": ()}))
-    assert world.start({"scheduleId": "nightly"} | odd).generation == 1
-
-
 def test_no_operator_acts_on_a_run_whose_jobs_are_not_all_written(world: World) -> None:
     put = world.store.put_jobs
 

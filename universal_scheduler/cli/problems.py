@@ -10,6 +10,7 @@ import click
 
 from universal_scheduler.domain.errors import (
     IllegalVerb,
+    InvalidName,
     InvalidSchedule,
     RunNotFound,
     RunStillActive,
@@ -20,6 +21,7 @@ from universal_scheduler.domain.errors import (
 ADVICE: dict[type[SchedulerError], str] = {
     ScheduleNotFound: "List what has run with: usched runs. Store a schedule with: usched apply FILE",
     RunNotFound: "List the schedule's runs with: usched runs ID",
+    InvalidName: "Choose another --name, or leave it out.",
     RunStillActive: "Follow it with: usched show ID",
     InvalidSchedule: "Correct the document and store it with: usched apply FILE",
 }
@@ -39,7 +41,6 @@ CODE_ADVICE = {
     "ExpiredToken": "The credentials have run out: log in again.",
     "UnrecognizedClientException": "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID.",
     "InvalidClientTokenId": "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID.",
-    "InvalidName": "An execution's name has at most 80 letters, digits, '-', '_' or '.'.",
     "ResourceNotFoundException": STAGE_ADVICE,
     "StateMachineDoesNotExist": STAGE_ADVICE,
 }

@@ -16,7 +16,7 @@ from universal_scheduler.domain.documents.parameters import effective_parameters
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import ScheduleNotFound
 from universal_scheduler.domain.model import Execution, RunKey, RunStatus, Verb
-from universal_scheduler.domain.names import execution_name
+from universal_scheduler.domain.names import check_execution_name, execution_name
 from universal_scheduler.domain.restart import Variant
 from universal_scheduler.usecases import verbs
 from universal_scheduler.usecases.views import find_execution, mark_view
@@ -80,8 +80,11 @@ def start(
     """Start an execution, after everything that would make it fail at once has been looked at.
 
     Raises:
-        ScheduleNotFound, InvalidSchedule, RunNotFound, RunStillActive, IllegalVerb, Problem: nothing was started.
+        ScheduleNotFound, InvalidSchedule, InvalidName, RunNotFound, RunStillActive, IllegalVerb, Problem: nothing was
+            started.
     """
+    if name is not None:
+        check_execution_name(name)
     # The request's id is in the input too: the same name with the same input would be answered as if it were new.
     request = uuid4().hex
     cause = {"kind": "cli", "requestId": request}

@@ -38,6 +38,13 @@ class InvalidSchedule(SchedulerError):
         super().__init__(f"The schedule document is not valid. {told}"[:MESSAGE_LIMIT])
 
 
+class InvalidName(SchedulerError):
+    """An execution cannot have this name."""
+
+    def __init__(self, name: object, problem: str, rule: str) -> None:
+        super().__init__(f"No execution can be named {ascii(name)[:120]}: {problem}. A name has {rule}.")
+
+
 class ScheduleNotFound(SchedulerError):
     """There is no row with this scheduleId in the schedules table."""
 

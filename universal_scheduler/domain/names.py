@@ -6,12 +6,50 @@ import re
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from universal_scheduler.domain.errors import InvalidName
 from universal_scheduler.domain.model import RunKey
 
 EXECUTION_NAME_LIMIT = 80
 """https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""
+EXECUTION_NAME_RULE = (
+    f"at most {EXECUTION_NAME_LIMIT} characters, no blanks, no control characters and none of "
+    '< > { } [ ] ? * " # % \\ ^ | ~ ` $ & , ; : /'
+)
 BATCH_NAME_LIMIT = 128
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""
+FORBIDDEN_IN_NAMES = frozenset('<>{}[]?*"#%\\^|~`$&,;:/')
+
+
+def check_execution_name(name: object) -> None:
+    """Raises InvalidName where Step Functions would refuse the name of an execution."""
+    if problem := execution_name_problem(name):
+        raise InvalidName(name, problem, EXECUTION_NAME_RULE)
+
+
+def execution_name_problem(name: object) -> str:
+    """What Step Functions would refuse in an execution's name; empty where nothing is.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html#StepFunctions-StartExecution-request-name
+    """
+    if not isinstance(name, str):
+        return "it is no text"
+    if not name:
+        return "it is empty"
+    if len(name) > EXECUTION_NAME_LIMIT:
+        return f"it has {len(name)} characters"
+    bad = next((char for char in name if _forbidden(char)), None)
+    if bad is None:
+        return ""
+    if bad.isspace():
+        return "it has a blank"
+    return f"it has '{bad}'" if bad.isprintable() else f"it has the character U+{ord(bad):04X}"
+
+
+def _forbidden(char: str) -> bool:
+    """Step Functions counts what is beyond U+FFFF as surrogates, which it does not take."""
+    code = ord(char)
+    control = code < 0x20 or 0x7F <= code < 0xA0
+    return char in FORBIDDEN_IN_NAMES or char.isspace() or control or 0xD800 <= code <= 0xDFFF or code >= 0xFFFE
 
 
 def digest(*parts: str, length: int = 16) -> str:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from universal_scheduler.domain.arrays import left_over, read_selection
+from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError, IllegalVerb, InvalidSchedule, JobNotFound
 from universal_scheduler.domain.model import Job, JobRun, JobStatus, Mark, Verb
 from universal_scheduler.domain.planner import again, upstream_first
 
 NEWEST = "newest"
+VARIANT_KEYS = ("from", "only", "skip", "definition")
+"""What a start message may say of a restart, and of nothing else."""
 NOBODY: Mapping[str, Collection[int]] = {}
 
 
@@ -79,22 +82,24 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
     for key in ("from", "only", "skip"):
         names = message.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            errors.append(DocumentError(f"$.{key}", repr(names)[:60], "a list of job names"))
+            errors.append(DocumentError(f"$.{key}", shown(names), "a list of job names"))
     if message.get("definition", NEWEST) != NEWEST:
-        errors.append(DocumentError("$.definition", repr(message["definition"])[:60], f'"{NEWEST}"'))
+        errors.append(DocumentError("$.definition", shown(message["definition"]), f'"{NEWEST}"'))
     if not isinstance(message.get("parameters", {}), Mapping):
-        errors.append(DocumentError("$.parameters", repr(message["parameters"])[:60], "an object"))
+        errors.append(DocumentError("$.parameters", shown(message["parameters"]), "an object"))
     if message.get("from") and message.get("only"):
         errors.append(DocumentError("$.only", "from beside it", "only one of the two"))
     if errors:
         raise InvalidSchedule(errors)
-    return Variant(
+    variant = Variant(
         start_from=tuple(message.get("from", ())),
         only=tuple(message.get("only", ())),
         skip=tuple(message.get("skip", ())),
         newest="definition" in message,
         parameters=dict(message.get("parameters", {})),
     )
+    _ = variant.skipped  # raises where an entry is neither a job nor children of one
+    return variant
 
 
 def redefined(jobs: Sequence[JobRun], newest: Sequence[Job]) -> list[JobRun]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
+from universal_scheduler.domain.documents.message import run_named
 from universal_scheduler.domain.errors import StaleExecution
 from universal_scheduler.domain.execution_events import ABORTED, ExecutionEnded
 from universal_scheduler.domain.model import Run, RunKey, RunStatus
 from universal_scheduler.ports import JobPlatform, Store
 from universal_scheduler.usecases.drive import RunRef, abandon_run
-from universal_scheduler.usecases.start import read_message
 from universal_scheduler.usecases.submission import Each
 
 
@@ -34,7 +34,7 @@ def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, 
 
 def _driven(store: Store, ended: ExecutionEnded) -> Run | None:
     """A restart or a continuation says in its input which run it goes on with; a run's first execution has its name."""
-    message = read_message(json.loads(ended.input))
-    if message.restart_of:
-        return store.get_run(RunKey(message.schedule_id, message.restart_of))
+    schedule_id, restart_of = run_named(json.loads(ended.input))
+    if schedule_id and restart_of:
+        return store.get_run(RunKey(schedule_id, restart_of))
     return store.find_run(ended.name)

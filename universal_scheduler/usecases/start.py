@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from universal_scheduler.domain.documents.message import Message, read_message, run_named
 from universal_scheduler.domain.documents.parameters import with_parameters
-from universal_scheduler.domain.documents.parse import SINGLE_JOB_KEYS, as_row, parse
-from universal_scheduler.domain.documents.values import blank
+from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import (
-    DocumentError,
     IllegalVerb,
     InvalidSchedule,
     RunNotFound,
@@ -33,7 +32,7 @@ from universal_scheduler.domain.model import (
     Verb,
 )
 from universal_scheduler.domain.names import iso, next_start, start_date_time
-from universal_scheduler.domain.restart import Variant, fresh, read_variant, redefined, remaining, same_array
+from universal_scheduler.domain.restart import Variant, fresh, redefined, remaining, same_array
 from universal_scheduler.ports import JobPlatform, Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
@@ -42,60 +41,9 @@ TRIGGERS = frozenset({"row", "upstream"})
 """Kinds of causes that look themselves whether the schedule is paused, and start nothing then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What an execution was given: one of the four forms, and what caused it."""
-
-    schedule_id: str = ""
-    restart_of: str = ""
-    """`startDateTime` of the run to restart; empty for a new run."""
-    restart: bool = False
-    continue_of: int = 0
-    """The generation that this execution goes on for, where a run goes on as a new execution."""
-    document: Mapping[str, Any] | None = None
-    cause: Mapping[str, Any] | None = None
-    of_generation: int | None = None
-    """The generation that a restart was meant for; None takes any."""
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """The message itself, for the keys of a restart's variant."""
-
-    @property
-    def parameters(self) -> Any:
-        """What a run is given over its schedule's defaults; a document that is sent along has its own."""
-        return {} if self.document is not None else self.given.get("parameters", {})
-
-
-def read_message(event: Mapping[str, Any]) -> Message:
-    """Tell the four forms apart: `{scheduleId}`, the same with RESTART, an inline document, a single job."""
-    cause = event.get("cause")
-    body = {key: value for key, value in event.items() if key != "cause"}
-    inner = body["output"] if isinstance(body.get("output"), Mapping) else body
-    restart = str(inner.get("scheduleStatus", "")).strip() == "RESTART"
-    start = inner.get("startDateTime")
-    known = Message(
-        schedule_id=str(inner.get("scheduleId", "")).strip(),
-        restart_of="" if blank(start) or not (restart or "continueOf" in inner) else str(start).strip(),
-        restart=restart,
-        continue_of=_whole(inner, "continueOf") or 0,
-        cause=cause if isinstance(cause, Mapping) else None,
-        of_generation=_whole(inner, "ofGeneration"),
-        given=inner,
-    )
-    inline = "jobList" in inner or body.keys() >= SINGLE_JOB_KEYS
-    return replace(known, document=body) if inline else known
-
-
-def _whole(inner: Mapping[str, Any], key: str) -> int | None:
-    """The number that only the scheduler itself puts there; what is none is nothing."""
-    try:
-        return int(inner[key])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 def start_run(
     store: Store,
-    event: Mapping[str, Any],
+    event: object,
     execution: Execution,
     started: str,
     is_running: Callable[[Execution], bool] = lambda _: True,
@@ -115,11 +63,11 @@ def start_run(
     message = read_message(event)
     if message.continue_of:
         return _continue(store, message, execution)
-    if message.restart and message.restart_of:
+    if message.restart:
         restarted = _restart(store, message, execution, started, is_running, platform)
         if restarted is not None:
             return restarted
-    schedule = parse(_document(store, message))
+    schedule = message.document or parse(_row(store, message.schedule_id))
     keep = KEPT if message.restart else {}
     jobs = [_fresh(index, job, keep) for index, job in enumerate(schedule.jobs)]
     run = Run(
@@ -144,15 +92,10 @@ def _told_of_pause(store: Store, schedule_id: str, cause: Mapping[str, Any]) -> 
     return cause if paused is None else {**cause, "schedulePaused": str(paused)}
 
 
-def _document(store: Store, message: Message) -> Mapping[str, Any]:
-    if message.document is not None:
-        return message.document
-    if not message.schedule_id:
-        expected = "a scheduleId, a document with its jobList, or a job with jobName, jobDefinition and jobQueue"
-        raise InvalidSchedule([DocumentError("$", "a message that does not say what to run", expected)])
-    row = store.get_schedule(message.schedule_id)
+def _row(store: Store, schedule_id: str) -> Mapping[str, Any]:
+    row = store.get_schedule(schedule_id)
     if row is None:
-        raise ScheduleNotFound(message.schedule_id)
+        raise ScheduleNotFound(schedule_id)
     return row
 
 
@@ -182,7 +125,7 @@ def _restart(
 ) -> Run | None:
     """None where there is no such run, but a document beside the message tells all that is needed to make one."""
     key = RunKey(message.schedule_id, message.restart_of)
-    variant = read_variant(message.given)
+    variant = message.variant
     while True:
         run = store.get_run(key)
         if run is None:
@@ -248,10 +191,7 @@ def _restarted(
 
 
 def _newest(store: Store, schedule_id: str) -> Schedule:
-    row = store.get_schedule(schedule_id)
-    if row is None:
-        raise ScheduleNotFound(schedule_id)
-    return parse(row)
+    return parse(_row(store, schedule_id))
 
 
 def _mark(verb: Verb, cause: Mapping[str, Any], now: float) -> Mark:
@@ -287,7 +227,7 @@ def _remaining(
 
     PASS is looked for in the history row's jobList, and in that of the message where it has one.
     """
-    given = (message.document or {}).get("jobList", [])
+    given = message.document.document["jobList"] if message.document is not None else []
     recorded = {entry["jobName"]: entry for entry in [*store.recorded_jobs(run.key), *given] if "jobName" in entry}
     if not known:  # a history row that the scheduler did not write: the document in it is all there is
         row = {"scheduleId": run.key.schedule_id, **run.document, "jobList": list(recorded.values())}
@@ -329,24 +269,23 @@ def _fresh(index: int, job: Job, keep: Mapping[str, JobStatus]) -> JobRun:
     return made
 
 
-def record_refusal(
-    store: Store, event: Mapping[str, Any], execution: Execution, started: str, error: str, now: float
-) -> None:
+def record_refusal(store: Store, event: object, execution: Execution, started: str, error: str, now: float) -> None:
     """Keep a run that could not be started as a FAILED one, so that it is seen where people look for runs.
 
     A message that names no schedule leaves nothing: the execution itself has the error.
     """
-    message = read_message(event)
-    document = as_row(message.document) if message.document is not None else {}
-    schedule_id = document.get("scheduleId") or message.schedule_id
-    if not isinstance(schedule_id, str) or not schedule_id:
+    schedule_id, restart_of = run_named(event)
+    if not schedule_id:
         return
-    cause = dict(message.cause or {"kind": "execution"})
+    try:
+        cause = dict(read_message(event).cause or {})
+    except InvalidSchedule:
+        cause = {}
     run = Run(
         key=RunKey(schedule_id, start_date_time(started, execution.arn)),
         status=RunStatus.RUNNING,
         execution=execution,
-        cause=cause | ({"restartOf": message.restart_of} if message.restart_of else {}),
+        cause={"kind": "execution"} | cause | ({"restartOf": restart_of} if restart_of else {}),
     )
     if store.create_run(run):
         store.finish_run(run, RunStatus.FAILED, error, iso(now), [])

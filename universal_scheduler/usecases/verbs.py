@@ -19,7 +19,7 @@ from universal_scheduler.domain.errors import (
     ScheduleNotFound,
 )
 from universal_scheduler.domain.model import AuditEntry, Execution, JobRun, Mark, Run, RunKey, RunStatus, Verb
-from universal_scheduler.domain.names import execution_name
+from universal_scheduler.domain.names import check_execution_name, execution_name
 from universal_scheduler.domain.planner import never_runs
 from universal_scheduler.domain.restart import Variant, check_names, redefined
 from universal_scheduler.domain.verbs import cancelled, on_job
@@ -121,9 +121,12 @@ def restart(
 
     Raises:
         RunNotFound, JobNotFound, ScheduleNotFound, InvalidSchedule
+        InvalidName: no execution can have the given name.
         RunStillActive: its jobs are being watched.
         IllegalVerb: a job that is named still runs, or the restart is under way already.
     """
+    if given_name:
+        check_execution_name(given_name)
     run = find_run(store, key)
     if not run.status.ended and workflow.is_running(run.execution):
         raise RunStillActive(key.schedule_id, key.start)

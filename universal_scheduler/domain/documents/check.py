@@ -8,6 +8,7 @@ from typing import Any
 
 from universal_scheduler.domain.documents.durations import epoch_seconds
 from universal_scheduler.domain.documents.jobs import dependency, read_job
+from universal_scheduler.domain.documents.recorded import recorded_errors
 from universal_scheduler.domain.documents.schema import schema_errors
 from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
@@ -27,6 +28,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
         errors += _fan_out_errors(row["jobList"])
         errors += _channel_errors(row.get("notifications", ()))
         errors += _zone_errors(row)
+        errors += recorded_errors(row)
     if not errors:
         upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}
         errors = list(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))

@@ -42,11 +42,20 @@ def parse(document: Mapping[str, Any]) -> Schedule:
 
 def as_row(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document in the form of a row: unwrapped, and a single job as a schedule of one."""
-    wrapped = document.get("output")
-    if isinstance(wrapped, Mapping) and "jobList" in wrapped and "jobList" not in document:
-        return dict(wrapped)
-    if "jobList" not in document and document.keys() >= SINGLE_JOB_KEYS:
+    if is_wrapped(document):
+        return dict(document["output"])
+    if is_single_job(document):
         job = {key: value for key, value in document.items() if key not in ("wait_time", "scheduleId", "trigger")}
         row: dict[str, Any] = {"scheduleId": document.get("scheduleId", document["jobName"]), "jobList": [job]}
         return row | {key: document[key] for key in ("wait_time", "trigger") if key in document}
     return dict(document)
+
+
+def is_wrapped(document: Mapping[str, Any]) -> bool:
+    """Whether it is what a run of the reference design put out: `{"name", "output": {…}}`."""
+    wrapped = document.get("output")
+    return isinstance(wrapped, Mapping) and "jobList" in wrapped and "jobList" not in document
+
+
+def is_single_job(document: Mapping[str, Any]) -> bool:
+    return "jobList" not in document and document.keys() >= SINGLE_JOB_KEYS

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from universal_scheduler.domain.names import EXECUTION_NAME_LIMIT, execution_name_problem
 from universal_scheduler.local.gaps import edit, require_ministack
 
 Json = dict[str, Any]
@@ -71,6 +72,7 @@ def apply() -> None:
 
     _start_at_once(stepfunctions)
     _start_idempotently(stepfunctions)
+    _refuse_names(stepfunctions)
     _stop_at_once(stepfunctions)
     _call_back_as_on_aws(stepfunctions)
     _name_errors_as_on_aws(stepfunctions)
@@ -104,6 +106,31 @@ def _start_idempotently(stepfunctions: Any) -> None:
             return start(data)
 
     stepfunctions._start_execution = start_execution
+
+
+def _refuse_names(stepfunctions: Any) -> None:
+    """A name with what a name must not have is refused, and so is one of over 80 characters.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+
+    def refusing(start: Callable[[Json], Answer]) -> Callable[[Json], Answer]:
+        def started(data: Json) -> Answer:
+            name = data.get("name")
+            if name is None or not execution_name_problem(name):
+                return start(data)
+            code, text = "InvalidName", f"Invalid Name: '{name}'"
+            if not 1 <= len(name) <= EXECUTION_NAME_LIMIT:
+                bound = f"less than or equal to {EXECUTION_NAME_LIMIT}" if name else "greater than or equal to 1"
+                wanted = f"failed to satisfy constraint: Member must have length {bound}"
+                code, text = "ValidationException", f"1 validation error detected: Value '{name}' at 'name' {wanted}"
+            refused: Answer = stepfunctions.error_response_json(code, text, 400)
+            return refused
+
+        return started
+
+    stepfunctions._start_execution = refusing(stepfunctions._start_execution)
+    stepfunctions._start_sync_execution = refusing(stepfunctions._start_sync_execution)
 
 
 def _stop_at_once(stepfunctions: Any) -> None:

@@ -1,0 +1,191 @@
+"""What an execution is given: the message that starts a run, restarts one, or goes on with one; read and checked.
+
+Every door reads a message by `read_message`, so that it is refused, or means the same, wherever it comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from universal_scheduler.domain.documents.parse import SINGLE_JOB_KEYS, is_single_job, is_wrapped, parse
+from universal_scheduler.domain.documents.recorded import RESTART, status_errors
+from universal_scheduler.domain.documents.values import blank, shown
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
+from universal_scheduler.domain.model import Schedule
+from universal_scheduler.domain.restart import VARIANT_KEYS, Variant, read_variant
+
+ID_LIMIT = 128
+"""Characters of a scheduleId, as dynamo/schema.json has it."""
+OF_THE_SCHEDULER = ("cause", "continueOf", "ofGeneration")
+"""Keys that only the scheduler itself writes into a message."""
+STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+"""Other state machines put it into the input of what they start.
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html"""
+KEYS = ("scheduleId", "parameters", "scheduleStatus", "startDateTime", *VARIANT_KEYS)
+"""What a message about a stored schedule may say."""
+RESTART_NEEDS = (
+    "the startDateTime of the run to restart (GET /v1/schedules/ID and usched runs ID list them; "
+    "usched restart ID takes the newest run)"
+)
+NOTHING_TO_RUN = "a scheduleId, a document with its jobList, or a job with jobName, jobDefinition and jobQueue"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What an execution was given: one of the forms, and what caused it."""
+
+    schedule_id: str = ""
+    restart_of: str = ""
+    """`startDateTime` of the run to restart, or to go on with; empty for a new run."""
+    continue_of: int = 0
+    """The generation that this execution goes on for, where a run goes on as a new execution."""
+    document: Schedule | None = None
+    """What was sent along to run, in place of a stored schedule."""
+    cause: Mapping[str, Any] | None = None
+    of_generation: int | None = None
+    """The generation that a restart was meant for; None takes any."""
+    variant: Variant = field(default_factory=Variant)
+    """How a restart differs from going on where the run failed."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What a run is given over its schedule's defaults; a document that is sent along has its own."""
+
+    @property
+    def restart(self) -> bool:
+        return bool(self.restart_of) and not self.continue_of
+
+
+def read_message(given: object) -> Message:
+    """Tell the forms of a message apart, and check it whole.
+
+    The forms: `{scheduleId}`, with `parameters`; `{scheduleId, startDateTime, scheduleStatus: "RESTART"}`, with the
+    keys of a restart; a document; a single job; and the scheduler's own, which goes on with a run.
+
+    Raises:
+        InvalidSchedule: with everything that is wrong, each with its JSON path.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidSchedule([DocumentError("$", shown(given), f"an object with {NOTHING_TO_RUN}")])
+    body = {key: value for key, value in given.items() if key not in (*OF_THE_SCHEDULER, STARTED_BY)}
+    errors = list(_own_errors(given))
+    inner = body["output"] if is_wrapped(body) else body
+    inline = "jobList" in inner or is_single_job(inner)
+    restart = inner.get("scheduleStatus") == RESTART
+    if not inline:
+        errors += _stored_errors(inner, restart, "continueOf" in given)
+    elif restart:  # the document itself is checked like any other
+        errors += _restart_errors(inner, restart, False)
+    variant = Variant()
+    if restart:
+        try:
+            variant = read_variant({**inner, "parameters": {}} if is_single_job(inner) else inner)
+        except InvalidSchedule as invalid:
+            errors += invalid.errors
+    document = None
+    if inline:
+        try:
+            document = parse(_without_restart(body, inner) if restart else body)
+        except InvalidSchedule as invalid:
+            errors += invalid.errors
+    if errors:
+        raise InvalidSchedule(errors)
+    schedule_id = document.schedule_id if document is not None else inner["scheduleId"]
+    return Message(
+        schedule_id=schedule_id,
+        restart_of=inner["startDateTime"].strip() if restart or "continueOf" in given else "",
+        continue_of=given.get("continueOf", 0),
+        document=document,
+        cause=given.get("cause"),
+        of_generation=given.get("ofGeneration"),
+        variant=variant,
+        parameters={} if inline else inner.get("parameters", {}),
+    )
+
+
+def run_named(given: object) -> tuple[str, str]:
+    """The scheduleId of a message, and the startDateTime of the run that it goes on with, as far as they can be told.
+
+    For what must not fail: empty where the message does not say, or says something that cannot be.
+    """
+    if not isinstance(given, Mapping):
+        return "", ""
+    inner = given["output"] if is_wrapped(given) else given
+    schedule_id = inner.get("scheduleId", inner.get("jobName") if is_single_job(inner) else "")
+    goes_on = inner.get("scheduleStatus") == RESTART or "continueOf" in inner
+    return _text(schedule_id, ID_LIMIT), _text(inner.get("startDateTime"), 64) if goes_on else ""
+
+
+def _text(value: object, limit: int) -> str:
+    """A text that can be part of a key; a lone surrogate cannot."""
+    if not isinstance(value, str) or len(value) > limit:
+        return ""
+    return "" if any("\ud800" <= char <= "\udfff" for char in value) else value.strip()
+
+
+def _own_errors(given: Mapping[str, Any]) -> Iterator[DocumentError]:
+    """Of the keys that the scheduler writes itself."""
+    for key, least in (("continueOf", 1), ("ofGeneration", 0)):  # a run of the reference design has generation 0
+        if key in given and (type(given[key]) is not int or given[key] < least):
+            yield DocumentError(f"$.{key}", shown(given[key]), "the generation of a run, which the scheduler writes")
+    cause = given.get("cause", {})
+    if not isinstance(cause, Mapping):
+        yield DocumentError("$.cause", shown(cause), "an object")
+        return
+    for key, value in cause.items():
+        texts = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+        if not (texts if key == "chain" else isinstance(value, str)):
+            yield DocumentError(f"$.cause.{key}", shown(value), "a list of texts" if key == "chain" else "text")
+
+
+def _stored_errors(message: Mapping[str, Any], restart: bool, goes_on: bool) -> Iterator[DocumentError]:
+    """Of a message that names a stored schedule, or nothing."""
+    job_keys = [key for key in message if key in SINGLE_JOB_KEYS]
+    if job_keys:
+        for key in sorted(SINGLE_JOB_KEYS - message.keys()):
+            yield DocumentError("$", f"no {key}", "a single job with jobName, jobDefinition and jobQueue")
+        return
+    unknown = [f"{shown(key)}{did_you_mean(key, (*KEYS, 'jobList'))}" for key in message if key not in KEYS][:5]
+    if "scheduleId" not in message:
+        found = f"unknown key {', '.join(unknown)}" if unknown else "a message that does not say what to run"
+        yield DocumentError("$", found, NOTHING_TO_RUN)
+        return
+    yield from _id_errors(message["scheduleId"])
+    if unknown:
+        expected = f"beside scheduleId only {', '.join(KEYS[1:])}; or a document with its jobList"
+        yield DocumentError("$", f"unknown key {', '.join(unknown)}", expected)
+    if not isinstance(message.get("parameters", {}), Mapping) and not restart:  # of a restart, read_variant looks
+        yield DocumentError("$.parameters", shown(message["parameters"]), "an object")
+    yield from _restart_errors(message, restart, goes_on)
+
+
+def _id_errors(schedule_id: object) -> Iterator[DocumentError]:
+    if not isinstance(schedule_id, str) or not schedule_id.strip():
+        yield DocumentError("$.scheduleId", shown(schedule_id), "the scheduleId of a stored schedule")
+    elif len(schedule_id) > ID_LIMIT:
+        yield DocumentError("$.scheduleId", f"{len(schedule_id)} characters", f"at most {ID_LIMIT} characters")
+
+
+def _restart_errors(message: Mapping[str, Any], restart: bool, goes_on: bool) -> Iterator[DocumentError]:
+    """What says "restart" has to say it whole: half of it would run everything again."""
+    start = message.get("startDateTime")
+    if not restart:
+        yield from status_errors(message.get("scheduleStatus"), f"blank, or {RESTART} in capitals")
+    if not isinstance(start, str | None):
+        yield DocumentError("$.startDateTime", shown(start), "the startDateTime of a run, as text")
+    elif (restart or goes_on) and blank(start):
+        yield DocumentError("$.startDateTime", "RESTART without it", RESTART_NEEDS)
+    elif not restart and not blank(start) and not goes_on:
+        expected = f'"scheduleStatus": "{RESTART}" beside it to restart that run, or no startDateTime for a new one'
+        yield DocumentError("$.startDateTime", f"{shown(start)} without {RESTART}", expected)
+    for key in () if restart else VARIANT_KEYS:
+        if key in message:
+            expected = f'"scheduleStatus": "{RESTART}" and the startDateTime of the run beside it'
+            yield DocumentError(f"$.{key}", f"{key} without {RESTART}", expected)
+
+
+def _without_restart(body: Mapping[str, Any], inner: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document of a restart, without what only the message says."""
+    said = ("scheduleStatus", "startDateTime", *VARIANT_KEYS)
+    document = {key: value for key, value in inner.items() if key not in said}
+    return {**body, "output": document} if is_wrapped(body) else document
