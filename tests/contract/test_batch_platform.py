@@ -211,6 +211,16 @@ def test_the_children_of_an_array_are_counted() -> None:
     assert read_detail(detail(arrayProperties={"index": 1})).child_counts == {}
 
 
+def test_an_array_runs_as_soon_as_one_of_its_children_has_run() -> None:
+    for counts, status in (
+        ({"RUNNABLE": 3}, JobStatus.PENDING),
+        ({"RUNNABLE": 2, "RUNNING": 1}, JobStatus.RUNNING),
+        ({"RUNNABLE": 2, "SUCCEEDED": 1}, JobStatus.RUNNING),
+    ):
+        seen = read_detail(detail(status="PENDING", arrayProperties={"size": 3, "statusSummary": counts}))
+        assert (seen.status, seen.attempts) == (status, int(status is JobStatus.RUNNING))
+
+
 def child(index: int, **more: Any) -> dict[str, Any]:
     place = {"index": index}
     return {"jobId": f"1:{index}", "jobName": "n", "status": "FAILED", "arrayProperties": place, **more}

@@ -31,6 +31,7 @@ from universal_scheduler.domain.model import (
     Run,
     RunKey,
     RunStatus,
+    Submission,
     Verb,
 )
 from universal_scheduler.ports import Store
@@ -246,6 +247,26 @@ def test_a_job_goes_forward_only(store: Store) -> None:
             stopped_at=4.0,
         )
     ]
+
+
+def test_attempts_are_counted_when_a_job_runs_again_and_when_it_is_submitted_again(store: Store) -> None:
+    earlier = (Submission("id-0", 1, 2, "3 7-9"),)
+    job = replace(JOB, status=JobStatus.PENDING, job_id="id-1", attempt=2, attempts=2, earlier=earlier)
+    store.put_jobs("run", [job])
+    assert store.list_jobs("run") == [job]
+    first = Observation("id-1", JobStatus.RUNNING, started_at=1.0, attempts=1)
+    assert store.observe_jobs("run", [(job, first)])
+    [running] = store.list_jobs("run")
+    assert (running.attempts, running.started_at) == (3, 1.0)
+    assert not store.observe_jobs("run", [(running, first)]), "the same once more"
+    second = replace(first, started_at=5.0, attempts=2, log_stream="s/2")
+    assert store.observe_jobs("run", [(running, second)])
+    assert not store.observe_jobs("run", [(running, second)]), "somebody has recorded it"
+    assert not store.observe_jobs("run", [(store.list_jobs("run")[0], first)]), "late"
+    [again] = store.list_jobs("run")
+    assert (again.attempts, again.started_at, again.log_stream) == (4, 5.0, "s/2")
+    assert store.observe_jobs("run", [(again, Observation("id-1", JobStatus.FAILED, attempts=2))])
+    assert store.list_jobs("run")[0].attempts == 4
 
 
 def test_a_job_that_failed_because_it_was_cancelled_is_cancelled(store: Store) -> None:

@@ -58,7 +58,7 @@ def test_the_failed_child_of_an_array_is_restarted_alone(stage: Stage, tmp_path:
     assert again["scheduleStatus"] == "SUCCEEDED"
     assert log.read_text().splitlines() == ["2/2/5 c"]
     _, seen = stage.call("GET", f"/executions/{again['executionName']}")
-    assert (seen["jobs"][0]["attempt"], seen["jobs"][0]["childrenOfAttempt"]) == (2, "2")
+    assert (seen["jobs"][0]["attempts"], seen["jobs"][0]["childrenOfAttempt"]) == (2, "2")
 
 
 def test_a_failed_child_that_is_skipped_lets_the_run_succeed(stage: Stage) -> None:

@@ -40,7 +40,7 @@ def test_how_a_job_ended() -> None:
     )
     assert event.attempts == 2
     assert event.seen == Observation(
-        ID, JobStatus.FAILED, "Task exited; OutOfMemoryError", 3, "s/2", 1641944210.0, 1641944220.5
+        ID, JobStatus.FAILED, "Task exited; OutOfMemoryError", 3, "s/2", 1641944210.0, 1641944220.5, attempts=2
     )
 
 

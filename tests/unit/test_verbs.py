@@ -100,7 +100,9 @@ def test_what_an_operator_ended_says_by_whom_why_and_what_it_was() -> None:
 
 def test_a_rerun_is_a_new_attempt_and_forgets_the_one_before() -> None:
     failed = job("FAILED", exit_code=3, reason="why", job_id="id", intent_at=1.0, started_at=2.0, attempt=4)
-    assert on_job(RUN, failed, mark(Verb.RERUN)) == job(attempt=5, mark=mark(Verb.RERUN))
+    rerun = on_job(RUN, failed, mark(Verb.RERUN))
+    assert replace(rerun, earlier=()) == job(attempt=5, mark=mark(Verb.RERUN))
+    assert [each.job_id for each in rerun.earlier] == ["id"], "its log can still be read"
 
 
 def test_a_run_is_asked_once_for_its_end() -> None:

@@ -199,3 +199,57 @@ def test_how_long_a_run_waits() -> None:
     assert patient[-1] == 3600
     assert waited(replace(turn, due=1010.5)) == 11
     assert waited(replace(turn, due=900.0)) == 1
+
+
+def array_events(run: Run, job_id: str, *told: tuple[str, float]) -> list[JobEvent]:
+    """What Batch tells of an array and its two children: nothing of the array itself but that it is PENDING."""
+    name = batch_job_name(run.key, "kids", 1)
+    found = []
+    for at, (word, started) in enumerate(told):
+        who, _, status = word.partition(" ")
+        child = who.partition(":")[2]
+        seen = Observation(f"{job_id}{':' + child if child else ''}", JobStatus(status), started_at=started)
+        parent = {"parent_id": job_id, "index": int(child)} if child else {}
+        found.append(JobEvent(seen, name, "q", at, **parent))  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_array_runs_from_the_start_of_its_first_child(world: Waiting, at_once: bool) -> None:
+    jobs = document({"kids": ()})
+    jobs["jobList"][0]["arrayProperties"] = {"size": 2}
+    run = world.start(jobs)
+    world.park(run)
+    [job] = world.store.list_jobs(run.key.run_id)
+    told = array_events(
+        run,
+        job.job_id,
+        ("kids PENDING", 0),
+        ("kids:1 RUNNING", 8.0),
+        ("kids:0 RUNNING", 9.0),
+        ("kids:0 SUCCEEDED", 9.0),
+        ("kids:1 SUCCEEDED", 8.0),
+        ("kids SUCCEEDED", 0),
+    )
+    batches = [told] if at_once else [[event] for event in told]
+    seen = []
+    for batch in batches:
+        assert jobs_changed(world.store, world.workflow, world.platform, batch, world.now) == []
+        [job] = world.store.list_jobs(run.key.run_id)
+        seen.append(str(job.status))
+    assert seen[-1] == "SUCCEEDED"
+    assert at_once or seen == ["PENDING", "PENDING", "RUNNING", "RUNNING", "RUNNING", "SUCCEEDED"]
+    assert (job.started_at, job.attempts) == (9.0, 1)
+
+
+def test_a_job_that_runs_for_another_time_is_recorded_once(world: Waiting) -> None:
+    run = world.start(document({"a": ()}))
+    world.park(run)
+    [job] = world.store.list_jobs(run.key.run_id)
+    name = batch_job_name(run.key, "a", 1)
+    for attempts, started in ((1, 5.0), (2, 9.0), (1, 5.0)):
+        seen = Observation(job.job_id, JobStatus.RUNNING, started_at=started, attempts=attempts)
+        jobs_changed(world.store, world.workflow, world.platform, [JobEvent(seen, name, "q", 0.0)], world.now)
+    [job] = world.store.list_jobs(run.key.run_id)
+    assert (job.attempts, job.started_at) == (2, 9.0)
+    assert world.workflow.woken == []

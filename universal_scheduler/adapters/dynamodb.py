@@ -30,6 +30,7 @@ from universal_scheduler.adapters.items import (
     to_attribute,
     to_item,
 )
+from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.model import (
     AuditEntry,
     Changes,
@@ -342,8 +343,10 @@ class DynamoStore:
                         "startedAt": observation.started_at or None,
                         "stoppedAt": observation.stopped_at or None,
                         "childCounts": dict(observation.child_counts) or None,
+                        "attempts": attempts_after(job, observation) or None,
                     },
-                    condition=f"attempt = :attempt AND jobId = :job AND (statusRank < :rank{_counted(observation)})",
+                    condition="attempt = :attempt AND jobId = :job"
+                    f" AND (statusRank < :rank{_counted(observation)}{_tried_again(job, observation)})",
                     values={":job": observation.job_id, ":rank": observation.status.rank},
                 )
                 for job, observation in seen
@@ -564,6 +567,11 @@ def _forward(
 
 def _same_id(job: JobRun) -> str:
     return "jobId = :job" if job.job_id else "attribute_not_exists(jobId)"
+
+
+def _tried_again(job: JobRun, seen: Observation) -> str:
+    """That a job runs already, and this is its next attempt."""
+    return " OR (jobStatus = :new_jobStatus AND attempts < :new_attempts)" if is_next_attempt(job, seen) else ""
 
 
 def _counted(seen: Observation) -> str:

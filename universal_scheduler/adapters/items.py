@@ -26,6 +26,7 @@ from universal_scheduler.domain.model import (
     RunKey,
     RunStatus,
     RunWhen,
+    Submission,
     Verb,
 )
 from universal_scheduler.domain.names import iso
@@ -223,6 +224,8 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "jobStatus": str(job.status),
         "statusRank": job.status.rank,
         "attempt": job.attempt,
+        "attempts": job.attempts or None,
+        "earlier": [_submission_to_value(each) for each in job.earlier] or None,
         "notTaken": job.not_taken or None,
         "operator": mark_to_value(job.mark),
         "moveTo": job.move_to or None,
@@ -239,6 +242,15 @@ def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
         "startedAt": job.started_at or None,
         "stoppedAt": job.stopped_at or None,
     }
+
+
+def _submission_to_value(each: Submission) -> dict[str, Any]:
+    children = {"children": each.children} if each.children else {}
+    return {"jobId": each.job_id, "firstAttempt": each.first, "attempts": each.attempts, **children}
+
+
+def _submission_from_value(value: Mapping[str, Any]) -> Submission:
+    return Submission(value["jobId"], int(value["firstAttempt"]), int(value["attempts"]), value.get("children", ""))
 
 
 def dependency_to_value(each: Dependency) -> str | dict[str, Any]:
@@ -278,6 +290,8 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
         position=int(row["position"]),
         status=JobStatus(row["jobStatus"]),
         attempt=int(row["attempt"]),
+        attempts=int(row.get("attempts", 0)),
+        earlier=tuple(_submission_from_value(each) for each in row.get("earlier", ())),
         not_taken=row.get("notTaken", False),
         mark=mark_from_value(row.get("operator")),
         move_to=row.get("moveTo", ""),

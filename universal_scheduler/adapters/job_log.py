@@ -87,11 +87,13 @@ class DynamoJobLog:
             "time": event.at,
             "statusReason": seen.reason or None,
             "exitCode": seen.exit_code,
+            "logGroupName": seen.log_group or None,
             "logStreamName": seen.log_stream or None,
             "createdAt": event.created_at or None,
             "startedAt": seen.started_at or None,
             "stoppedAt": seen.stopped_at or None,
             "attempts": event.attempts or None,
+            "firstAttempt": event.first_attempt if event.first_attempt > 1 else None,
             "blocked": event.blocked or None,
             "arrayJobId": event.parent_id or None,
             "arrayIndex": event.index,
@@ -120,15 +122,18 @@ def _queue_status(queue: str, status: JobStatus) -> str:
 
 def _event(row: Mapping[str, Any]) -> JobEvent:
     run = RunKey(row["scheduleId"], row["startDateTime"]) if "scheduleId" in row else None
+    status = JobStatus(row["jobStatus"])
     return JobEvent(
         seen=Observation(
             row["jobId"],
-            JobStatus(row["jobStatus"]),
+            status,
             reason=row.get("statusReason", ""),
             exit_code=row.get("exitCode"),
             log_stream=row.get("logStreamName", ""),
             started_at=row.get("startedAt", 0.0),
             stopped_at=row.get("stoppedAt", 0.0),
+            attempts=row.get("attempts", 0) + (status in (JobStatus.STARTING, JobStatus.RUNNING)),
+            log_group=row.get("logGroupName", ""),
         ),
         name=row["batchName"],
         queue=row["jobQueue"],
@@ -140,4 +145,5 @@ def _event(row: Mapping[str, Any]) -> JobEvent:
         index=row.get("arrayIndex"),
         run=run,
         job_name=row["jobName"] if run else "",
+        first_attempt=row.get("firstAttempt", 1),
     )

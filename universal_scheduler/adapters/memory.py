@@ -17,6 +17,7 @@ from universal_scheduler.adapters.items import (
     run_to_values,
     schedule_to_item,
 )
+from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.errors import ObjectUnreadable, SubmissionRefused
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import (
@@ -264,6 +265,7 @@ class MemoryStore:
                     started_at=observation.started_at or known.started_at,
                     stopped_at=observation.stopped_at or known.stopped_at,
                     child_counts=observation.child_counts or known.child_counts,
+                    attempts=attempts_after(known, observation),
                 )
                 for job, observation in seen
                 for known in self._attempt(run_id, job)
@@ -328,7 +330,8 @@ class MemoryStore:
 
 def _is_news(known: JobRun, seen: Observation) -> bool:
     counted = seen.child_counts and known.status is seen.status and known.child_counts != seen.child_counts
-    return known.status.rank < seen.status.rank or bool(counted and not seen.status.ended)
+    further = known.status.rank < seen.status.rank or is_next_attempt(known, seen)
+    return further or bool(counted and not seen.status.ended)
 
 
 ACTED_ON = attrgetter("status", "generation", "cancel", "verb_count", "restarting")

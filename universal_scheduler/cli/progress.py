@@ -63,7 +63,7 @@ def _lines(console: Console, look: Look, ended: Callable[[Sequence[View]], bool]
             name = run["scheduleId"]
             for job in run["jobs"]:
                 exit_code = f" exit code {job['exitCode']}" if "exitCode" in job else ""
-                report(f"{name} {job['jobName']}", run["runId"], job["attempt"], job["status"], exit_code)
+                report(f"{name} {job['jobName']}", run["runId"], job["attempts"], job["status"], exit_code)
             report(name, run["runId"], run["generation"], run["status"], f" {run['reason']}" if "reason" in run else "")
         return runs
 

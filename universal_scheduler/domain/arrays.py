@@ -5,11 +5,11 @@ https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from universal_scheduler.domain.model import Job, JobRun, JobStatus
+from universal_scheduler.domain.model import Job, JobRun, JobStatus, Observation
 
 MAX_CHILDREN = 10_000
 """https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""
@@ -59,6 +59,32 @@ def children_of(job: JobRun) -> Sequence[int]:
     if job.children:
         return read_children(job.children)
     return range(job.job.array_size or len(job.job.for_each) or sum(job.child_counts.values()))
+
+
+def first_child(array_id: str) -> str:
+    """The Batch id of an array's first child."""
+    return f"{array_id}:0"
+
+
+def array_seen(seen: Observation, first: Observation | None, now: float) -> Observation:
+    """What Batch says of an array, with the start of its first child for its own, which Batch does not give."""
+    if seen.status.ended and not seen.stopped_at:
+        seen = replace(seen, stopped_at=now)
+    if first is None or not first.started_at or seen.started_at:
+        return seen
+    status = seen.status if seen.status.ended else JobStatus.RUNNING
+    return replace(seen, status=status, started_at=first.started_at, attempts=1)
+
+
+def progress_text(counts: Mapping[str, int]) -> str:
+    """How far the children of an array are: `3 of 7 done, 1 failed, 2 running`; empty where it has none yet."""
+    if not counts:
+        return ""
+    failed, running = counts.get(JobStatus.FAILED, 0), counts.get(JobStatus.RUNNING, 0)
+    told = [f"{counts.get(JobStatus.SUCCEEDED, 0) + failed:,} of {sum(counts.values()):,} done"]
+    told += [f"{failed:,} failed"] if failed else []
+    told += [f"{running:,} running"] if running else []
+    return ", ".join(told)
 
 
 def left_over(job: JobRun, succeeded: Collection[int] | None, skip: Collection[int] = ()) -> JobRun:

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from universal_scheduler.domain.model import JobStatus, Observation, RunKey
 from universal_scheduler.domain.names import iso
 
 STATE_CHANGE = "Batch Job State Change"
+FIRST_ATTEMPT_TAG = "usched:firstAttempt"
+"""Of a Batch job that is not the first one of its job in a run."""
 QUEUE_BLOCKED = "Batch Job Queue Blocked"
 """https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html"""
 
@@ -41,10 +43,29 @@ class JobEvent:
     """The run that submitted the job, where its tags say so."""
     job_name: str = ""
     """The job of that run."""
+    first_attempt: int = 1
+    """The number of the Batch job's first attempt among all of that job."""
 
     @property
     def job_id(self) -> str:
         return self.seen.job_id
+
+    @property
+    def starts_array(self) -> bool:
+        """Whether the first child of an array has begun: of the array itself Batch tells only that it is PENDING."""
+        return bool(self.parent_id) and self.index == 0 and self.seen.status is JobStatus.RUNNING
+
+    @property
+    def of_submitted(self) -> Observation:
+        """What the event says of the Batch job that was submitted: of an array, where its first child has begun."""
+        if not self.starts_array:
+            return self.seen
+        return Observation(self.parent_id, JobStatus.RUNNING, started_at=self.seen.started_at, attempts=1)
+
+    @property
+    def attempts_begun(self) -> int:
+        """How many attempts of the job had begun, over all Batch jobs that its run submitted it as."""
+        return self.first_attempt - 1 + self.seen.attempts
 
     @property
     def state(self) -> str:
@@ -74,11 +95,15 @@ def read_event(event: Mapping[str, Any]) -> JobEvent:
         array = detail.get("arrayProperties") or {}
         tags = detail.get("tags") or {}
         schedule_id, start = tags.get("usched:scheduleId"), tags.get("usched:start")
+        at = datetime.fromisoformat(event["time"]).timestamp()
+        seen = read_detail(detail)
+        if "size" in array and seen.status.ended and not seen.stopped_at:
+            seen = replace(seen, stopped_at=at)
         return JobEvent(
-            seen=read_detail(detail),
+            seen=seen,
             name=detail["jobName"],
             queue=detail["jobQueue"],
-            at=datetime.fromisoformat(event["time"]).timestamp(),
+            at=at,
             created_at=detail.get("createdAt", 0) / 1000,
             blocked=event["detail-type"] == QUEUE_BLOCKED,
             attempts=len(detail.get("attempts") or ()),
@@ -86,25 +111,58 @@ def read_event(event: Mapping[str, Any]) -> JobEvent:
             index=array.get("index"),
             run=RunKey(schedule_id, start) if schedule_id and start else None,
             job_name=tags.get("usched:jobName", ""),
+            first_attempt=_number(tags.get(FIRST_ATTEMPT_TAG)) if "index" not in array else 1,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event of Batch: {type(error).__name__} {error}") from error
 
 
 def read_detail(detail: Mapping[str, Any]) -> Observation:
-    """A JobDetail of DescribeJobs, or the detail of a job state change event. Batch's times are milliseconds."""
+    """A JobDetail of DescribeJobs, or the detail of a job state change event. Batch's times are milliseconds.
+
+    Batch leaves an array PENDING until all its children have ended: it is RUNNING here as soon as one of them has run.
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html#Batch-ListJobs-request-jobStatus
+    """
     attempts = detail.get("attempts") or []
-    last = attempts[-1].get("container", {}) if attempts else {}
+    status = JobStatus(detail["status"])
+    under_way = status in (JobStatus.STARTING, JobStatus.RUNNING)
+    last = attempts[-1].get("container", {}) if attempts and not under_way else {}  # it is of the attempt before
     container = {**last, **{key: value for key, value in (detail.get("container") or {}).items() if value is not None}}
-    counts = (detail.get("arrayProperties") or {}).get("statusSummary")
-    reasons = [detail.get("statusReason"), container.get("reason")]
+    array = detail.get("arrayProperties") or {}
+    counts = {state: count for state, count in (array.get("statusSummary") or {}).items() if count}
+    if counts and status is JobStatus.PENDING and array_began(counts):
+        status = JobStatus.RUNNING
     return Observation(
         job_id=detail["jobId"],
-        status=JobStatus(detail["status"]),
-        reason="; ".join(dict.fromkeys(reason for reason in reasons if reason)),
+        status=status,
+        reason=read_reason(detail.get("statusReason"), container.get("reason")),
         exit_code=container.get("exitCode"),
         log_stream=container.get("logStreamName", ""),
         started_at=detail.get("startedAt", 0) / 1000,
         stopped_at=detail.get("stoppedAt", 0) / 1000,
-        child_counts={state: count for state, count in (counts or {}).items() if count},
+        child_counts=counts,
+        attempts=int(array_began(counts)) if counts else len(attempts) + under_way,
+        log_group=log_group_of(detail),
     )
+
+
+def array_began(counts: Mapping[str, int]) -> bool:
+    """Whether a child of an array has run, by how many of them are in which state."""
+    return any(counts.get(state) for state in (JobStatus.RUNNING, JobStatus.SUCCEEDED, JobStatus.FAILED))
+
+
+def read_reason(*reasons: str | None) -> str:
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+
+def log_group_of(detail: Mapping[str, Any]) -> str:
+    """The log group that a job's container names; empty where it is Batch's own.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/using_awslogs.html
+    """
+    configuration = (detail.get("container") or {}).get("logConfiguration") or {}
+    return str((configuration.get("options") or {}).get("awslogs-group") or "")
+
+
+def _number(text: Any) -> int:
+    return int(text) if isinstance(text, str) and text.isdecimal() else 1

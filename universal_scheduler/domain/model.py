@@ -269,6 +269,33 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a job, from its container's start to its end. Times are epoch seconds, 0 where there is none."""
+
+    status: JobStatus
+    started_at: float = 0.0
+    stopped_at: float = 0.0
+    exit_code: int | None = None
+    reason: str = ""
+    log_group: str = ""
+    """Empty for Batch's own."""
+    log_stream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One of the Batch jobs that a job of a run was: a restart submits it again."""
+
+    job_id: str
+    first: int
+    """The number of its first attempt among all attempts of the job."""
+    attempts: int
+    """How many attempts of it have begun."""
+    children: str = ""
+    """Which children of an array it had; empty for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobRun:
     """One job within one run."""
 
@@ -277,7 +304,11 @@ class JobRun:
     """Its place in the schedule's jobList."""
     status: JobStatus = JobStatus.WAITING
     attempt: int = 1
-    """Counts the runs of this job: a restart submits it as the next attempt."""
+    """Counts the submissions of this job: a restart submits it under another name. People are shown `attempts`."""
+    attempts: int = 0
+    """How many attempts of it have begun, over all submissions. Of an array each submission that began is one."""
+    earlier: tuple[Submission, ...] = ()
+    """The submissions before this one, the last of them."""
     not_taken: bool = False
     """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
     mark: Mark | None = None
@@ -305,6 +336,11 @@ class JobRun:
     @property
     def name(self) -> str:
         return self.job.name
+
+    @property
+    def first_attempt(self) -> int:
+        """The number of this submission's first attempt among all of the job."""
+        return self.earlier[-1].first + self.earlier[-1].attempts if self.earlier else 1
 
     @property
     def on_hold(self) -> bool:
@@ -349,6 +385,10 @@ class Observation:
     stopped_at: float = 0.0
     child_counts: Mapping[str, int] = field(default_factory=dict)
     """Of an array job: how many of its children are in which state."""
+    attempts: int = 0
+    """How many attempts of it have begun."""
+    log_group: str = ""
+    """Empty for Batch's own."""
 
     @property
     def in_queue(self) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import assert_never
 
+from universal_scheduler.domain.arrays import progress_text
+from universal_scheduler.domain.attempts import earlier_submissions
 from universal_scheduler.domain.model import JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.rules import Edge, Judgement, Verdict, edge, judge
@@ -273,6 +275,8 @@ def again(job: JobRun) -> JobRun:
         position=job.position,
         status=JobStatus.HELD if job.on_hold else JobStatus.WAITING,
         attempt=job.attempt + submitted,
+        attempts=job.attempts,
+        earlier=earlier_submissions(job),
         children="" if job.status.satisfies and not job.not_taken else job.children,
         mark=job.mark if job.mark is not None and job.mark.verb in (Verb.HOLD, Verb.RELEASE) else None,
     )
@@ -406,6 +410,8 @@ def state_text(job: JobRun, now: float) -> str:
         if job.mark is None:
             return "held, as its schedule says"
         return f"held since {_clock(job.mark.at, now)} {job.mark}"
+    if job.status is JobStatus.RUNNING and (progress := progress_text(job.child_counts)):
+        return f"{job.status} since {_clock(job.started_at or job.submitted_at, now)}, {progress}"
     since = job.started_at if job.status is JobStatus.RUNNING else job.submitted_at if job.status.live else 0.0
     return f"{job.status} since {_clock(since, now)}" if since else str(job.status)
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from math import ceil
 from typing import Any
 
+from universal_scheduler.domain.arrays import array_seen, first_child
+from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
 from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import batch_job_name, iso
@@ -149,15 +151,17 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
     seen_changes = store.changes(run_id)
     jobs = {job.name: job for job in store.list_jobs(run_id)}
     live = {job.job_id: job for job in jobs.values() if job.status.live}
-    ids = list(live)
+    # Batch gives an array no start of its own: its first child is asked for beside it.
+    firsts = [first_child(job.job_id) for job in live.values() if job.job.is_array and not job.started_at]
+    ids = [*live, *firsts]
     chunks = [ids[start : start + DESCRIBE_CHUNK] for start in range(0, len(ids), DESCRIBE_CHUNK)]
-    for chunk, answer in zip(chunks, each(platform.describe, chunks), strict=True):
-        seen = {observation.job_id: observation for observation in answer}
-        for job_id in chunk:
-            job = live[job_id]
-            observation = seen.get(job_id) or _unknown(job, now)
-            if observation is not None and _is_news(observation, job):
-                jobs[job.name] = _observed(job, observation)
+    seen = {observation.job_id: observation for answer in each(platform.describe, chunks) for observation in answer}
+    for job_id, job in live.items():
+        observation = seen.get(job_id) or _unknown(job, now)
+        if observation is not None and job.job.is_array:
+            observation = array_seen(observation, seen.get(first_child(job_id)), now)
+        if observation is not None and _is_news(observation, job):
+            jobs[job.name] = _observed(job, observation)
     changed: list[tuple[JobRun, Observation]] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs.values()}):
         before = live.get(jobs[name].job_id)
@@ -275,7 +279,7 @@ def _unknown(job: JobRun, now: float) -> Observation | None:
 
 def _is_news(seen: Observation, job: JobRun) -> bool:
     counted = seen.status is job.status and bool(seen.child_counts) and seen.child_counts != job.child_counts
-    return seen.status.rank > job.status.rank or counted
+    return seen.status.rank > job.status.rank or counted or is_next_attempt(job, seen)
 
 
 def _observed(job: JobRun, seen: Observation) -> JobRun:
@@ -288,6 +292,7 @@ def _observed(job: JobRun, seen: Observation) -> JobRun:
         started_at=seen.started_at,
         stopped_at=seen.stopped_at,
         child_counts=seen.child_counts,
+        attempts=attempts_after(job, seen),
     )
 
 
@@ -301,6 +306,7 @@ def _as_observation(job: JobRun) -> Observation:
         job.started_at,
         job.stopped_at,
         job.child_counts,
+        attempts=max(0, job.attempts - job.first_attempt + 1),
     )
 
 

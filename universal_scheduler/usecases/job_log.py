@@ -50,7 +50,7 @@ def job_view(events: Sequence[JobEvent]) -> dict[str, Any]:
             "since": iso(changes[-1].at),
             "reason": last.seen.reason,
             "exitCode": _exit_code(last),
-            "attempts": last.attempts,
+            "attempts": last.attempts_begun,
             "logStreamName": last.seen.log_stream,
             "createdAt": _time(last.created_at),
             "startedAt": _time(last.seen.started_at),
@@ -69,7 +69,7 @@ def _event_view(event: JobEvent) -> dict[str, Any]:
         {
             "time": iso(event.at),
             "status": event.state,
-            "attempts": event.attempts,
+            "attempts": event.attempts_begun,
             "reason": event.seen.reason,
             "exitCode": _exit_code(event),
             "logStreamName": event.seen.log_stream,

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Protocol, TypeVar
 
 from universal_scheduler.domain.errors import PlatformUnavailable, StoreUnavailable, SubmissionRefused, Throttled
+from universal_scheduler.domain.job_events import FIRST_ATTEMPT_TAG
 from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
 from universal_scheduler.domain.names import batch_job_name
 from universal_scheduler.domain.pacing import next_slot
@@ -255,7 +256,7 @@ class _Submission:
                 batch_job_name(key, job.name, job.attempt),
                 [other.job_id for other in upstream],
                 environment=environment,
-                tags={"usched:scheduleId": key.schedule_id, "usched:start": key.start, "usched:jobName": job.name},
+                tags=_tags(key, job),
             )
         except StoreUnavailable as error:
             self.stopped = Throttled(str(error))
@@ -276,6 +277,11 @@ class _Submission:
                 # The row has moved on without us (the run was given up): nobody would watch this job.
                 self.platform.terminate(job_id, "The run went on without this job.")
         return {job.name: _submitted(job, job_id, now) for job, job_id in submitted if job.name in recorded}
+
+
+def _tags(key: RunKey, job: JobRun) -> dict[str, str]:
+    tags = {"usched:scheduleId": key.schedule_id, "usched:start": key.start, "usched:jobName": job.name}
+    return tags | ({FIRST_ATTEMPT_TAG: str(job.first_attempt)} if job.first_attempt > 1 else {})
 
 
 def _levels(actions: Sequence[Submit]) -> list[list[Submit]]:

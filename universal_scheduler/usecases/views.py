@@ -110,7 +110,7 @@ def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:
             "jobQueue": job.job.queue,
             "jobDefinition": job.job.definition,
             "jobDependencies": list(job.job.depends_on),
-            "attempt": job.attempt,
+            "attempts": job.attempts,
             "operator": mark_view(job.mark),
             "logStreamName": job.log_stream,
             "children": dict(job.child_counts),

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
+from universal_scheduler.domain.attempts import is_next_attempt
 from universal_scheduler.domain.errors import PlatformUnavailable, RunChanged
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, RunKey
@@ -50,17 +51,19 @@ def jobs_changed(
     """Record what Batch told of jobs of runs, and wake the runs whose plan it may change.
 
     Events may come late, twice and in any order; a job's newest state is kept. Those of jobs that no run submitted, of
-    array children, and of attempts that are over change nothing. A job that was accepted when its run had been given up
-    already is ended.
+    array children (but the start of the first one, which is the array's), and of submissions that are over change
+    nothing. A job that was accepted when its run had been given up already is ended.
 
     Returns: the events that are to be heard again in a moment, because what they depend on is not known yet.
     """
     later: list[JobEvent] = []
     by_run: dict[RunKey, dict[str, list[JobEvent]]] = defaultdict(lambda: defaultdict(list))
     for event in events:
-        if event.parent_id or not (event.run or is_batch_job_name(event.name)):
+        is_child = event.parent_id and not event.starts_array
+        if is_child or not (event.run or is_batch_job_name(event.name)):
             continue
-        key, name = (event.run, event.job_name) if event.run else store.find_job(event.job_id) or (None, "")
+        job_id = event.of_submitted.job_id
+        key, name = (event.run, event.job_name) if event.run else store.find_job(job_id) or (None, "")
         if key is not None:
             by_run[key][name].append(event)
         elif now - event.at < AWAITED_SECONDS:
@@ -80,7 +83,7 @@ def _hear(
 ) -> list[JobEvent]:
     jobs = {job.name: job for job in store.get_jobs(key.run_id, list(of_jobs))}
     newest = {
-        name: max(ours, key=lambda event: event.seen.status.rank)
+        name: _newest([event.of_submitted for event in ours])
         for name, job in jobs.items()
         if (ours := [event for event in of_jobs[name] if _is_of(event, job, key)])
     }
@@ -95,12 +98,12 @@ def _hear(
     known = dict(jobs)
     # A failed job explains why those behind it never started: hear of it first.
     for name in upstream_first({name: _known_upstream(jobs[name], newest) for name in newest}):
-        job, event = jobs[name], newest[name]
-        seen = _explained(store, key, job, event.seen, known)
+        job = jobs[name]
+        seen = _explained(store, key, job, newest[name], known)
         if seen is None:  # after a while the run's next look tells: somebody may have ended it before its turn
-            later += [event] if now - event.at < AWAITED_SECONDS else []
+            later += [it for it in of_jobs[name] if it.seen is newest[name] and now - it.at < AWAITED_SECONDS]
             continue
-        if seen.status.rank > job.status.rank:
+        if seen.status.rank > job.status.rank or is_next_attempt(job, seen):
             news.append((job, seen))
             known[name] = replace(job, status=seen.status)
         elif seen.status is not job.status:
@@ -118,6 +121,15 @@ def _hear(
     return later
 
 
+def _newest(seen: Sequence[Observation]) -> Observation:
+    """How far a job is by what was heard of it; with its start, where only what came before has it (of an array)."""
+    newest = max(seen, key=lambda each: (each.status.rank, each.attempts))
+    started = next((each for each in seen if each.started_at), None)
+    if started is None or newest.started_at:
+        return newest
+    return replace(newest, started_at=started.started_at, attempts=max(started.attempts, newest.attempts))
+
+
 def _known_upstream(job: JobRun, names: Container[str]) -> list[str]:
     return [name for name in job.job.depends_on if name in names]
 
@@ -125,12 +137,12 @@ def _known_upstream(job: JobRun, names: Container[str]) -> list[str]:
 def _is_stray(event: JobEvent, job: JobRun, key: RunKey) -> bool:
     """Whether a job is at work that its run does not know of: it was given up before anybody had stored the id."""
     unknown = job.status.ended and not job.job_id
-    return unknown and event.seen.status.live and event.name == batch_job_name(key, job.name, job.attempt)
+    return unknown and event.of_submitted.status.live and event.name == batch_job_name(key, job.name, job.attempt)
 
 
 def _ended(platform: JobPlatform, event: JobEvent) -> bool:
     try:
-        platform.terminate(event.job_id, "The run went on without this job.")
+        platform.terminate(event.of_submitted.job_id, "The run went on without this job.")
     except PlatformUnavailable:
         return False
     return True
@@ -140,7 +152,7 @@ def _is_of(event: JobEvent, job: JobRun, key: RunKey) -> bool:
     """Whether the event is about the attempt that the job run is at."""
     if job.status is JobStatus.SUBMITTING:
         return event.name == batch_job_name(key, job.name, job.attempt)
-    return event.job_id == job.job_id
+    return event.of_submitted.job_id == job.job_id
 
 
 def _explained(
