@@ -214,7 +214,7 @@ def test_listings_come_in_pages_that_changes_do_not_shift(world: World, client: 
         ({"jobDefinition": "shell:9"}, "shell:9 does not exist"),
         ({"jobName": "no spaces"}, "Job name should match valid pattern"),
         ({"containerOverrides": {"environment": [{"name": "AWS_BATCH_X", "value": ""}]}}, "AWS_BATCH_X"),
-        ({"containerOverrides": needs("many")}, "'many' is not a valid number of vCPUs"),
+        ({"containerOverrides": needs("many")}, "found 'many' for VCPU, expected whole vCPUs"),
         ({"nodeOverrides": {"numNodes": 2}}, "nodeOverrides"),
         ({"tags": {"aws:x": "y"}}, "aws:"),
     ],

@@ -145,3 +145,18 @@ def test_s3_is_a_directory(tmp_path: Path) -> None:
     trial = try_schedule(document, directory=tmp_path)
     assert statuses(trial) == {"list": "SUCCEEDED", "load": "SUCCEEDED"}, "too long for the environment: each reads it"
     assert trial.jobs[1].child_counts == {"SUCCEEDED": 60}
+
+
+def test_a_command_that_is_not_there_ends_with_127_as_in_a_shell() -> None:
+    missing = job("missing", optional=True) | {"containerOverrides": {"command": ["/nope"]}}
+    trial = tried(
+        missing, job("on127", {"job": "missing", "exitCode": 127}), job("on1", {"job": "missing", "exitCode": 1})
+    )
+    assert statuses(trial) == {"missing": "FAILED", "on127": "SUCCEEDED", "on1": "SKIPPED"}
+
+
+def test_what_batch_would_refuse_fails_with_the_reason() -> None:
+    echo = job("echo") | {"containerOverrides": {"command": ["echo", "{{run.parameters.x}}"]}}
+    trial = tried(echo, job("other"), parameters={"x": ""})
+    assert statuses(trial) == {"echo": "FAILED", "other": "SUCCEEDED"}
+    assert "'{{run.parameters.x}}', which is empty" in trial.jobs[0].reason

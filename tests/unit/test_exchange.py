@@ -387,3 +387,47 @@ def test_parameters_of_a_restart_are_the_runs_own_and_what_it_is_given(world: Wo
     world.submit(run)
     assert sent(world, "load").job.container_overrides["command"] == ["friday 7"]
     assert sent(world, "load").environment["USCHED_OUTPUT"].endswith("/load/2.json")
+
+
+# What Batch would refuse
+
+
+def refused(world: World, *jobs: dict[str, Any], **more: Any) -> JobRun:
+    """The job `a` of a run that submits what it can: Batch was not called for it."""
+    run = world.start(row(*jobs, **more))
+    world.submit(run)
+    found = run_of(world, run, "a")
+    assert found.status is JobStatus.FAILED
+    assert all(entry.job.name != "a" for entry in world.platform.jobs.values())
+    return found
+
+
+def test_a_word_that_comes_out_empty_fails_the_job_with_the_reason(world: World) -> None:
+    a = job("a", command=("echo", "{{run.parameters.suffix}}"))
+    reason = refused(world, a, job("b"), parameters={"suffix": ""}).reason
+    assert reason.startswith("AWS Batch would refuse the job. containerOverrides.command[1]: found")
+    assert "'{{run.parameters.suffix}}', which is empty" in reason
+    assert [entry.job.name for entry in world.platform.jobs.values()] == ["b"], "the others run"
+
+
+def test_a_batch_parameter_that_comes_out_empty_fails_the_job_with_the_reason(world: World) -> None:
+    a = job("a", command=("echo", "Ref::x"), parameters={"x": "{{run.parameters.suffix}}"})
+    assert "'Ref::x', which is empty" in refused(world, a, parameters={"suffix": ""}).reason
+
+
+def test_a_child_that_is_given_an_empty_word_fails_with_its_array(world: World) -> None:
+    a = job("a", command=("echo", "{{run.parameters.suffix}}"), forEach=["x", "y"])
+    assert "containerOverrides.command[1]: found '{{run.p" in refused(world, a, parameters={"suffix": ""}).reason
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"command": ("echo", "{{run.parameters.long}}")}, "containerOverrides: found 8,"),
+        ({"parameters": {f"x{n}": "{{run.parameters.long}}" for n in range(4)}}, "found a job of 3"),
+    ],
+)
+def test_values_that_make_a_job_too_large_fail_it_with_the_reason(
+    world: World, more: dict[str, Any], reason: str
+) -> None:
+    assert reason in refused(world, job("a", **more), parameters={"long": "x" * 8000}).reason

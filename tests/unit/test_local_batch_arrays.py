@@ -62,9 +62,9 @@ def test_what_has_ended_already_counts(world: World) -> None:
         ({"dependsOn": [{"jobId": "11111111-1111-1111-1111-111111111111"}]}, "11111111.* does not exist"),
         ({"dependsOn": [{"type": "SEQUENTIAL"}]}, "needs a jobId"),
         ({"dependsOn": [{}]}, "needs a jobId"),
-        ({"dependsOn": [{"jobId": "x"}] * 21}, "up to 20 jobs, not 21"),
-        ({"arrayProperties": {"size": 1}}, "between 2 and 10000, not 1"),
-        ({"arrayProperties": {"size": 10001}}, "between 2 and 10000, not 10001"),
+        ({"dependsOn": [{"jobId": "x"}] * 21}, "found 21 jobs, expected at most 20"),
+        ({"arrayProperties": {"size": 1}}, "found 1, expected a number between 2 and 10,000"),
+        ({"arrayProperties": {"size": 10001}}, "found 10001, expected a number between 2 and 10,000"),
     ],
 )
 def test_impossible_dependencies_and_sizes_are_refused(world: World, request_: dict[str, Any], message: str) -> None:

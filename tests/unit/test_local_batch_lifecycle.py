@@ -143,7 +143,7 @@ def test_attempts_run_out(world: World) -> None:
 
 def test_the_definitions_strategy_holds_unless_the_submission_has_its_own(world: World) -> None:
     world.call("RegisterJobDefinition", definition("twice", retryStrategy={"attempts": 2}))
-    first, second = world.submit(jobDefinition="twice"), world.submit(jobDefinition="twice", retryStrategy={})
+    first, second = world.submit(jobDefinition="twice"), world.submit(jobDefinition="twice")
     third = world.submit(jobDefinition="twice", retryStrategy={"attempts": 1})
     for job in (first, second, third):
         world.exit(job, 1)
@@ -181,10 +181,12 @@ def test_what_cannot_start_is_evaluated_by_its_reason(world: World) -> None:
     [
         ({"attempts": 0}, "between 1 and 10"),
         ({"attempts": 11}, "between 1 and 10"),
-        ({"evaluateOnExit": [{"onReason": "*", "action": "EXIT"}]}, "attempts must be specified"),
-        ({"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "EXIT"}] * 6}, "up to 5"),
-        ({"attempts": 2, "evaluateOnExit": [{"onExitCode": "[1-9]", "action": "EXIT"}]}, "pattern"),
-        ({"attempts": 2, "evaluateOnExit": [{"action": "EXIT"}]}, "needs onExitCode"),
+        ({"evaluateOnExit": [{"onReason": "*", "action": "EXIT"}]}, "RetryAttempts must be provided"),
+        ({}, "RetryAttempts must be provided"),
+        ({"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "EXIT"}] * 6}, "at most 5"),
+        ({"attempts": 2, "evaluateOnExit": [{"onExitCode": "[1-9]", "action": "EXIT"}]}, "1 to 512 characters: digits"),
+        ({"attempts": 2, "evaluateOnExit": [{"onReason": "*OutOfMemory*", "action": "EXIT"}]}, "may stand at the end"),
+        ({"attempts": 2, "evaluateOnExit": [{"action": "EXIT"}]}, "a rule without a condition"),
         ({"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "STOP"}]}, "must be one of RETRY, EXIT"),
     ],
 )
@@ -220,7 +222,7 @@ def test_each_attempt_has_its_own_time(world: World) -> None:
 
 
 def test_a_timeout_is_at_least_a_minute(world: World) -> None:
-    with pytest.raises(ClientError, match="at least 60 seconds, not 59"):
+    with pytest.raises(ClientError, match="found 59, expected a number at least 60"):
         world.submit(timeout={"attemptDurationSeconds": 59})
 
 
@@ -311,3 +313,51 @@ def test_ended_jobs_are_kept_for_seven_days(world: World) -> None:
     world.exit(kept)
     world.clock.advance(2 * 3600)
     assert world.call("DescribeJobs", {"jobs": [dropped, f"{dropped}:1", kept]})["jobs"] == [world.job(kept)]
+
+
+# What SubmitJob takes or refuses
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"containerOverrides": {"command": ["echo", ""]}}, "Command cannot be empty"),
+        ({"containerOverrides": {"command": ["Ref::x"]}, "parameters": {"x": ""}}, "Command cannot be empty"),
+        ({"parameters": {"x": "x" * 31_000}}, "Job size must be less than 30 KiB, got 31 KiB"),
+        ({"schedulingPriorityOverride": 10_000}, "between 0 and 9,999"),
+        ({"shareIdentifier": "a-b"}, "up to 255 letters and digits"),
+        ({"tags": {"x": "y" * 257}}, "1 to 128 characters|0 to 256 characters"),
+        ({"containerOverrides": {"resourceRequirements": [{"type": "MEMORY", "value": "1"}]}}, "at least 4"),
+    ],
+)
+def test_what_aws_refuses_is_refused(world: World, request_: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClientError, match=message):
+        world.submit(**request_)
+
+
+def test_an_empty_parameter_of_the_definition_counts(world: World) -> None:
+    container = {**definition("x")["containerProperties"], "command": ["echo", "Ref::who"]}
+    world.call("RegisterJobDefinition", definition("greet", parameters={"who": ""}, containerProperties=container))
+    with pytest.raises(ClientError, match="Command cannot be empty"):
+        world.submit(jobDefinition="greet")
+    assert world.status(world.submit(jobDefinition="greet", parameters={"who": "you"})) == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"containerOverrides": {"environment": [{"name": "BIG", "value": "x" * 8192}]}},
+        {"containerOverrides": {"command": ["echo", "Ref::x"]}, "parameters": {"x": "x" * 8192}},
+    ],
+)
+def test_a_job_whose_overrides_are_too_long_for_ecs_fails_when_it_should_start(
+    world: World, request_: dict[str, Any]
+) -> None:
+    job = world.submit(**request_)
+    detail = world.job(job)
+    assert (detail["status"], detail["attempts"]) == ("FAILED", [])
+    assert detail["statusReason"] == "Container Overrides length must be at most 8192"
+    array = world.submit(arrayProperties={"size": 3}, **request_)
+    assert world.status(array) == "FAILED"
+    assert world.running() == []
+    assert world.status(world.submit()) == "RUNNING"  # what they held is given back

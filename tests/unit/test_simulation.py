@@ -18,7 +18,7 @@ LOAD = str(Path(__file__).parents[2] / "schedules" / "daily-edw-load.yaml")
 NOW = 1_000_000.0
 
 
-def job(name: str, *after: str, **more: Any) -> dict[str, Any]:
+def job(name: str, *after: Any, **more: Any) -> dict[str, Any]:
     return {"jobName": name, "jobQueue": "q", "jobDefinition": "d", "jobDependencies": list(after), **more}
 
 
@@ -130,3 +130,23 @@ def test_a_chain_of_as_many_jobs_as_a_schedule_may_have(exit_codes: dict[str, in
         )
     else:
         assert (last.status, last.stopped_at - NOW) == (JobStatus.SUCCEEDED, 600_000)
+
+
+def test_what_batch_would_refuse_fails_as_in_a_run() -> None:
+    echo = {"containerOverrides": {"command": ["echo", "{{run.parameters.x}}"]}}
+    [found] = played(job("a", **echo), document={"parameters": {"x": ""}}).jobs
+    assert found.status == "FAILED"
+    assert "'{{run.parameters.x}}', which is empty" in found.reason
+
+
+def test_an_array_that_fails_has_no_exit_code() -> None:
+    [array, single] = played(
+        job("arr", arrayProperties={"size": 3}), job("single"), exit_codes={"arr": 2, "single": 2}
+    ).jobs
+    assert (array.status, array.exit_code) == ("FAILED", None)
+    assert (single.status, single.exit_code) == ("FAILED", 2)
+
+
+def test_a_branch_on_an_arrays_exit_code_is_refused() -> None:
+    with pytest.raises(InvalidSchedule, match="an exit code of 'arr', which is an array"):
+        played(job("arr", arrayProperties={"size": 3}), job("b", {"job": "arr", "exitCode": 2}), exit_codes={"arr": 2})

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from universal_scheduler.domain.batch_request import submit_job_request
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
-from universal_scheduler.domain.fan_out import with_environment
 from universal_scheduler.domain.job_events import read_detail
 from universal_scheduler.domain.model import Child, Job, JobStatus, Observation
 
@@ -43,27 +43,10 @@ class BatchPlatform:
     def submit(
         self, job: Job, name: str, depends_on: Sequence[str], environment: Mapping[str, str], tags: Mapping[str, str]
     ) -> str:
-        request: dict[str, Any] = {
-            "jobName": name,
+        request = submit_job_request(job, name, depends_on, environment, tags) | {
             "jobQueue": self._queues.get(job.queue, job.queue),
             "jobDefinition": self._definitions.get(job.definition, job.definition),
-            "dependsOn": [{"jobId": job_id} for job_id in depends_on],
-            "tags": {key: _tag_value(value) for key, value in tags.items()},
         }
-        if job.array_size:
-            request["arrayProperties"] = {"size": job.array_size}
-        if job.parameters:
-            request["parameters"] = dict(job.parameters)
-        if job.container_overrides is not None:
-            request["containerOverrides"] = with_environment(job.container_overrides, environment)
-        if job.retry_strategy is not None:
-            request["retryStrategy"] = job.retry_strategy
-        if job.priority is not None:
-            request["schedulingPriorityOverride"] = job.priority
-        if job.share_identifier:
-            request["shareIdentifier"] = job.share_identifier
-        if job.timeout_seconds is not None:
-            request["timeout"] = {"attemptDurationSeconds": job.timeout_seconds}
         try:
             return self._submitter.submit_job(**request)["jobId"]
         except ClientError as error:
@@ -148,8 +131,3 @@ def _no_such_thing(error: ClientError) -> bool:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _tag_value(value: str) -> str:
-    """https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html: 256 characters, few of them special."""
-    return "".join(char if char.isalnum() or char in " +-=._:/@" else "_" for char in value)[:256]

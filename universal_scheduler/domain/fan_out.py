@@ -12,12 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from universal_scheduler.domain.arrays import MAX_CHILDREN, read_children
+from universal_scheduler.domain.batch_limits import OVERRIDES_LIMIT, overrides_length
 from universal_scheduler.domain.errors import SubmissionRefused
 from universal_scheduler.domain.model import Job
 
-OVERRIDES_LIMIT = 8192
-"""Characters of all overrides with their JSON: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
-SubmitJob itself takes 30 KiB, and then the job fails: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""
 BATCHS_OWN = 1024
 """Left for the variables that Batch adds itself."""
 OURS = 1024
@@ -126,6 +124,5 @@ def _wrapped(job: Job) -> Job:
 
 
 def _length(job: Job, environment: Mapping[str, str]) -> int:
-    """As ECS counts it: the container's overrides as JSON, with their name."""
     overrides = with_environment(job.container_overrides or {}, environment)
-    return len(json.dumps({"containerOverrides": [{"name": "default", **overrides}]}))
+    return overrides_length({"containerOverrides": overrides, "parameters": job.parameters})

@@ -18,6 +18,16 @@ def output_key(key: RunKey, job: JobRun) -> str:
     return f"outputs/{file_name(key.run_id)}/{job.name}/{job.attempt}.json"
 
 
+def run_variables(key: RunKey, job: JobRun, output_address: str) -> dict[str, str]:
+    """What the environment of a job tells it of its run."""
+    return {
+        "USCHED_SCHEDULE_ID": key.schedule_id,
+        "USCHED_START": key.start,
+        "USCHED_JOB_NAME": job.name,
+        "USCHED_OUTPUT": output_address,
+    }
+
+
 def with_output(job: JobRun, content: bytes) -> JobRun:
     """The job with its output, or with what is wrong with it."""
     try:

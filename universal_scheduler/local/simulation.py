@@ -43,7 +43,8 @@ def simulate(
 ) -> Simulated:
     """Play a run through in no time: nothing is submitted anywhere, and the same arguments give the same run.
 
-    `exit_codes` names the jobs that fail, by job name; all others succeed. `durations` are seconds, 60 where not given.
+    `exit_codes` names the jobs that fail, by job name; all others succeed; an array just fails, it has no
+    code. `durations` are seconds, 60 where not given.
     `outputs` is what jobs put out, by job name; what one refers to and is not given is `simulated`, and so is the only
     value of a list in S3. Capacity is unlimited, and a held job is released at once. What a job's end is noticed late
     by in a real run is left out.
@@ -138,7 +139,8 @@ class _World:
         if entry.job.name in self._outputs:
             content = json.dumps(self._outputs[entry.job.name]).encode()
             self._objects.objects[entry.environment["USCHED_OUTPUT"]] = content
-        self._platform.end(job_id, status, exit_code=code, reason="simulated failure" if code else "")
+        told = None if entry.job.array_size else code  # Batch has an exit code of an array's children only
+        self._platform.end(job_id, status, exit_code=told, reason="simulated failure" if code else "")
         entry.seen = replace(entry.seen, started_at=started, stopped_at=self.now)
         for other in self._dependents.pop(job_id, ()):
             self._unmet[other] -= 1

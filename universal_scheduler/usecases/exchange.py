@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from universal_scheduler.domain.batch_request import check_job
 from universal_scheduler.domain.errors import ObjectUnreadable, SubmissionRefused
 from universal_scheduler.domain.fan_out import LIST_LIMIT_BYTES, fan_out, read_list
 from universal_scheduler.domain.model import Job, JobRun, Run, RunKey
-from universal_scheduler.domain.outputs import OUTPUT_LIMIT_BYTES, output_key, with_output, with_problem
+from universal_scheduler.domain.outputs import OUTPUT_LIMIT_BYTES, output_key, run_variables, with_output, with_problem
 from universal_scheduler.domain.references import Values, resolve
 from universal_scheduler.ports import ObjectStore
 
@@ -29,7 +30,8 @@ def prepared(objects: ObjectStore, run: Run, job: JobRun, jobs: Mapping[str, Job
     """The job as it goes to its platform, with every reference resolved, and the variables that go with it.
 
     Raises:
-        SubmissionRefused: a reference has no value, or the list of values cannot be had or does not fit.
+        SubmissionRefused: a reference has no value, the list of values cannot be had or does not fit, or Batch would
+            refuse the job as it is now.
         StoreUnavailable: try again later.
     """
     referred = [jobs[name] for name in job.job.outputs_of]
@@ -44,6 +46,7 @@ def prepared(objects: ObjectStore, run: Run, job: JobRun, jobs: Mapping[str, Job
         items = spec.for_each or _list(objects, spec.for_each_s3)
     except (ValueError, ObjectUnreadable) as error:
         raise SubmissionRefused(str(error)) from error
+    check_job(job.job, spec)
     return fan_out(spec, job.children, items, _environment(objects, run.key, job))
 
 
@@ -60,9 +63,4 @@ def _environment(objects: ObjectStore, key: RunKey, job: JobRun) -> dict[str, st
     """What a job may know of its run. Only where the document overrides the container: other kinds of job have none."""
     if job.job.container_overrides is None:
         return {}
-    return {
-        "USCHED_SCHEDULE_ID": key.schedule_id,
-        "USCHED_START": key.start,
-        "USCHED_JOB_NAME": job.name,
-        "USCHED_OUTPUT": objects.address(output_key(key, job)),
-    }
+    return run_variables(key, job, objects.address(output_key(key, job)))

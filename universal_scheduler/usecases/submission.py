@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Protocol, TypeVar
 
+from universal_scheduler.domain.batch_request import check_request, submit_job_request
 from universal_scheduler.domain.errors import PlatformUnavailable, StoreUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.job_events import FIRST_ATTEMPT_TAG
 from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
@@ -245,19 +246,16 @@ class _Submission:
         if self.stopped is not None or not all(other.status.live for other in upstream):
             return None
         job, key = self.known[action.name], self.run.key
+        name, ids = batch_job_name(key, job.name, job.attempt), [other.job_id for other in upstream]
+        tags = _tags(key, job)
         try:
             spec, environment = prepared(self.objects, self.run, job, self.known)
+            check_request(submit_job_request(spec, name, ids, environment, tags))
             self.means.pace()
             late = self.means.clock() - self.since > CLAIM_LIMIT_SECONDS
             if late or self.means.time_left() < ENOUGH_SECONDS:
                 return None
-            return self.platform.submit(
-                spec,
-                batch_job_name(key, job.name, job.attempt),
-                [other.job_id for other in upstream],
-                environment=environment,
-                tags=_tags(key, job),
-            )
+            return self.platform.submit(spec, name, ids, environment=environment, tags=tags)
         except StoreUnavailable as error:
             self.stopped = Throttled(str(error))
             return self.stopped

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError
 from typing import Any
 
+from universal_scheduler.domain.documents.batch import batch_errors, exit_code_errors
 from universal_scheduler.domain.documents.durations import epoch_seconds
 from universal_scheduler.domain.documents.jobs import dependency, read_job
 from universal_scheduler.domain.documents.recorded import recorded_errors
@@ -26,6 +27,8 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     if not errors:
         errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
         errors += _fan_out_errors(row["jobList"])
+        errors += exit_code_errors(row["jobList"])
+        errors += batch_errors(row["scheduleId"], row["jobList"])
         errors += _channel_errors(row.get("notifications", ()))
         errors += _zone_errors(row)
         errors += recorded_errors(row)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.model import Dependencies, Job, Json
 
-MAX_DEPENDENCIES = 20
-
 
 def parse_dependencies(
     depends_on: Sequence[Json], array_size: int | None, find: Callable[[str], Job | None]
@@ -21,8 +19,6 @@ def parse_dependencies(
 
     A type is only meaningful between arrays. AWS takes one between single jobs too, and then it changes nothing.
     """
-    if len(depends_on) > MAX_DEPENDENCIES:
-        raise ClientError(f"A job can depend on up to {MAX_DEPENDENCIES} jobs, not {len(depends_on)}.")
     jobs: dict[str, None] = {}
     n_to_n: dict[str, None] = {}
     sequential = False

@@ -18,6 +18,7 @@ from signal import Signals
 from typing import Any
 from uuid import uuid4
 
+from universal_scheduler.domain.batch_limits import OVERRIDES_LIMIT
 from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.clock import Clock
 from universal_scheduler.local.batch.dependencies import Waiters
@@ -190,6 +191,11 @@ class Lifecycle:
 
     def _start(self, job: Job, environment: ComputeEnvironment) -> None:
         job.environment = environment
+        if job.spec.overrides_length > OVERRIDES_LIMIT:  # which SubmitJob accepts, and ECS does not
+            self._placement.release(job)
+            self._end(job, JobStatus.FAILED, Reason.OVERRIDES_TOO_LONG, self._clock.now())
+            self._wake()
+            return
         job.task_id = uuid4().hex
         number = len(job.attempts) + 1
         key = f"{job.id}/{number}"

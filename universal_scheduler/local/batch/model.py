@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from universal_scheduler.domain.batch_limits import OVERRIDES_TOO_LONG
 from universal_scheduler.local.batch.clock import Timer
 
 Json: TypeAlias = Mapping[str, Any]
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     TIMED_OUT = "Job attempt duration exceeded timeout"
     DEPENDENCY_FAILED = "Dependent Job failed"
     CHILD_FAILED = "Array Child Job failed"
+    OVERRIDES_TOO_LONG = OVERRIDES_TOO_LONG
     TOO_LARGE = (
         "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - "
         "All compute environments have a maxVcpu setting that is smaller than the job requirements."
@@ -138,6 +140,8 @@ class JobSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     container: Json
+    overrides_length: int
+    """Characters of what ECS is told to override."""
     millicpus: int
     parameters: Mapping[str, str]
     retry: RetryStrategy

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from universal_scheduler.local.batch.errors import ClientError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:[0-9]{1,4})?")
 
 
@@ -36,13 +35,6 @@ def check_name(what: str, name: str) -> str:
     """The name itself; ClientError if AWS would refuse it."""
     if not _NAME.fullmatch(name):
         raise ClientError(f"{what} {name!r} should match the pattern {_NAME.pattern}.")
-    return name
-
-
-def check_job_name(name: str) -> str:
-    """The same for jobs, whose names begin with a letter or digit."""
-    if not _JOB_NAME.fullmatch(name):
-        raise ClientError(f"Job name should match valid pattern {_JOB_NAME.pattern}, {name!r} does not.")
     return name
 
 

@@ -13,12 +13,11 @@ from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.model import ComputeEnvironment, JobDefinition, JobQueue, Json, State
 from universal_scheduler.local.batch.naming import Naming, check_name
 from universal_scheduler.local.batch.pages import page
-from universal_scheduler.local.batch.retry import parse_retry_strategy
+from universal_scheduler.local.batch.refusals import check_definition, check_tags
+from universal_scheduler.local.batch.retry import retry_strategy_of
 
 MAX_PRIORITY = 1000
-MAX_TAGS = 50
 MAX_ENVIRONMENTS_OF_A_QUEUE = 3
-MIN_TIMEOUT_SECONDS = 60
 
 
 class Resources:
@@ -168,7 +167,7 @@ class Resources:
             raise ClientError("Only job definitions of type container with containerProperties run on this engine.")
         if not container.get("image"):
             raise ClientError("Container properties: image must not be empty.")
-        check_environment(container.get("environment", []))
+        check_definition(request)
         for kind in ("VCPU", "MEMORY"):
             if describe.resource(container, kind) is None:
                 raise ClientError(f"{'vCPU' if kind == 'VCPU' else 'Memory'} is not provided.")
@@ -184,8 +183,8 @@ class Resources:
             active=True,
             container=container,
             parameters=request.get("parameters", {}),
-            retry=parse_retry_strategy(request.get("retryStrategy")),
-            timeout_seconds=parse_timeout(request.get("timeout")),
+            retry=retry_strategy_of(request.get("retryStrategy")),
+            timeout_seconds=seconds_of(request.get("timeout")),
             propagate_tags=request.get("propagateTags", False),
             platforms=tuple(request.get("platformCapabilities", ("EC2",))),
             settings={key: request[key] for key in kept if key in request},
@@ -256,34 +255,15 @@ class Resources:
         return [known[arn] for arn in dict.fromkeys(arns) if arn in known]
 
 
-def parse_timeout(request: Json | None) -> int | None:
-    """The seconds in a request's ``timeout``; ClientError if too few."""
-    seconds: int | None = (request or {}).get("attemptDurationSeconds")
-    if seconds is not None and seconds < MIN_TIMEOUT_SECONDS:
-        raise ClientError(
-            f"timeout.attemptDurationSeconds must be at least {MIN_TIMEOUT_SECONDS} seconds, not {seconds}."
-        )
+def seconds_of(timeout: Json | None) -> int | None:
+    """The seconds in a request's ``timeout``."""
+    seconds: int | None = (timeout or {}).get("attemptDurationSeconds")
     return seconds
 
 
-def check_environment(variables: Sequence[Json]) -> dict[str, str]:
-    """A request's environment variables by name; ClientError for those that only Batch may set.
-
-    https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
-    """
-    found = {variable["name"]: variable.get("value", "") for variable in variables if variable.get("name")}
-    if reserved := [name for name in found if name.startswith("AWS_BATCH")]:
-        raise ClientError(f"Environment variables cannot start with AWS_BATCH: {', '.join(reserved)}")
-    return found
-
-
-def check_tags(tags: Json) -> dict[str, str]:
-    """A request's tags; ClientError if AWS would refuse them."""
-    if reserved := [key for key in tags if key.lower().startswith("aws:")]:
-        raise ClientError(f"Tag keys can't start with aws: {', '.join(reserved)}")
-    if len(tags) > MAX_TAGS:
-        raise ClientError(f"A resource can have up to {MAX_TAGS} tags, not {len(tags)}.")
-    return dict(tags)
+def environment_of(variables: Sequence[Json]) -> dict[str, str]:
+    """A request's environment variables by name."""
+    return {variable["name"]: variable.get("value", "") for variable in variables if variable.get("name")}
 
 
 def _checked_priority(priority: int) -> int:

@@ -6,16 +6,7 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
 
 from __future__ import annotations
 
-import re
-
-from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.model import Attempt, ExitRule, Json, RetryStrategy
-
-MAX_ATTEMPTS = 10
-MAX_RULES = 5
-MAX_PATTERN = 512
-_CODE_PATTERN = re.compile(r"[0-9]*\*?")
-_REASON_PATTERN = re.compile(r"[a-zA-Z0-9.:\s]*\*?")
 
 
 def should_retry(strategy: RetryStrategy, attempts: tuple[Attempt, ...]) -> bool:
@@ -42,34 +33,19 @@ def _matches(pattern: str | None, value: str) -> bool:
     return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
 
 
-def parse_retry_strategy(request: Json | None) -> RetryStrategy | None:
-    """The strategy in a request's ``retryStrategy``, or None if there is none; ClientError if AWS would refuse it."""
-    if not request:
+def retry_strategy_of(strategy: Json | None) -> RetryStrategy | None:
+    """The strategy in a request's ``retryStrategy``, which is checked already, or None if there is none."""
+    if not strategy:
         return None
-    rules = request.get("evaluateOnExit", [])
-    if rules and "attempts" not in request:
-        raise ClientError("retryStrategy.attempts must be specified when evaluateOnExit is.")
-    attempts = request.get("attempts", 1)
-    if not 1 <= attempts <= MAX_ATTEMPTS:
-        raise ClientError(f"retryStrategy.attempts must be between 1 and {MAX_ATTEMPTS}, not {attempts}.")
-    if len(rules) > MAX_RULES:
-        raise ClientError(f"retryStrategy.evaluateOnExit can have up to {MAX_RULES} entries, not {len(rules)}.")
-    return RetryStrategy(attempts, tuple(_parse_rule(rule) for rule in rules))
+    return RetryStrategy(strategy["attempts"], tuple(_rule(rule) for rule in strategy.get("evaluateOnExit", ())))
 
 
-def _parse_rule(rule: Json) -> ExitRule:
-    conditions = {name: rule[name] for name in ("onExitCode", "onReason", "onStatusReason") if name in rule}
-    if not conditions:
-        raise ClientError("An entry of retryStrategy.evaluateOnExit needs onExitCode, onReason or onStatusReason.")
-    for name, pattern in conditions.items():
-        allowed = _CODE_PATTERN if name == "onExitCode" else _REASON_PATTERN
-        if not 1 <= len(pattern) <= MAX_PATTERN or not allowed.fullmatch(pattern):
-            raise ClientError(f"{name} {pattern!r} should match the pattern {allowed.pattern}.")
+def _rule(rule: Json) -> ExitRule:
     return ExitRule(
         retry=rule["action"].upper() == "RETRY",
-        exit_code=conditions.get("onExitCode"),
-        reason=conditions.get("onReason"),
-        status_reason=conditions.get("onStatusReason"),
+        exit_code=rule.get("onExitCode"),
+        reason=rule.get("onReason"),
+        status_reason=rule.get("onStatusReason"),
     )
 
 

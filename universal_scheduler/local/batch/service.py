@@ -15,7 +15,8 @@ from universal_scheduler.local.batch.lifecycle import STOP_GRACE_SECONDS, Lifecy
 from universal_scheduler.local.batch.logs import LogShipper, LogSink
 from universal_scheduler.local.batch.model import Json
 from universal_scheduler.local.batch.naming import Naming, check_job_id
-from universal_scheduler.local.batch.resources import Resources, check_tags
+from universal_scheduler.local.batch.refusals import check_tags
+from universal_scheduler.local.batch.resources import Resources
 from universal_scheduler.local.batch.runner import Runner
 from universal_scheduler.local.batch.specs import read_submission
 

@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from universal_scheduler.domain.batch_limits import overrides_length, substitute
 from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.dependencies import parse_dependencies
 from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.model import Job, JobSpec, Json, RetryStrategy, State
-from universal_scheduler.local.batch.naming import check_job_name
-from universal_scheduler.local.batch.parameters import substitute
-from universal_scheduler.local.batch.resources import Resources, check_environment, parse_timeout
-from universal_scheduler.local.batch.retry import parse_retry_strategy
+from universal_scheduler.local.batch.refusals import check_submission
+from universal_scheduler.local.batch.resources import Resources, environment_of, seconds_of
+from universal_scheduler.local.batch.retry import retry_strategy_of
 
-MIN_ARRAY = 2
-MAX_ARRAY = 10_000
 _UNSUPPORTED = ("nodeOverrides", "eksPropertiesOverride", "ecsPropertiesOverride")
 
 
 def read_submission(request: Json, resources: Resources, find: Callable[[str], Job | None]) -> JobSpec:
     """What a request comes to; ClientError, which names what is wrong, if AWS would refuse it."""
-    name = check_job_name(request["jobName"])
     queue = resources.queue(request["jobQueue"])
     if queue.state is State.DISABLED:
         raise ClientError(f"Job Queue {queue.arn} is not in ENABLED state.")
@@ -32,31 +29,34 @@ def read_submission(request: Json, resources: Resources, find: Callable[[str], J
     if unsupported := [member for member in _UNSUPPORTED if member in request]:
         raise ClientError(f"This engine runs single-container jobs only, it does not know {', '.join(unsupported)}.")
     size = (request.get("arrayProperties") or {}).get("size")
-    if size is not None and not MIN_ARRAY <= size <= MAX_ARRAY:
-        raise ClientError(f"Array size must be between {MIN_ARRAY} and {MAX_ARRAY}, not {size}.")
     depends_on = tuple(request.get("dependsOn") or ())
     overrides = request.get("containerOverrides") or {}
     parameters = {**definition.parameters, **(request.get("parameters") or {})}
+    written = overrides.get("command") or definition.container.get("command", ())
+    check_submission(request, written, parameters)
     environment = {
-        **check_environment(definition.container.get("environment", ())),
-        **check_environment(overrides.get("environment") or ()),
+        **environment_of(definition.container.get("environment", ())),
+        **environment_of(overrides.get("environment") or ()),
     }
-    command = substitute(overrides.get("command") or definition.container.get("command", ()), parameters)
+    command = substitute(written, parameters)
     container = _container(definition.container, overrides)
     container["command"] = list(command)
     container["environment"] = [{"name": key, "value": value} for key, value in environment.items()]
-    timeout = parse_timeout(request.get("timeout"))
+    timeout = seconds_of(request.get("timeout"))
+    # A command with parameters goes to ECS as an override too: https://github.com/ASFHyP3/hyp3/issues/3041
+    sent = {**overrides, "command": command} if command != tuple(definition.container.get("command", ())) else overrides
     kept = {"shareIdentifier": "shareIdentifier", "schedulingPriorityOverride": "schedulingPriority"}
     return JobSpec(
-        name=name,
+        name=request["jobName"],
         queue=queue,
         definition=definition,
         command=command,
         environment=environment,
         container=container,
+        overrides_length=overrides_length({"containerOverrides": sent}),
         millicpus=describe.millicpus(container),
         parameters=parameters,
-        retry=parse_retry_strategy(request.get("retryStrategy")) or definition.retry or RetryStrategy(),
+        retry=retry_strategy_of(request.get("retryStrategy")) or definition.retry or RetryStrategy(),
         timeout_seconds=definition.timeout_seconds if timeout is None else timeout,
         dependencies=parse_dependencies(depends_on, size, find),
         depends_on=depends_on,
