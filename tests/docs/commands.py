@@ -20,10 +20,11 @@ import botocore
 import click
 from click.testing import CliRunner, Result
 
-from tests.docs.desk import ROOT, Desk, Wrong, aws_service, check_aws_input, template
+from tests.docs.desk import ROOT, Desk, Wrong, aws_service, check_aws_input
 from tests.docs.documents import check_document
 from tests.docs.markdown import Example
 from tests.rest_api import Backends, call, openapi, rest_api
+from tests.tables import template
 from universal_scheduler.cli import app
 
 API_PATH = "/api/v1/"
@@ -126,8 +127,10 @@ def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Comm
             yield f"{path}{name}", command
 
 
-def options(command: click.Command) -> list[str]:
-    return [name for parameter in command.params for name in parameter.opts if name.startswith("--")]
+def options(command: click.Command) -> dict[str, int]:
+    """The long options of a command, with how many words each takes."""
+    given = [each for each in command.params if isinstance(each, click.Option)]
+    return {"--help": 0} | {name: 0 if each.is_flag else 1 for each in given for name in each.opts if name[:2] == "--"}
 
 
 def _usched(words: Sequence[str], desk: Desk) -> None:
@@ -162,15 +165,19 @@ def _parsed(words: Sequence[str]) -> tuple[Result, str, dict[str, Any]]:
 def _check_name_and_options(words: Sequence[str]) -> None:
     """Of a command in the running text, which may have placeholders in the place of arguments."""
     command: click.Command = app.main
-    known = {"--help", *options(command)}
-    for word in words:
-        if isinstance(command, click.Group) and not word.startswith("-"):
+    known = options(command)
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--"):
+            if word not in known:
+                raise Wrong(f"usched {' '.join(words)}: there is no option '{word}'")
+            del rest[: known[word]]
+        elif isinstance(command, click.Group):
             if word not in command.commands:
                 raise Wrong(f"usched {' '.join(words)}: there is no command '{word}'")
             command = command.commands[word]
-            known |= set(options(command))
-        elif word.startswith("--") and word not in known:
-            raise Wrong(f"usched {' '.join(words)}: there is no option '{word}'")
+            known |= options(command)
 
 
 def check_inline(example: Example, desk: Desk) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-import yaml
 from botocore.exceptions import ParamValidationError, UnknownServiceError
 from botocore.validate import validate_parameters
 
@@ -55,15 +54,3 @@ def check_aws_input(service: str, operation: str, document: Any) -> None:
         validate_parameters(document, model.operation_model(operation).input_shape)
     except ParamValidationError as error:
         raise Wrong(" ".join(str(error).split())) from None
-
-
-@cache
-def template() -> dict[str, Any]:
-    """template.yaml; what CloudFormation's tags mean is left out."""
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_multi_constructor("!", lambda _loader, suffix, _node: suffix)
-    loaded: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader)
-    return loaded
