@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 
 from tests.usched import Stage, usched
 from universal_scheduler.cli import app, target
+from universal_scheduler.cli.unknown import ADVICE
 
 
 def test_without_an_engine_the_user_is_told_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -76,9 +79,9 @@ def test_the_settings_come_from_the_environment_where_no_stack_is_named(monkeypa
         (NoCredentialsError(), ["Unable to locate credentials", "--local"]),
         (
             ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "Query"),
-            ["Query was refused", "permission"],
+            ["AWS refused Query", "permission"],
         ),
-        (ClientError({"Error": {"Code": "Odd", "Message": "no"}}, "Query"), ["Query was refused: Odd: no"]),
+        (ClientError({"Error": {"Code": "Odd", "Message": "no"}}, "Query"), ["AWS refused Query: Odd: no"]),
     ],
 )
 def test_what_the_sdk_raises_is_told_without_a_traceback(
@@ -105,6 +108,59 @@ def test_an_interrupted_command_exits_with_130(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(target, "connect", interrupt)
     assert usched("runs").exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["shwo"], ["Did you mean 'usched show'?"]),
+        (["local", "sttus"], ["Did you mean 'usched local status'?"]),
+        (["delete", "nightly"], ["No command deletes a schedule.", "usched pause nightly"]),
+        (["list"], ["usched runs", "usched jobs"]),
+        (["ls"], ["usched runs"]),
+        (["start", "nightly"], ["usched run nightly", "usched local start"]),
+        (["stop"], ["usched cancel ID", "usched local stop"]),
+        (["status", "--json", "nightly"], ["usched show nightly"]),
+        (["get", "nightly"], ["usched show nightly"]),
+        (["create", "a.yaml"], ["usched apply a.yaml"]),
+        (["retry", "nightly"], ["usched restart nightly", "usched rerun nightly JOB"]),
+        (["frobnicate"], ["The commands are apply, audit, cancel,"]),
+        (["local", "list"], ["The commands are start, status, stop."]),
+        (["[red]\x1b[31m"], [r"'usched [red]\x1b[31m'"]),
+    ],
+)
+def test_a_command_that_there_is_not(words: list[str], told: list[str]) -> None:
+    result = usched(*words)
+    assert result.exit_code == 2
+    assert all(each in result.stderr for each in ["There is no command", *told])
+    assert ("Did you mean" in result.stderr) is ("Did you mean" in told[0])
+
+
+def test_other_tools_words_lead_to_commands_that_there_are() -> None:
+    for word, lines in ADVICE.items():
+        assert word not in app.main.commands
+        for line in lines:
+            for path in re.findall(r"usched ([a-z-]+)(?: ([a-z]+)\b)?", line):
+                command = app.main.commands[path[0]] if not path[0].startswith("-") else app.main
+                assert not path[1] or path[1] in getattr(command, "commands", ()), line
+
+
+def test_where_the_terminal_has_no_utf_8_the_rest_is_escaped(tmp_path: Path) -> None:
+    """In a process of its own: standard output's encoding is chosen when it starts."""
+    job = {"jobName": "a", "jobQueue": "default", "jobDefinition": "东京"}
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"scheduleId": "load", "jobList": [job, job]}), encoding="utf-8")
+
+    def simulate(*words: str) -> str:
+        command = [sys.executable, "-m", "universal_scheduler.cli", "simulate", str(file), *words]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout
+
+    assert "errors" in json.loads(simulate("--json"))["error"]
+    job["jobName"] = "b"
+    file.write_text(json.dumps({"scheduleId": "load", "jobList": [job]}), encoding="utf-8")
+    assert json.loads(simulate("--json"))["runs"][0]["jobs"][0]["jobDefinition"] == "东京"
+    assert "---\nb    SUCCEEDED" in simulate()
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -61,7 +61,16 @@ def test_a_list_for_people_has_each_change(stage: Stage) -> None:
     out = " ".join(usched("jobs").stdout.split())
     for word in ("name-a", "default", "FAILED", "7", "Task failed", "RUNNABLE", "load", "nightly"):
         assert word in out
-    assert "No job of these queues" in usched("jobs", "--since", "0s", "--queue", "low").stdout
+
+
+def test_a_list_of_no_jobs_says_what_was_looked_for(stage: Stage) -> None:
+    del stage
+    assert usched("jobs").stdout.startswith(
+        "No job of this stage's queues has changed in the last 1d. Look further back"
+    )
+    words = "--since", "2026-11-21", "--queue", "low", "--status", "failed", "--name", "x"
+    told = "No job named 'x' of the queue 'low' has changed since 2026-11-21 and is FAILED now."
+    assert usched("jobs", *words).stdout.startswith(told)
 
 
 def test_a_job_with_every_change(stage: Stage) -> None:
@@ -97,7 +106,7 @@ def test_a_job_that_nobody_knows(stage: Stage) -> None:
     del stage
     result = usched("jobs", "unknown")
     assert result.exit_code == 2
-    assert "No event has told of a job 'unknown'" in result.stderr
+    assert "The log of jobs has no job 'unknown'" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -119,7 +128,7 @@ def test_times(text: str, epoch: float) -> None:
 
 @pytest.mark.parametrize("text", ["yesterday", "1y", "-1d", ""])
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(Problem, match="is no time"):
+    with pytest.raises(Problem, match="is not a time"):
         moment(text, NOW)
 
 

@@ -47,5 +47,5 @@ def test_it_is_about_the_newest_run_where_there_is_one(stage: Stage) -> None:
 def test_a_schedule_that_tells_nobody_is_a_problem(stage: Stage) -> None:
     stage.store.put_schedule(row(scheduleSnsTopic=" "))
     result = usched("notify", "test", "load")
-    assert (result.exit_code, "tells nobody" in result.stderr) == (2, True)
+    assert (result.exit_code, "has no channels" in result.stderr) == (2, True)
     assert usched("notify", "test", "none").exit_code == 2

@@ -139,8 +139,12 @@ def test_runs_lists_the_newest(ran: RunKey) -> None:
 def test_runs_of_a_schedule_that_never_ran_and_of_one_that_is_not_there(stage: Stage) -> None:
     stage.store.put_schedule(row("idle"))
     assert told("runs", "idle") == {"runs": []}
-    assert "has not run yet" in usched("runs", "idle").stdout
-    assert "has not run yet" in usched("runs").stdout
+    told_so = "The schedule 'idle' has not run yet. Start it with: usched run idle\n"
+    assert usched("runs", "idle").stdout == told_so
+    assert told_so in usched("show", "idle").stdout
+    refused = usched("logs", "idle", "a").stderr
+    assert refused == "Error: The schedule 'idle' has not run yet.\n       Start it with: usched run idle\n"
+    assert usched("runs").stdout == "Nothing has run yet. Store a schedule with: usched apply FILE\n"
     assert usched("runs", "nope").exit_code == 2
 
 
@@ -159,7 +163,7 @@ def test_show_of_a_schedule_without_runs_is_the_schedule(stage: Stage) -> None:
     stage.store.put_schedule(row())
     view = told("show", "load")
     assert (view["valid"], view["schedule"]["wait_time"]) == (True, 1)
-    assert "It has not run yet." in usched("show", "load").stdout
+    assert "has not run yet" in usched("show", "load").stdout
 
 
 def test_show_of_a_row_with_errors_shows_them_though_it_has_run(stage: Stage, ran: RunKey) -> None:
@@ -242,9 +246,27 @@ def test_run_is_given_parameters(stage: Stage) -> None:
     name = told("run", "load", "--param", "day=a=b", "--param", "limit=7")["name"]
     assert stage.workflow.started[name]["parameters"] == {"day": "a=b", "limit": "7"}
     assert "parameters" not in stage.workflow.started[told("run", "load")["name"]]
-    result = usched("run", "load", "--param", "dya=x")
+
+
+@pytest.mark.parametrize("words", [["run", "load"], ["run", "load", "--restart", "START"], ["restart", "load"]])
+def test_a_parameter_that_the_schedule_does_not_have_starts_nothing(stage: Stage, words: list[str]) -> None:
+    stage.store.put_schedule(row(parameters={"day": "today", "limit": 5}))
+    key = stage.drive(told("run", "load")["name"], failing="a")
+    asked = [key.start if word == "START" else word for word in words]
+    result = usched(*asked, "--param", "dya=x")
     assert result.exit_code == 2
-    assert "unknown parameter 'dya' (did you mean 'day'?)" in result.stderr
+    assert "The schedule 'load' has no parameter 'dya' (did you mean 'day'?)." in result.stderr
+    assert "Its parameters are day, limit. A document declares one with its default: parameters:" in result.stderr
+    assert len(stage.workflow.started) == 1
+
+
+def test_a_newer_schedule_may_have_other_parameters(stage: Stage) -> None:
+    stage.store.put_schedule(row())
+    stage.drive(told("run", "load")["name"], failing="a")
+    stage.store.put_schedule(row(parameters={"day": "today"}))
+    refused = usched("restart", "load", "--param", "day=x").stderr
+    assert "It has no parameters." in refused
+    assert usched("restart", "load", "--newest", "--param", "day=x").exit_code == 0
 
 
 def test_show_tells_which_children_of_an_array_failed(stage: Stage) -> None:

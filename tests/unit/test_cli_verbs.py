@@ -217,7 +217,7 @@ def test_a_paused_schedule_says_so_and_people_can_still_start_it(stage: Stage) -
     assert told("show", "load")["paused"]["reason"] == "migration"
     started = told("run", "load")
     assert started["paused"]["reason"] == "migration"
-    assert "only people start it" in usched("run", "load").stdout
+    assert "Triggers do not start it; this command does." in usched("run", "load").stdout
     stage.begin(started["name"])
     assert "though the schedule was paused by" in usched("show", "load").stdout
     assert "paused" in told("show", "load")
@@ -238,4 +238,4 @@ def test_of_what_is_not_there_nothing_is_done(stage: Stage) -> None:
     ):
         assert usched(*command).exit_code == 2
     stage.store.put_schedule(row())
-    assert "Nobody has done anything" in usched("audit", "load").stdout
+    assert "No operator has done anything to load yet" in usched("audit", "load").stdout

@@ -111,7 +111,7 @@ def test_the_command_takes_outputs_and_parameters(tmp_path: Path) -> None:
     assert (run["parameters"], run["jobs"][1]["status"]) == ({"day": "friday"}, "SUCCEEDED")
     assert told()["runs"][0]["jobs"][1]["status"] == "SKIPPED"
     for options, complaint in (
-        (("--output", "a=full"), "names no value of a job"),
+        (("--output", "a=full"), "does not name an output of a job"),
         (("--param", "day"), "that is not NAME=VALUE"),
         (("--param", "dya=x"), "unknown parameter 'dya' (did you mean 'day'?)"),
     ):

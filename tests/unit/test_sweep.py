@@ -351,7 +351,7 @@ def test_what_a_sweep_died_over_is_told_by_a_later_one_under_the_same_id(
 
     monkeypatch.setattr(MemoryOutbox, "put", die)
     world.now += 61
-    with pytest.raises(SweepFailed, match=f"1 runs could not be looked at, {run.key.run_id}"):
+    with pytest.raises(SweepFailed, match=f"The first is {run.key.run_id}"):
         world.sweep()
     assert len(world.told()) == 2, "the other run was looked at all the same"
     world.pass_time(TELLING_SECONDS + 60)

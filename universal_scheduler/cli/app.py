@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -12,6 +13,7 @@ import click
 from universal_scheduler.cli import target
 from universal_scheduler.cli.problems import explain
 from universal_scheduler.cli.target import Target
+from universal_scheduler.cli.unknown import Commands
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
@@ -65,6 +67,9 @@ def _command(function: Command[P]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding cannot say
         try:
             code = function(*args, **kwargs)
         except KeyboardInterrupt:
@@ -100,7 +105,7 @@ _param = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="universal-scheduler")
 @_target_options(of_command=False)
 def main() -> None:
@@ -127,7 +132,7 @@ def apply_(files: tuple[str, ...], as_json: bool) -> int:
 @click.argument("schedule_id", metavar="ID")
 @click.option("--wait", is_flag=True, help="Show its progress until it ends; exit with 1 when it does not succeed.")
 @click.option("--name", help="The execution's name; no two runs may have the same.")
-@click.option("--restart", metavar="START", help="Restart the run that started then: only what is left of it runs.")
+@click.option("--restart", metavar="START", help="Restart the run of START: only jobs that did not succeed run.")
 @_param
 @_json
 @_stage
@@ -153,7 +158,7 @@ def run(
 
 @main.command(epilog=EPILOG)
 @click.argument("schedule_id", metavar="[ID]", required=False)
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="List at most so many.")
 @_json
 @_stage
 @_command
@@ -183,7 +188,7 @@ def show(schedule_id: str, start: str | None, as_json: bool) -> int:
 @main.command(epilog=EPILOG)
 @click.argument("schedule_id", metavar="ID")
 @click.argument("job")
-@click.option("--start", metavar="START", help="Of the run that started then; else of the newest.")
+@click.option("--start", metavar="START", help="The run that started at START. Without it: the newest run.")
 @_json
 @_stage
 @_command
@@ -197,14 +202,19 @@ def logs(schedule_id: str, job: str, start: str | None, as_json: bool) -> int:
 @main.command(epilog=EPILOG)
 @click.argument("job_id", metavar="[JOBID]", required=False)
 @click.option(
-    "--queue", metavar="QUEUE", help="Of this queue: short name, name or ARN; else of the stage's own queues."
+    "--queue",
+    metavar="QUEUE",
+    help="Only the jobs of this queue: short name, name or ARN. Without it: of all queues of the stage.",
 )
-@click.option("--status", type=click.Choice(BATCH_STATES, case_sensitive=False), help="Those in this state now.")
+@click.option("--status", type=click.Choice(BATCH_STATES, case_sensitive=False), help="Only jobs in this state now.")
 @click.option(
-    "--since", default="1d", show_default=True, help="Changed since: 30m, 2h, 1d, 1w ago, or an ISO 8601 time."
+    "--since",
+    default="1d",
+    show_default=True,
+    help="Only jobs that changed since then: 30m, 2h, 1d, 1w ago, or an ISO 8601 time (UTC where it has no zone).",
 )
-@click.option("--name", help="Of this name: in its schedule, or in Batch where no run submitted it.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--name", help="Only jobs of this name: in their schedule, or in Batch where no run submitted them.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="List at most so many.")
 @_json
 @_stage
 @_command
@@ -227,7 +237,7 @@ def jobs(
 
 
 _reason = click.option("--reason", metavar="TEXT", default="", help="Why; kept in the audit trail.")
-_of_start = click.option("--start", metavar="START", help="Of the run that started then; else of the newest.")
+_of_start = click.option("--start", metavar="START", help="The run that started at START. Without it: the newest run.")
 
 
 def _job_verb(verb: str, what: str) -> None:
@@ -251,8 +261,8 @@ def _job_verb(verb: str, what: str) -> None:
 _job_verb("hold", "Hold jobs of schedule ID that are WAITING: they are not submitted until they are released.")
 _job_verb("release", "Release jobs of schedule ID that are HELD.")
 _job_verb("skip", "Skip jobs of schedule ID that have not begun, or have failed: those behind them go on.")
-_job_verb("force-ok", "Take failed jobs of schedule ID for SUCCEEDED: those behind them go on.")
-_job_verb("rerun", "Run jobs of schedule ID that have ended once more; where their run has ended, these alone.")
+_job_verb("force-ok", "Count failed jobs of schedule ID as SUCCEEDED: the jobs after them go on.")
+_job_verb("rerun", "Run ended jobs of schedule ID again. Where their run has ended, these jobs alone run.")
 
 
 @main.command(epilog=EPILOG)
@@ -264,7 +274,7 @@ _job_verb("rerun", "Run jobs of schedule ID that have ended once more; where the
 @_stage
 @_command
 def cancel(schedule_id: str, jobs: tuple[str, ...], start: str | None, reason: str, as_json: bool) -> int:
-    """End jobs of schedule ID; without JOB the whole run."""
+    """Cancel jobs of schedule ID. Without JOB: cancel the whole run."""
     from universal_scheduler.cli.verbs import cancel_command, jobs_command
     from universal_scheduler.domain.model import Verb
 
@@ -298,8 +308,8 @@ def restart(
 ) -> int:
     """Restart a run of schedule ID that has ended: the one that started at START, or the newest.
 
-    What succeeded or was skipped stays, the rest runs; with --from these jobs and what is downstream of them, and
-    nothing else.
+    Jobs that succeeded or were skipped stay as they are, the others run. With --from only these jobs and the jobs
+    downstream of them run.
     """
     from universal_scheduler.cli.options import pairs
     from universal_scheduler.cli.verbs import restart_command
@@ -335,9 +345,9 @@ def _schedule_verb(verb: str, what: str) -> None:
         return pause_command(_connect(), Verb(verb), schedule_id, reason, as_json)
 
 
-_schedule_verb("pause", "Let no trigger start schedule ID until it is resumed; people still can.")
+_schedule_verb("pause", "Keep every trigger from starting schedule ID until it is resumed. People can still start it.")
 _schedule_verb(
-    "resume", "Let triggers start schedule ID again; what they would have started meanwhile is not made up for."
+    "resume", "Let triggers start schedule ID again. Runs that were missed while it was paused are not made up for."
 )
 
 
@@ -356,7 +366,7 @@ def audit(schedule_id: str, start: str | None, as_json: bool) -> int:
 
 @main.command("try", epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--dir", "directory", metavar="DIR", help="Keep the jobs' files here; else they are gone afterwards.")
+@click.option("--dir", "directory", metavar="DIR", help="Keep the jobs' files in DIR, else they are deleted.")
 @_param
 @_json
 @_command
@@ -375,7 +385,7 @@ def try_(files: tuple[str, ...], directory: str | None, params: tuple[str, ...],
 @main.command(epilog=EPILOG)
 @click.argument("file", metavar="FILE")
 @click.option("--fail", multiple=True, metavar="JOB[=CODE]", help="This job fails, with exit code 1 or CODE.")
-@click.option("--duration", multiple=True, metavar="JOB=SECONDS", help="This job lasts so long; others a minute.")
+@click.option("--duration", multiple=True, metavar="JOB=SECONDS", help="This job takes SECONDS, others a minute.")
 @click.option("--output", multiple=True, metavar="JOB.NAME=VALUE", help="This job puts out this value.")
 @_param
 @_json
@@ -394,9 +404,9 @@ def simulate(
     return simulate_command(file, fail, duration, output, params, as_json)
 
 
-@main.group(epilog=EPILOG)
+@main.group(cls=Commands, epilog=EPILOG)
 def notify() -> None:
-    """Who is told of what."""
+    """Test who is told of what."""
 
 
 @notify.command("test", epilog=EPILOG)
@@ -405,16 +415,16 @@ def notify() -> None:
 @_stage
 @_command
 def notify_test(schedule_id: str, as_json: bool) -> int:
-    """Send a test message to every channel of schedule ID, and say what became of each.
+    """Send a test message to every channel of schedule ID, and say which of them took it.
 
-    It is sent from here, with your credentials; exit with 1 where a channel did not take it.
+    This machine sends it, with your credentials. Exit with 1 where a channel did not take it.
     """
     from universal_scheduler.cli.notify import test_command
 
     return test_command(_connect(), schedule_id, as_json)
 
 
-@main.group(epilog=EPILOG)
+@main.group(cls=Commands, epilog=EPILOG)
 def local() -> None:
     """Start, stop and describe embedded engines: the whole scheduler on this machine."""
 
@@ -424,19 +434,19 @@ def _port(text: str) -> Decorator:
 
 
 @local.command("start", epilog=EPILOG)
-@_port("Its port (default 4566); 0 takes a free one.")
+@_port("The port of the engine (default 4566). 0 takes a free one.")
 @click.option("--vcpus", type=click.IntRange(1), help="How many vCPUs all running jobs may have together.")
 @_json
 @_command
 def local_start(vcpus: int | None, as_json: bool) -> int:
-    """Start an engine; one that runs already stays as it is."""
+    """Start an engine. One that already runs on the port stays as it is."""
     from universal_scheduler.cli.local import start_command
 
     return start_command(_target().port, vcpus, as_json)
 
 
 @local.command("stop", epilog=EPILOG)
-@_port("Its port; else the only one that runs.")
+@_port("The port of the engine. Without it: the only engine that runs.")
 @_json
 @_command
 def local_stop(as_json: bool) -> int:
@@ -447,11 +457,11 @@ def local_stop(as_json: bool) -> int:
 
 
 @local.command("status", epilog=EPILOG)
-@_port("Its port; else the newest one that runs.")
+@_port("The port of the engine. Without it: the newest engine that runs.")
 @_json
 @_command
 def local_status(as_json: bool) -> int:
-    """Describe the engine that runs; exit with 2 where none does."""
+    """Describe the engine that runs. Exit with 2 where none runs."""
     from universal_scheduler.cli.local import status_command
 
     return status_command(_target().port, as_json)

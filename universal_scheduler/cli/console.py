@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +43,9 @@ def make_console() -> Console:
 
 
 def put_json(document: object) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    """In escapes where standard output has no UTF-8."""
+    utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    click.echo(json.dumps(document, ensure_ascii=not utf8, indent=2))
 
 
 def put_facts(console: Console, facts: Mapping[str, str | None]) -> None:

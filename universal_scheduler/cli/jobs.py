@@ -23,6 +23,7 @@ from universal_scheduler.usecases.job_log import find_jobs, job_view
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
+AGO = r"(\d+)([smhdw])"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -49,17 +50,27 @@ def jobs_command(
     if as_json:
         put_json({"jobs": found})
     elif not found:
-        click.echo("No job of these queues has changed like that since then.")
+        click.echo(_nothing_changed(queue, status, since, name))
     else:
         show_jobs(make_console(), found)
     return 0
+
+
+def _nothing_changed(queue: str | None, status: str | None, since: str, name: str | None) -> str:
+    named = f" named '{name}'" if name else ""
+    state = f" and is {status.upper()} now" if status else ""
+    place = f"of the queue '{queue}'" if queue else "of this stage's queues"
+    since = f"in the last {since}" if re.fullmatch(AGO, since) else f"since {since}"
+    return printable(
+        f"No job{named} {place} has changed {since}{state}. Look further back with --since, for example 1w."
+    )
 
 
 def job_command(stage: Wiring, job_id: str, as_json: bool) -> int:
     """One job by its Batch id, with every change of its state."""
     events = stage.job_log.history(job_id)
     if not events:
-        raise Problem(f"No event has told of a job '{job_id}'.", "List the jobs of the last day with: usched jobs")
+        raise Problem(f"The log of jobs has no job '{job_id}'.", "List the jobs of the last day with: usched jobs")
     view = job_view(events)
     if as_json:
         put_json(view)
@@ -116,13 +127,13 @@ def queue_arn(queue: str, known: Mapping[str, str]) -> str:
 
 def moment(text: str, now: float) -> float:
     """Epoch seconds of `90s`, `30m`, `2h`, `1d`, `1w` ago, or of an ISO 8601 time (UTC where it has no zone)."""
-    if ago := re.fullmatch(r"(\d+)([smhdw])", text):
+    if ago := re.fullmatch(AGO, text):
         return max(0.0, now - int(ago[1]) * SECONDS[ago[2]])
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
         advice = "Say how long ago (30m, 2h, 1d, 1w) or since when (2026-11-21, 2026-11-21T06:00:00Z)."
-        raise Problem(f"'{text}' is no time.", advice) from None
+        raise Problem(f"'{text}' is not a time.", advice) from None
     return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
 
 

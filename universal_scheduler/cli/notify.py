@@ -26,7 +26,7 @@ def test_command(stage: Wiring, schedule_id: str, as_json: bool) -> int:
     ]
     if not tried:
         advice = "Give it notifications, or a scheduleSnsTopic; see docs/notifications.md."
-        raise Problem(f"The schedule '{schedule_id}' tells nobody of its runs.", advice)
+        raise Problem(f"The schedule '{schedule_id}' has no channels: nobody is told of its runs.", advice)
     if as_json:
         put_json({"scheduleId": schedule_id, "channels": tried})
     else:

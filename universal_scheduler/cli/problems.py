@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import click
 
+from universal_scheduler.cli.printable import printable_lines
 from universal_scheduler.domain.errors import (
     IllegalVerb,
     InvalidName,
@@ -18,29 +19,22 @@ from universal_scheduler.domain.errors import (
     SchedulerError,
 )
 
-ADVICE: dict[type[SchedulerError], str] = {
-    ScheduleNotFound: "List what has run with: usched runs. Store a schedule with: usched apply FILE",
-    RunNotFound: "List the schedule's runs with: usched runs ID",
-    InvalidName: "Choose another --name, or leave it out.",
-    RunStillActive: "Follow it with: usched show ID",
-    InvalidSchedule: "Correct the document and store it with: usched apply FILE",
-}
 SDK_ADVICE = {
     "NoCredentialsError": "Give the SDK credentials (AWS_PROFILE), or add --local for the embedded engine.",
     "NoRegionError": "Name the region (AWS_DEFAULT_REGION, or your profile), or add --local for the embedded engine.",
-    "EndpointConnectionError": "Look at the network and AWS_ENDPOINT_URL; of the embedded engine: usched local status",
-    "ConnectionClosedError": "Try again; of the embedded engine: usched local status",
-    "ReadTimeoutError": "Try again; of the embedded engine: usched local status",
+    "EndpointConnectionError": "Check the network and AWS_ENDPOINT_URL. Is the engine running? usched local status",
+    "ConnectionClosedError": "Try again. Is the engine running? usched local status",
+    "ReadTimeoutError": "Try again. Is the engine running? usched local status",
 }
-SDK_ANY = "Look at your AWS configuration (AWS_PROFILE, AWS_DEFAULT_REGION), or add --local for the embedded engine."
+SDK_ANY = "Check your AWS configuration (AWS_PROFILE, AWS_DEFAULT_REGION), or add --local for the embedded engine."
 STAGE_ADVICE = "Check that the stack is deployed in this region (--stack, AWS_DEFAULT_REGION)."
 CODE_ADVICE = {
-    "AccessDeniedException": "These credentials may not do this: ask for the permission, or use others.",
-    "AccessDenied": "These credentials may not do this: ask for the permission, or use others.",
-    "ExpiredTokenException": "The credentials have run out: log in again.",
-    "ExpiredToken": "The credentials have run out: log in again.",
-    "UnrecognizedClientException": "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID.",
-    "InvalidClientTokenId": "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID.",
+    "AccessDeniedException": "These credentials do not allow this. Ask for the permission, or use other credentials.",
+    "AccessDenied": "These credentials do not allow this. Ask for the permission, or use other credentials.",
+    "ExpiredTokenException": "The credentials have expired. Log in again.",
+    "ExpiredToken": "The credentials have expired. Log in again.",
+    "UnrecognizedClientException": "AWS does not know these credentials. Check AWS_PROFILE and AWS_ACCESS_KEY_ID.",
+    "InvalidClientTokenId": "AWS does not know these credentials. Check AWS_PROFILE and AWS_ACCESS_KEY_ID.",
     "ResourceNotFoundException": STAGE_ADVICE,
     "StateMachineDoesNotExist": STAGE_ADVICE,
 }
@@ -61,9 +55,10 @@ class Problem(click.ClickException):
         if self.as_json:
             error = {"message": self.message, **({"advice": self.advice} if self.advice else {}), **self.more}
             click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
-        click.echo(f"{click.style('Error:', fg='red', bold=True)} {self.message}", file=file, err=True)
+        told = printable_lines(self.message)
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {told}", file=file, err=True)
         if self.advice:
-            click.echo(f"       {self.advice}", file=file, err=True)
+            click.echo(f"       {printable_lines(self.advice)}", file=file, err=True)
 
 
 class Failure(Problem):
@@ -80,11 +75,22 @@ def explain(error: Exception) -> Problem | None:
         case InvalidSchedule():
             errors = [entry.as_dict() for entry in error.errors]
             lines = "".join(f"\n         {entry}" for entry in error.errors)
-            return Problem(f"The schedule is not valid.{lines}", ADVICE[InvalidSchedule], errors=errors)
+            advice = "Correct the document and store it again with: usched apply FILE"
+            return Problem(f"The schedule is not valid.{lines}", advice, errors=errors)
         case IllegalVerb():
             return Problem(str(error), error.advice)
+        case ScheduleNotFound():
+            return Problem(str(error), "See what has run with: usched runs. Store a schedule with: usched apply FILE")
+        case RunNotFound(start=""):
+            return Problem(str(error), f"Start it with: usched run {error.schedule_id}")
+        case RunNotFound():
+            return Problem(str(error), f"List its runs with: usched runs {error.schedule_id}")
+        case RunStillActive():
+            return Problem(str(error), f"Follow it with: usched show {error.schedule_id} {error.start}")
+        case InvalidName():
+            return Problem(str(error), "Choose another --name, or leave it out.")
         case SchedulerError():
-            return Problem(str(error), ADVICE.get(type(error), ""))
+            return Problem(str(error))
         case _:
             return _of_the_sdk(error)
 
@@ -98,7 +104,7 @@ def _of_the_sdk(error: Exception) -> Problem | None:
         case ClientError():
             told = error.response.get("Error", {})
             code = told.get("Code", "")
-            message = f"{error.operation_name} was refused: {code}: {told.get('Message', '')}"
+            message = f"AWS refused {error.operation_name}: {code}: {told.get('Message', '')}"
             return Problem(message, CODE_ADVICE.get(code, ""))
         case BotoCoreError():
             return Problem(str(error), SDK_ADVICE.get(type(error).__name__, SDK_ANY))

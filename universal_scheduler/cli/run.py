@@ -9,10 +9,11 @@ from uuid import uuid4
 
 from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
 from universal_scheduler.cli.operator import mark_of
-from universal_scheduler.cli.options import pairs
+from universal_scheduler.cli.options import check_parameters, pairs
+from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.progress import follow, quietly
-from universal_scheduler.domain.documents.parameters import effective_parameters
+from universal_scheduler.cli.show import find_run
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import ScheduleNotFound
 from universal_scheduler.domain.model import Execution, RunKey, RunStatus, Verb
@@ -48,14 +49,15 @@ def run_command(
     execution = start(stage, schedule_id, name, restart, pairs(params, "--param", "NAME=VALUE"))
     paused = stage.store.paused(schedule_id)
     if paused is not None and not as_json:
-        make_console().print(f"{schedule_id} is paused {paused}: only people start it", style="yellow", soft_wrap=True)
+        told = f"The schedule '{schedule_id}' is paused {paused}. Triggers do not start it; this command does."
+        make_console().print(printable(told), style="yellow", soft_wrap=True)
     if wait:
         return finished(stage, execution.name, interval, as_json)
     started = {"scheduleId": schedule_id, "name": execution.name, "executionArn": execution.arn}
     if as_json:
         put_json(started | ({"paused": mark_view(paused)} if paused else {}))
     else:
-        made = f"restarted the run of {restart}" if restart else "started a run"
+        made = f"restarted the run {restart}" if restart else "started a run"
         console = make_console()
         console.print(f"{schedule_id}: {made}, execution {execution.name}", soft_wrap=True)
         console.print(f"Follow it with: usched show {schedule_id}", style="dim")
@@ -89,13 +91,14 @@ def start(
     request = uuid4().hex
     cause = {"kind": "cli", "requestId": request}
     if restart is not None:
+        check_parameters(schedule_id, find_run(stage.store, schedule_id, restart).parameters, parameters)
         mark = mark_of(stage, Verb.RESTART)
         key = RunKey(schedule_id, restart)
         return verbs.restart(stage.store, stage.workflow, key, Variant(parameters=parameters), mark, cause, name or "")
     row = stage.store.get_schedule(schedule_id)
     if row is None:
         raise ScheduleNotFound(schedule_id)
-    effective_parameters(parse(row).parameters, parameters)
+    check_parameters(schedule_id, parse(row).parameters, parameters)
     message: dict[str, Any] = {"scheduleId": schedule_id, "cause": cause}
     if parameters:
         message["parameters"] = dict(parameters)

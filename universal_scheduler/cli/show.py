@@ -52,8 +52,14 @@ def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: boo
     if views:
         console.print(runs_table(views, time.time()))
     else:
-        console.print(f"{schedule_id or 'No schedule'} has not run yet.")
+        console.print(_nothing_ran(schedule_id), soft_wrap=True)
     return 0
+
+
+def _nothing_ran(schedule_id: str | None) -> str:
+    if schedule_id is None:
+        return "Nothing has run yet. Store a schedule with: usched apply FILE"
+    return f"The schedule '{schedule_id}' has not run yet. Start it with: usched run {schedule_id}"
 
 
 def show_command(stage: Wiring, schedule_id: str, start: str | None, as_json: bool) -> int:
@@ -118,7 +124,7 @@ def find_run(store: Store, schedule_id: str, start: str | None) -> Run:
         return newest[0]
     if store.get_schedule(schedule_id) is None:
         raise ScheduleNotFound(schedule_id)
-    raise RunNotFound(schedule_id, "any time")
+    raise RunNotFound(schedule_id)
 
 
 def show_run(console: Console, run: View) -> None:
@@ -171,7 +177,8 @@ def show_schedule(console: Console, schedule: View) -> None:
         console.print(Text("The row is not valid: it starts nothing until it is corrected.", style="red"))
         console.print(errors_table(schedule["errors"]))
     else:
-        console.print("It has not run yet.\n")
+        console.print(_nothing_ran(schedule["scheduleId"]), soft_wrap=True)
+        console.print()
         table = Table("job", "queue", prose("after"), "definition")
         for job in parse(schedule["schedule"]).jobs:
             table.add_row(job.name, job.queue, ", ".join(job.depends_on), job.definition)

@@ -11,10 +11,9 @@ from rich.text import Text
 from universal_scheduler.cli.apply import errors_of
 from universal_scheduler.cli.console import make_console, put_json, status_text
 from universal_scheduler.cli.documents import check_file
-from universal_scheduler.cli.options import pairs
+from universal_scheduler.cli.options import pairs, with_params
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.tables import Table, number, prose
-from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.model import JobRun, Scalar
 from universal_scheduler.local.simulation import Simulated, simulate
 from universal_scheduler.usecases.views import run_view
@@ -42,7 +41,7 @@ def simulate_command(
     codes = {name: int(code) for name, code in (_pair(text, "--fail", 1) for text in fail)}
     seconds = dict(_pair(text, "--duration", None) for text in durations)
     put_out, now = _outputs(outputs), time.time()
-    rows = [with_parameters(row, pairs(params, "--param", "NAME=VALUE")) for row in checked.rows]
+    rows = [with_params(row, params) for row in checked.rows]
     ended = [simulate(row, exit_codes=codes, durations=seconds, outputs=put_out, now=now) for row in rows]
     if as_json:
         put_json({"runs": [_view(each) for each in ended]})
@@ -57,7 +56,7 @@ def _pair(text: str, option: str, default: float | None) -> tuple[str, float]:
     try:
         return name, float(value) if value or default is None else default
     except ValueError:
-        raise Problem(f"{option} {text}: '{value}' is no number.", f"Write {option} JOB=NUMBER.") from None
+        raise Problem(f"{option} {text}: '{value}' is not a number.", f"Write {option} JOB=NUMBER.") from None
 
 
 def _outputs(texts: tuple[str, ...]) -> dict[str, dict[str, Scalar]]:
@@ -65,7 +64,7 @@ def _outputs(texts: tuple[str, ...]) -> dict[str, dict[str, Scalar]]:
     for place, value in pairs(texts, "--output", "JOB.NAME=VALUE").items():
         job, dot, name = place.partition(".")
         if not (job and dot and name):
-            raise Problem(f"--output {place}: that names no value of a job.", "Write --output JOB.NAME=VALUE.")
+            raise Problem(f"--output {place} does not name an output of a job.", "Write --output JOB.NAME=VALUE.")
         found.setdefault(job, {})[name] = value
     return found
 

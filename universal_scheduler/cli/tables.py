@@ -78,7 +78,7 @@ class Table:
         layout = _Layout.of(self.columns, rows, options.max_width)
         if self._title is not None:
             yield from _wrapped(console, self._title, options.max_width, style="bold")
-        yield from layout.header()
+        yield from layout.header("-" if options.ascii_only else "─")
         room = self._height
         shown = 0
         for row in rows:
@@ -124,10 +124,10 @@ class _Layout:
                     return cls(columns, width, tuple(widths))
         return cls(columns, width, tuple(natural[:kept]))
 
-    def header(self) -> Iterator[Text]:
+    def header(self, rule: str) -> Iterator[Text]:
         names = [Text(column.name, style="bold") for column in self.columns[: len(self.widths)]]
         yield self._line(names)
-        yield Text("─" * min(self.width, _total(self.widths)), style="dim")
+        yield Text(rule * min(self.width, _total(self.widths)), style="dim")
 
     def row(self, console: Console, row: Row) -> Iterator[Text]:
         count = len(self.widths)

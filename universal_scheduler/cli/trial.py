@@ -14,10 +14,9 @@ from rich.text import Text
 from universal_scheduler.cli.apply import errors_of
 from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
 from universal_scheduler.cli.documents import check_file, files_of
-from universal_scheduler.cli.options import pairs
+from universal_scheduler.cli.options import with_params
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.progress import follow
-from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.model import JobRun, Run
 from universal_scheduler.local.trial import Trial, try_schedule
 from universal_scheduler.usecases.views import run_view
@@ -39,8 +38,7 @@ def try_command(paths: Sequence[str], directory: Path | None, params: Sequence[s
             f"\n         {e['file']} {e['path']}: found {e['found']}, expected {e['expected']}" for e in errors
         )
         raise Problem(f"Nothing was tried.{lines}", "Correct the documents.", errors=errors)
-    given = pairs(params, "--param", "NAME=VALUE")
-    rows = [with_parameters(row, given) for entry in checked for row in entry.rows]
+    rows = [with_params(row, params) for entry in checked for row in entry.rows]
     tried = [_quietly(row, directory) if as_json else _shown(make_console(), row, directory) for row in rows]
     if as_json:
         put_json({"runs": tried})

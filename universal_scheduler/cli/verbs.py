@@ -14,6 +14,7 @@ from rich.console import Console
 
 from universal_scheduler.cli.console import audit_table, make_console, put_json
 from universal_scheduler.cli.operator import mark_of
+from universal_scheduler.cli.options import check_parameters
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.run import finished
 from universal_scheduler.cli.show import RUNS_SHOWN, find_run
@@ -78,7 +79,7 @@ def cancel_command(stage: Wiring, schedule_id: str, start: str | None, reason: s
         console.print(f"{schedule_id} {run.key.start}: its jobs are being ended", soft_wrap=True)
         _follow(console, run)
     else:
-        console.print(f"{schedule_id} {run.key.start}: CANCELLED; its execution had died", soft_wrap=True)
+        console.print(f"{schedule_id} {run.key.start}: CANCELLED. Its execution had died", soft_wrap=True)
     return DONE
 
 
@@ -95,6 +96,9 @@ def restart_command(
 ) -> int:
     """Exit code 0; with `wait` 1 where the run did not succeed."""
     run = find_run(stage.store, schedule_id, start)
+    newest = stage.store.get_schedule(schedule_id) if variant.newest else None
+    known = run.parameters if newest is None else newest.get("parameters", {})
+    check_parameters(schedule_id, known, variant.parameters)
     return _restarted(stage, run, variant, mark_of(stage, Verb.RESTART, reason), wait, interval, as_json)
 
 
@@ -126,7 +130,7 @@ def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: b
     elif trail:
         make_console().print(audit_table(trail, time.time()))
     else:
-        make_console().print(f"Nobody has done anything to {schedule_id}.")
+        make_console().print(f"No operator has done anything to {schedule_id} yet.")
     return DONE
 
 

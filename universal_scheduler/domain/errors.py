@@ -53,25 +53,28 @@ class ScheduleNotFound(SchedulerError):
 
 
 class RunNotFound(SchedulerError):
-    """There is no run with this scheduleId and startDateTime."""
+    """There is no run with this scheduleId and startDateTime; without `start`, the schedule has never run."""
 
-    def __init__(self, schedule_id: str, start: str) -> None:
-        super().__init__(f"Schedule '{schedule_id}' has no run that started at '{start}'.")
+    def __init__(self, schedule_id: str, start: str = "") -> None:
+        self.schedule_id, self.start = schedule_id, start
+        what = f"has no run that started at '{start}'" if start else "has not run yet"
+        super().__init__(f"The schedule '{schedule_id}' {what}.")
 
 
 class SweepFailed(SchedulerError):
     """Some runs could not be looked at by the watchdogs."""
 
     def __init__(self, count: int, first: str) -> None:
-        super().__init__(f"{count} runs could not be looked at, {first} the first: the log says why.")
+        super().__init__(f"{count} runs could not be checked. The first is {first}. The log says why.")
 
 
 class RunStillActive(SchedulerError):
     """A restart was asked for a run whose jobs are still being watched."""
 
     def __init__(self, schedule_id: str, start: str) -> None:
+        self.schedule_id, self.start = schedule_id, start
         super().__init__(
-            f"Run '{start}' of schedule '{schedule_id}' is still RUNNING; it can be restarted when it has ended."
+            f"The run '{start}' of schedule '{schedule_id}' is still RUNNING. It can be restarted when it has ended."
         )
 
 
