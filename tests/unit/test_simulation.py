@@ -113,7 +113,7 @@ def test_the_command_takes_outputs_and_parameters(tmp_path: Path) -> None:
     for options, complaint in (
         (("--output", "a=full"), "does not name an output of a job"),
         (("--param", "day"), "that is not NAME=VALUE"),
-        (("--param", "dya=x"), "unknown parameter 'dya' (did you mean 'day'?)"),
+        (("--param", "dya=x"), "has no parameter 'dya' (did you mean 'day'?)"),
     ):
         assert complaint in json.dumps(told(*options)["error"])
 
