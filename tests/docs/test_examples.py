@@ -53,7 +53,7 @@ WRONG = {
         "no operation SubmitJobs",
     ),
     "an unknown mark": ("json something", "{}", "'something' is no schema"),
-    "an unknown command": ("console", "$ usched delete nightly", "No such command 'delete'"),
+    "an unknown command": ("console", "$ usched frobnicate nightly", "no command 'usched frobnicate'"),
     "an unknown option": ("console", "$ usched runs --all", "No such option"),
     "a missing argument": ("console", "$ usched logs nightly", "Missing argument"),
     "a file that is nowhere": ("console", "$ usched simulate nowhere.yaml", "the file 'nowhere.yaml'"),
