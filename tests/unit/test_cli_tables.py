@@ -19,9 +19,11 @@ from rich.text import Text
 
 from tests.events import state_change
 from tests.usched import Stage, row, told, usched, written
+from universal_scheduler.cli import local
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.job_events import read_event
+from universal_scheduler.local.engine import Engine
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 LONG = "load_customers_from_the_warehouse_into_the_lake"
@@ -241,6 +243,31 @@ def test_files_that_are_checked_stored_and_simulated(
         lines = usched(*words).stdout.splitlines()
         assert all(cell_len(line) <= screen for line in lines)
         assert any(f"of_{LONG}" in line for line in lines)
+
+
+@pytest.mark.parametrize("screen", [80, 200, None])
+def test_an_engine_is_described(monkeypatch: pytest.MonkeyPatch, screen: int | None) -> None:
+    names = {f"Table{place}OfTheScheduler": "arn" for place in range(9)}
+    place = Path("/home") / LONG / LONG / "engine-4566"
+    engine = Engine("http://127.0.0.1:4566", "http://127.0.0.1:4566/api/v1", "arn", names, names, {}, 7, 4566, place)
+    monkeypatch.setattr(local, "find_engine", lambda _: engine)
+    monkeypatch.setattr(local.engines, "running", lambda: [engine])
+    if screen:
+        monkeypatch.setenv("COLUMNS", str(screen))
+    lines = usched("local", "status").stdout.splitlines()
+    assert all(cell_len(line) <= (screen or 10_000) for line in lines)
+    assert all(name in re.split(r"[\s,]+", " ".join(lines)) for name in names)
+    assert (f"state: {place}" in lines) is (screen != 80)
+
+
+def test_errors_of_a_row_are_readable(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    stage.store.put_schedule(row("load", **{"[red]\x1b[2J": 1, "jobLst": []}))
+    for screen in (80, 200):
+        monkeypatch.setenv("COLUMNS", str(screen))
+        out = usched("show", "load").stdout
+        assert all(cell_len(line) <= screen for line in out.splitlines())
+        assert r"[red]\x1b[2J" in out
+        assert "\x1b" not in out
 
 
 def test_a_schedule_that_has_not_run_shows_its_jobs_whatever_they_depend_on(stage: Stage) -> None:

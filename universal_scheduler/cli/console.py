@@ -48,6 +48,11 @@ def put_json(document: object) -> None:
     click.echo(json.dumps(document, ensure_ascii=not utf8, indent=2))
 
 
+def say(console: Console, text: str, style: str = "") -> None:
+    """A sentence, on one line: what it advises can be copied."""
+    console.print(Text(printable(text), style=style), soft_wrap=True)
+
+
 def put_facts(console: Console, facts: Mapping[str, str | None]) -> None:
     """A line for each that has a value: its name, and what it is."""
     for name, value in facts.items():

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from universal_scheduler.cli.console import put_json
+from universal_scheduler.cli.console import make_console, put_facts, put_json, say
 from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.target import find_engine
 from universal_scheduler.local import engine as engines
@@ -34,7 +34,7 @@ def stop_command(port: int | None, as_json: bool) -> int:
         homes = [engines.state_dir_of(port)]
     elif len(running) > 1:
         ports = ", ".join(str(engine.port) for engine in running)
-        raise Problem(f"{len(running)} embedded engines run, on the ports {ports}.", "Say which with --port.")
+        raise Problem(f"{len(running)} embedded engines run, on the ports {ports}.", "Say which to stop with --port.")
     else:
         homes = [engine.state_dir for engine in running] or sorted(engines.engines_dir().glob("engine-*"))
     with _told():
@@ -43,7 +43,7 @@ def stop_command(port: int | None, as_json: bool) -> int:
         put_json({"stopped": [str(home) for home in stopped]})
     elif stopped:
         for home in stopped:
-            click.echo(f"Stopped {home.name}; what its jobs wrote is still in {home / 'data'}")
+            click.echo(f"Stopped {home.name}. What its jobs wrote is still in {home / 'data'}")
     else:
         click.echo("No embedded engine runs.")
     return 0
@@ -57,12 +57,13 @@ def status_command(port: int | None, as_json: bool) -> int:
     _describe(engine)
     others = [str(other.port) for other in engines.running() if other.port != engine.port]
     if others:
-        click.echo(f"Others run on {', '.join(others)}")
+        click.echo(f"Other engines run on the ports {', '.join(others)}.")
     return 0
 
 
 def _describe(engine: Engine) -> None:
-    click.echo(f"Embedded engine, process {engine.pid}")
+    console = make_console()
+    say(console, f"Embedded engine, process {engine.pid}")
     facts = {
         "AWS endpoint": engine.endpoint,
         "REST API": engine.api,
@@ -72,8 +73,7 @@ def _describe(engine: Engine) -> None:
         "definitions": ", ".join(engine.job_definitions),
         "state": str(engine.state_dir),
     }
-    for name, value in facts.items():
-        click.echo(f"  {name:14} {value}")
+    put_facts(console, facts)
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
+from universal_scheduler.cli.console import View, jobs_table, make_console, put_json, say
 from universal_scheduler.cli.operator import mark_of
 from universal_scheduler.cli.options import check_parameters, pairs
-from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.progress import follow, quietly
 from universal_scheduler.cli.show import find_run
@@ -50,7 +49,7 @@ def run_command(
     paused = stage.store.paused(schedule_id)
     if paused is not None and not as_json:
         told = f"The schedule '{schedule_id}' is paused {paused}. Triggers do not start it; this command does."
-        make_console().print(printable(told), style="yellow", soft_wrap=True)
+        say(make_console(), told, "yellow")
     if wait:
         return finished(stage, execution.name, interval, as_json)
     started = {"scheduleId": schedule_id, "name": execution.name, "executionArn": execution.arn}
@@ -59,8 +58,8 @@ def run_command(
     else:
         made = f"restarted the run {restart}" if restart else "started a run"
         console = make_console()
-        console.print(f"{schedule_id}: {made}, execution {execution.name}", soft_wrap=True)
-        console.print(f"Follow it with: usched show {schedule_id}", style="dim")
+        say(console, f"{schedule_id}: {made}, execution {execution.name}")
+        say(console, f"Follow it with: usched show {schedule_id}", "dim")
     return 0
 
 

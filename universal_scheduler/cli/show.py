@@ -22,6 +22,7 @@ from universal_scheduler.cli.console import (
     put_facts,
     put_json,
     runs_table,
+    say,
 )
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose
@@ -52,7 +53,7 @@ def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: boo
     if views:
         console.print(runs_table(views, time.time()))
     else:
-        console.print(_nothing_ran(schedule_id), soft_wrap=True)
+        say(console, _nothing_ran(schedule_id))
     return 0
 
 
@@ -177,7 +178,7 @@ def show_schedule(console: Console, schedule: View) -> None:
         console.print(Text("The row is not valid: it starts nothing until it is corrected.", style="red"))
         console.print(errors_table(schedule["errors"]))
     else:
-        console.print(_nothing_ran(schedule["scheduleId"]), soft_wrap=True)
+        say(console, _nothing_ran(schedule["scheduleId"]))
         console.print()
         table = Table("job", "queue", prose("after"), "definition")
         for job in parse(schedule["schedule"]).jobs:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from universal_scheduler.cli.console import audit_table, make_console, put_json
+from universal_scheduler.cli.console import audit_table, make_console, put_json, say
 from universal_scheduler.cli.operator import mark_of
 from universal_scheduler.cli.options import check_parameters
 from universal_scheduler.cli.problems import Problem
@@ -58,9 +58,9 @@ def jobs_command(
     else:
         console = make_console()
         for entry in done:
-            console.print(f"{schedule_id} {entry['job']}: {verb}, {entry['before']} → {entry['after']}", soft_wrap=True)
+            say(console, f"{schedule_id} {entry['job']}: {verb}, {entry['before']} → {entry['after']}")
         for entry in told:
-            console.print(f"{entry['message']} {entry['advice']}".rstrip(), style="red", soft_wrap=True)
+            say(console, f"{entry['message']} {entry['advice']}".rstrip(), "red")
     return SOME_REFUSED if refused else DONE
 
 
@@ -76,10 +76,10 @@ def cancel_command(stage: Wiring, schedule_id: str, start: str | None, reason: s
         return DONE
     console = make_console()
     if alive:
-        console.print(f"{schedule_id} {run.key.start}: its jobs are being ended", soft_wrap=True)
+        say(console, f"{schedule_id} {run.key.start}: its jobs are being ended")
         _follow(console, run)
     else:
-        console.print(f"{schedule_id} {run.key.start}: CANCELLED. Its execution had died", soft_wrap=True)
+        say(console, f"{schedule_id} {run.key.start}: CANCELLED. Its execution had died")
     return DONE
 
 
@@ -109,9 +109,9 @@ def pause_command(stage: Wiring, verb: Verb, schedule_id: str, reason: str, as_j
     if as_json:
         put_json({"scheduleId": schedule_id, **audit_view(entry)})
     elif verb is Verb.PAUSE:
-        make_console().print(f"{schedule_id}: paused, no trigger starts it", soft_wrap=True)
+        say(make_console(), f"{schedule_id}: paused, no trigger starts it")
     else:
-        make_console().print(f"{schedule_id}: resumed, its triggers start it again", soft_wrap=True)
+        say(make_console(), f"{schedule_id}: resumed, its triggers start it again")
     return DONE
 
 
@@ -130,7 +130,7 @@ def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: b
     elif trail:
         make_console().print(audit_table(trail, time.time()))
     else:
-        make_console().print(f"No operator has done anything to {schedule_id} yet.")
+        say(make_console(), f"No operator has done anything to {schedule_id} yet.")
     return DONE
 
 
@@ -151,13 +151,13 @@ def _restarted(
         put_json({**_named(run), "name": execution.name, "executionArn": execution.arn})
         return DONE
     console = make_console()
-    console.print(f"{run.key.schedule_id} {run.key.start}: restarted, execution {execution.name}", soft_wrap=True)
+    say(console, f"{run.key.schedule_id} {run.key.start}: restarted, execution {execution.name}")
     _follow(console, run)
     return DONE
 
 
 def _follow(console: Console, run: Run) -> None:
-    console.print(f"Follow it with: usched show {run.key.schedule_id} {run.key.start}", style="dim", soft_wrap=True)
+    say(console, f"Follow it with: usched show {run.key.schedule_id} {run.key.start}", "dim")
 
 
 def _named(run: Run) -> Mapping[str, str]:

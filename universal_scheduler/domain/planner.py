@@ -226,7 +226,7 @@ def _decide(
     if job.status is JobStatus.HELD:
         return Wait(job.name, state_text(job, now))
     if now < job.job.not_before:
-        return Wait(job.name, f"not before {iso(job.job.not_before)} UTC")
+        return Wait(job.name, f"not before {_clock(job.job.not_before, now)}")
     if room is not None and room <= 0:
         return Wait(job.name, "as many jobs of the run are at work as its maxConcurrentJobs allows")
     if judgement.verdict is Verdict.READY:

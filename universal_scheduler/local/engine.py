@@ -115,7 +115,7 @@ def start(
             if listener:
                 listener.close()
             if port not in (0, running.port):
-                raise EngineError(f"{home} belongs to the engine that runs on port {running.port}: stop that one first")
+                raise EngineError(f"{home} belongs to the engine on port {running.port}. Stop that engine first.")
             return running
         _clean(home)
         with listener or _listen(number) as bound:
@@ -176,8 +176,8 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise EngineError(
-            f"port {port} of {HOST} cannot be used ({error.strerror}): stop the program that has it, "
-            "or start the engine on another port (0 takes a free one)"
+            f"Port {port} of {HOST} cannot be used ({error.strerror}). Stop the program that uses it, or start the "
+            "engine on another port with --port (0 takes a free one)."
         ) from error
     return listener
 
@@ -227,7 +227,7 @@ def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, o
     process.wait()
     processes.sweep(home)
     last = "" if foreground else "".join(f"\n  {line}" for line in (home / LOG).read_text().splitlines()[-5:])
-    raise EngineError(f"the engine did not start: {told.get('error', 'it ended')}. Its log is {home / LOG}{last}")
+    raise EngineError(f"The engine did not start: {told.get('error', 'it ended')}. Its log is {home / LOG}{last}")
 
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
