@@ -82,7 +82,9 @@ def test_a_misspelt_key_is_named_with_the_likely_one() -> None:
 
 
 def test_every_missing_key_is_named() -> None:
-    assert "$.jobList[0]: found no jobDefinition and no jobQueue" in only_error(row({"jobName": "a"}))
+    assert (
+        only_error(row({"jobName": "a"})) == "$.jobList[0]: the keys jobDefinition and jobQueue are missing (job 'a')"
+    )
 
 
 def test_a_wrong_type_is_named() -> None:

@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -37,6 +37,9 @@ COMPRESSED_JOBS = "jobListCompressed"
 DECOMPRESSED_LIMIT_BYTES = 100 * 1024 * 1024
 """More is taken for damage: a function has not much more memory."""
 
+LONGEST_INTEGER = 10**38
+"""Larger ones have to be written with an exponent: boto3 counts zeros at the end as digits."""
+EXACTLY = Context(prec=126)
 AUDIT_PREFIX = "#audit#"
 PAUSED_KEY = "#paused"
 """Rows beside those of jobs, in the partition of a run or a schedule: no job's name begins with `#`."""
@@ -344,6 +347,8 @@ def _exact(value: Any) -> Any:
     match value:
         case float():
             return Decimal(str(value))
+        case int() if abs(value) >= LONGEST_INTEGER:
+            return Decimal(value).normalize(EXACTLY)
         case Mapping():
             return {key: _exact(entry) for key, entry in value.items()}
         case list() | tuple():

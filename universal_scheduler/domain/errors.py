@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
+WORD_COMPARED, KNOWN_COMPARED = 100, 1000
+"""Characters of a word, and known ones: comparing more takes seconds; of more, those that begin alike are compared."""
 MESSAGE_LIMIT = 8000
 """Characters: an error goes from state to state beside a payload that has its own limit."""
 
@@ -21,21 +24,55 @@ class DocumentError:
     path: str
     found: str
     expected: str
+    message: str = ""
+    """A sentence for people, where "found …, expected …" says it badly."""
+    job: str = ""
+    """The job that it is about, where it is about one that has a name."""
+    line: int = 0
+    """Of the text that the document was read from, from 1; 0 where it was not read from a text."""
+    column: int = 0
+
+    @property
+    def problem(self) -> str:
+        return self.message or f"found {self.found}, expected {self.expected}"
 
     def __str__(self) -> str:
-        return f"{self.path}: found {self.found}, expected {self.expected}"
+        line = f"line {self.line}, column {self.column}, " if self.line else ""
+        job = f" (job '{self.job}')" if self.job else ""
+        return f"{line}{self.path}: {self.problem}{job}"
 
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it: path, found and expected always, the rest where it is known."""
+        known = {"message": self.message, "job": self.job, "line": self.line, "column": self.column}
+        always = {"path": self.path, "found": self.found, "expected": self.expected}
+        return always | {key: value for key, value in known.items() if value}
 
 
 class InvalidSchedule(SchedulerError):
     """The document does not describe a schedule that can run; `errors` says where and why."""
 
+    headline = "The schedule document is not valid."
+
     def __init__(self, errors: Sequence[DocumentError]) -> None:
         self.errors = tuple(errors)
         told = " | ".join(str(error) for error in self.errors)
-        super().__init__(f"The schedule document is not valid. {told}"[:MESSAGE_LIMIT])
+        super().__init__(f"{self.headline} {told}"[:MESSAGE_LIMIT])
+
+
+class UnreadableDocument(InvalidSchedule):
+    """The text is no JSON or YAML that means one thing: its errors have line and column."""
+
+    headline = "The text cannot be read as a document."
+
+
+class NotJson(UnreadableDocument):
+    """The text is not written as JSON is: it may be YAML."""
+
+
+class InvalidParameters(InvalidSchedule):
+    """The schedule has no such parameters, or they cannot have such values."""
+
+    headline = "The parameters do not fit the schedule."
 
 
 class InvalidName(SchedulerError):
@@ -150,5 +187,8 @@ class DeliveryRefused(SchedulerError):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint to put behind a word that is not known; empty where none of the known ones is like it."""
+    word = word[:WORD_COMPARED]
+    if len(known) > KNOWN_COMPARED:
+        known = [name for name in known if name[:2].casefold() == word[:2].casefold()][:KNOWN_COMPARED]
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean '{close[0]}'?)" if close else ""

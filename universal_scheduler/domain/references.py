@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from universal_scheduler.domain.documents.values import quoted
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
 from universal_scheduler.domain.model import Job, RunKey, Scalar
 
-TOKEN = re.compile(r"\{\{\s*((?:run|jobs)\.[^{}]*?)\s*\}\}")
+TOKEN = re.compile(r"\{\{\s*((?:run|jobs)\.[^{}\s]*(?:\s+[^{}\s]+)*)\s*\}\}")
 """Only these are references: every other `{{…}}` is the job's own."""
 OUTPUT = re.compile(r"jobs\.([^.]+)\.output\.([^.]+)")
 PARAMETER = "run.parameters."
@@ -133,19 +134,20 @@ def _token_errors(
 ) -> Iterator[DocumentError]:
     if reference in METADATA:
         return
+    written = quoted(f"{{{{{reference}}}}}")
     if reference.startswith(PARAMETER):
         name = reference.removeprefix(PARAMETER)
         if name not in parameters:
             known = f"a parameter of the schedule: {', '.join(parameters) or 'it has none'}"
-            yield DocumentError(path, f"'{{{{{reference}}}}}'{did_you_mean(name, parameters)}", known)
+            yield DocumentError(path, f"{written}{did_you_mean(name, parameters)}", known)
     elif parts := OUTPUT.fullmatch(reference):
         if parts[1] not in upstream_of:
             hint = did_you_mean(parts[1], list(upstream_of))
-            yield DocumentError(path, f"'{{{{{reference}}}}}'{hint}", "the jobName of a job of this schedule")
+            yield DocumentError(path, f"{written}{hint}", "the jobName of a job of this schedule")
         elif not _is_upstream(parts[1], job, upstream_of):
-            yield DocumentError(path, f"'{{{{{reference}}}}}'", f"a job that '{job}' runs after, directly or not")
+            yield DocumentError(path, written, f"a job that '{job}' runs after, directly or not")
     else:
-        yield DocumentError(path, f"'{{{{{reference}}}}}'{did_you_mean(reference, METADATA)}", FORMS)
+        yield DocumentError(path, f"{written}{did_you_mean(reference, METADATA)}", FORMS)
 
 
 def _is_upstream(name: str, job: str, upstream_of: Mapping[str, Sequence[str]]) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from graphlib import CycleError
+from itertools import chain
 from typing import Any
 
 from universal_scheduler.domain.documents.batch import batch_errors, exit_code_errors
@@ -11,31 +14,61 @@ from universal_scheduler.domain.documents.durations import epoch_seconds
 from universal_scheduler.domain.documents.jobs import dependency, read_job
 from universal_scheduler.domain.documents.recorded import recorded_errors
 from universal_scheduler.domain.documents.schema import schema_errors
-from universal_scheduler.domain.documents.values import shown
+from universal_scheduler.domain.documents.storable import MAX_ERRORS, storable_errors
+from universal_scheduler.domain.documents.values import printable, quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
 from universal_scheduler.domain.fan_out import overrides_limit_error
 from universal_scheduler.domain.notifications import Service
 from universal_scheduler.domain.planner import upstream_first
 from universal_scheduler.domain.references import reference_errors
 
-MAX_ERRORS = 50
+LONGEST_NAME = 128
+CYCLE_TOLD = 10
+"""Jobs of a cycle that are named."""
+JOB = re.compile(r"\$\.jobList\[(\d+)\]")
 
 
 def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
-    """Everything that is wrong with a row, in the order of the document; empty where nothing is."""
-    errors = schema_errors(row)
+    """Everything that is wrong with a row, in the order of the document, at most 50; empty where nothing is.
+
+    Never raises, whatever the row has in it. What comes later is looked for only where nothing was found before: first
+    values that no table can hold, then what the schema says, then what no schema can say.
+    """
+    errors = storable_errors(row) or schema_errors(row)
     if not errors:
-        errors = list(_graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})))
-        errors += _fan_out_errors(row["jobList"])
-        errors += exit_code_errors(row["jobList"])
-        errors += batch_errors(row["scheduleId"], row["jobList"])
-        errors += _channel_errors(row.get("notifications", ()))
-        errors += _zone_errors(row)
-        errors += recorded_errors(row)
+        errors = _first(
+            _graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})),
+            _fan_out_errors(row["jobList"]),
+            exit_code_errors(row["jobList"]),
+            batch_errors(row["scheduleId"], row["jobList"]),
+            _channel_errors(row.get("notifications", ())),
+            _zone_errors(row),
+            recorded_errors(row),
+        )
     if not errors:
         upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}
-        errors = list(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))
-    return list(dict.fromkeys(errors))[:MAX_ERRORS]
+        errors = _first(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))
+    return [_with_job(error, row) for error in errors]
+
+
+def _first(*found: Iterator[DocumentError]) -> list[DocumentError]:
+    """So many errors as are told, each once; no more are looked for."""
+    seen: dict[DocumentError, None] = {}
+    for error in chain(*found):
+        seen[error] = None
+        if len(seen) == MAX_ERRORS:
+            break
+    return list(seen)
+
+
+def _with_job(error: DocumentError, row: Mapping[str, Any]) -> DocumentError:
+    """The error with the name of the job that it is in, where the job has one that can be shown."""
+    found, jobs = JOB.match(error.path), row.get("jobList")
+    if found is None or not isinstance(jobs, list | tuple):
+        return error
+    entry = jobs[int(found[1])]
+    name = entry.get("jobName") if isinstance(entry, Mapping) else None
+    return replace(error, job=printable(name[:LONGEST_NAME])) if isinstance(name, str) else error
 
 
 def _graph_errors(
@@ -55,8 +88,8 @@ def _graph_errors(
     for index, job in enumerate(jobs):
         if "notBefore" in job:
             yield from _date_errors(f"$.jobList[{index}].notBefore", job["notBefore"])
-        names = _upstream_names(job)
-        for position, upstream in enumerate(names):
+        before: set[str] = set()
+        for position, upstream in enumerate(_upstream_names(job)):
             path = f"$.jobList[{index}].jobDependencies[{position}]"
             if upstream == job["jobName"]:
                 broken = True
@@ -64,14 +97,18 @@ def _graph_errors(
             elif upstream not in first_at:
                 broken = True
                 hint = did_you_mean(upstream, known)
-                yield DocumentError(path, f"'{upstream}'{hint}", "the jobName of a job of this schedule")
-            elif upstream in names[:position]:
+                yield DocumentError(path, f"{quoted(upstream)}{hint}", "the jobName of a job of this schedule")
+            elif upstream in before:
                 yield DocumentError(path, f"'{upstream}' again", "every upstream job once")
+            before.add(upstream)
     if not broken and len(known) == len(jobs):
         try:
             upstream_first(upstream_of)
         except CycleError as error:
-            cycle = " → ".join(reversed(error.args[1]))
+            names = list(reversed(error.args[1]))
+            if len(names) > CYCLE_TOLD:
+                names[CYCLE_TOLD - 1 : -1] = [f"{len(names) - CYCLE_TOLD} more"]
+            cycle = " → ".join(names)
             yield DocumentError("$.jobList", f"a cycle: {cycle}", "jobs that do not wait for themselves")
     for position, upstream in enumerate(trigger.get("after", ())):
         if upstream == schedule_id:

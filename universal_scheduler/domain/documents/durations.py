@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
@@ -24,8 +24,11 @@ def duration_seconds(value: float | str) -> float:
 
 
 def epoch_seconds(text: str) -> float:
-    """Raises ValueError where the text is no date and time with a zone."""
+    """Raises ValueError where the text is no date and time with a zone, or in UTC is in no year from 1 to 9999."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no zone")
-    return moment.timestamp()
+    try:
+        return moment.astimezone(UTC).timestamp()
+    except OverflowError:
+        raise ValueError(f"{text} is in no year from 1 to 9999 in UTC") from None

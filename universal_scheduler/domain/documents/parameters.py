@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from universal_scheduler.domain.documents.values import shown
-from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
+from universal_scheduler.domain.documents.storable import MAX_ERRORS, plain, storable_errors
+from universal_scheduler.domain.documents.values import quoted, shown, step
+from universal_scheduler.domain.errors import DocumentError, InvalidParameters, did_you_mean
 from universal_scheduler.domain.model import Scalar
 
 
@@ -14,21 +15,23 @@ def effective_parameters(defaults: Mapping[str, Scalar], given: Any) -> dict[str
     """What a run has when it is given these: the schedule's defaults for the rest.
 
     Raises:
-        InvalidSchedule: the schedule has no such parameter, or the value is no text, number, true or false.
+        InvalidParameters: the schedule has no such parameter, or the value is no text, number, true or false, or none
+            that a table can hold.
     """
     if not isinstance(given, Mapping):
-        raise InvalidSchedule([DocumentError("$.parameters", shown(given), "an object")])
-    known = list(defaults)
-    errors = []
-    for name, value in given.items():
-        path = f"$.parameters.{name}"
+        raise InvalidParameters([DocumentError("$.parameters", shown(given), "an object")])
+    given, known = plain(given), list(defaults)
+    errors = storable_errors({"parameters": given})
+    for name, value in () if errors else given.items():
+        path = f"$.parameters{step(name)}"
         if name not in known:
+            found = f"unknown parameter {quoted(name)}{did_you_mean(name, known)}"
             only = f"only {', '.join(known)}" if known else "none: the schedule has no parameters"
-            errors.append(DocumentError(path, f"unknown parameter '{name}'{did_you_mean(name, known)}", only))
+            errors.append(DocumentError(path, found, only))
         elif not isinstance(value, Scalar):
             errors.append(DocumentError(path, shown(value), "text, a number, true or false"))
     if errors:
-        raise InvalidSchedule(errors)
+        raise InvalidParameters(errors[:MAX_ERRORS])
     return {**defaults, **given}
 
 
@@ -36,7 +39,7 @@ def with_parameters(document: Mapping[str, Any], given: Mapping[str, Any]) -> di
     """The document as a run has it that is given these parameters.
 
     Raises:
-        InvalidSchedule: as `effective_parameters`.
+        InvalidParameters: as `effective_parameters`.
     """
     effective = effective_parameters(document.get("parameters", {}), given)
     return {**document, **({"parameters": effective} if effective else {})}

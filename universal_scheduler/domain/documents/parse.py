@@ -7,7 +7,9 @@ from typing import Any
 
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.jobs import read_job
-from universal_scheduler.domain.errors import InvalidSchedule
+from universal_scheduler.domain.documents.storable import plain
+from universal_scheduler.domain.documents.values import shown
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
 from universal_scheduler.domain.model import Schedule
 
 SINGLE_JOB_KEYS = frozenset({"jobName", "jobDefinition", "jobQueue"})
@@ -15,7 +17,7 @@ RECORDED_KEYS = frozenset({"scheduleErrors", "scheduleStatus", "startDateTime", 
 """Keys that say something of a run, or that the scheduler itself writes: no part of what a schedule is."""
 
 
-def parse(document: Mapping[str, Any]) -> Schedule:
+def parse(document: Any) -> Schedule:
     """Check a schedule document and read it.
 
     Takes a row of BatchSchedules, what a run of the reference design put out (`{"name", "output": {…}}`), and the
@@ -40,8 +42,15 @@ def parse(document: Mapping[str, Any]) -> Schedule:
     )
 
 
-def as_row(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document in the form of a row: unwrapped, and a single job as a schedule of one."""
+def as_row(document: Any) -> dict[str, Any]:
+    """The document in the form of a row: unwrapped, a single job as a schedule of one, and numbers as `plain` has them.
+
+    Raises:
+        InvalidSchedule: it is no object.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidSchedule([DocumentError("$", shown(document), "an object: a schedule")])
+    document = plain(document)
     if is_wrapped(document):
         return dict(document["output"])
     if is_single_job(document):
@@ -59,3 +68,10 @@ def is_wrapped(document: Mapping[str, Any]) -> bool:
 
 def is_single_job(document: Mapping[str, Any]) -> bool:
     return "jobList" not in document and document.keys() >= SINGLE_JOB_KEYS
+
+
+def written_path(document: Mapping[str, Any], path: str) -> str:
+    """Where in the document, as it was written, the place is that has this path in its row."""
+    if is_wrapped(document):
+        return f"$.output{path[1:]}"
+    return path.replace("$.jobList[0]", "$", 1) if is_single_job(document) else path

@@ -3,51 +3,82 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from universal_scheduler.domain.documents.values import shown
+from universal_scheduler.domain.documents.storable import MAX_ERRORS
+from universal_scheduler.domain.documents.values import json_path, quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
+MAX_JOBS = 10_000
+KEYS_TOLD = 5
+LOOKED_FOR = 1000
+"""Errors, of which the first in the document are told."""
 SCHEMA_PATH = Path(__file__).parents[3] / "dynamo" / "schema.json"
 KEPT_SECRET = (".secret", ".slack", ".teams", ".webex", ".webhook")
 """Values that may be secret, so that no error repeats them."""
 
 
 def schema_errors(row: Mapping[str, Any]) -> list[DocumentError]:
-    """What the schema finds wrong with a row, in the order of the document."""
-    return [_describe(error) for error in sorted(_validator().iter_errors(row), key=lambda error: list(error.path))]
+    """What the schema finds wrong with a row that has storable values, in the order of the document; the first 50."""
+    jobs = row.get("jobList")
+    if isinstance(jobs, list) and len(jobs) > MAX_JOBS:  # a million would be looked at one by one
+        return [DocumentError("$.jobList", f"{len(jobs):,} entries", f"at most {MAX_JOBS:,}")]
+    errors = sorted(islice(_validator().iter_errors(row), LOOKED_FOR), key=lambda error: list(error.path))
+    described: dict[DocumentError, None] = {}
+    for error in errors:
+        described[_describe(error)] = None
+        if len(described) == MAX_ERRORS:
+            break
+    return list(described)
 
 
 @lru_cache(maxsize=1)
 def _validator() -> Validator:
-    from jsonschema import Draft202012Validator  # 60 ms to import: only where a document is read
+    from jsonschema import Draft202012Validator, validators  # 60 ms to import: only where a document is read
 
-    return Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))
+    # types-jsonschema does not type `extend`.
+    validator: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, {"uniqueItems": _unique_items}
+    )
+    return validator(json.loads(SCHEMA_PATH.read_text()))
+
+
+def _unique_items(_: Validator, wanted: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """As jsonschema's own, which compares each entry with every other where they are objects."""
+    from jsonschema.exceptions import ValidationError
+
+    if not wanted or not isinstance(instance, list):
+        return
+    if len({json.dumps(entry, sort_keys=True) for entry in instance}) < len(instance):
+        yield ValidationError("the same entry twice")
 
 
 def _describe(error: ValidationError) -> DocumentError:
-    path = error.json_path
+    path = json_path(error.absolute_path)
     schema: Any = error.schema
     wanted: Any = error.validator_value
     instance: Any = error.instance
-    if path.startswith("$.notifications[") and path.endswith(KEPT_SECRET) and error.validator == "pattern":
+    if path.startswith("$.notifications[") and path.endswith(KEPT_SECRET) and isinstance(instance, str):
         return DocumentError(path, "a value that is not shown", schema["description"])
     match error.validator:
         case "additionalProperties":
             known = list(schema.get("properties", {}))
             unknown = [key for key in instance if key not in known]
-            hints = [f"'{key}'{did_you_mean(key, known)}" for key in unknown]
-            return DocumentError(path, f"unknown key {', '.join(hints)}", f"only {', '.join(known)}")
+            hints = [f"{quoted(key)}{did_you_mean(key, known)}" for key in unknown[:KEYS_TOLD]]
+            more = f" and {len(unknown) - KEYS_TOLD:,} more" if len(unknown) > KEYS_TOLD else ""
+            return DocumentError(path, f"unknown key {', '.join(hints)}{more}", f"only {', '.join(known)}")
         case "required":
             missing = [key for key in wanted if key not in instance]
-            return DocumentError(path, f"no {' and no '.join(missing)}", " and ".join(missing))
+            keys, are = " and ".join(missing), "key {} is" if len(missing) == 1 else "keys {} are"
+            return DocumentError(path, f"no {' and no '.join(missing)}", keys, f"the {are.format(keys)} missing")
         case "type":
             names = wanted if isinstance(wanted, str) else " or ".join(wanted)
             return DocumentError(path, shown(instance), f"type {names}")
@@ -72,4 +103,4 @@ def _describe(error: ValidationError) -> DocumentError:
         case "uniqueItems":
             return DocumentError(path, "the same entry twice", "every entry once")
         case _:
-            return DocumentError(path, shown(instance), error.message)
+            return DocumentError(path, shown(instance), f"{error.validator} {shown(wanted)}")
