@@ -117,7 +117,7 @@ class Store(Protocol):
     # written or not for itself; they answer the names of the jobs whose change was written.
 
     def claim_jobs(self, run_id: str, jobs: Sequence[JobRun], now: float) -> set[str]:
-        """The intent to submit: WAITING (or an older intent of this attempt) → SUBMITTING."""
+        """The intent to submit, `behind` which jobs: WAITING (or an older intent of this attempt) → SUBMITTING."""
         ...
 
     def release_jobs(self, run_id: str, jobs: Sequence[JobRun]) -> set[str]:
@@ -174,6 +174,10 @@ class Store(Protocol):
 
     def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
         """`change_job`, in a run that is as it was read; False where one of them is not what it was."""
+        ...
+
+    def refuse_late(self, run_id: str, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
+        """`change_job`, with the line of the audit trail that says that a verb came too late for the job."""
         ...
 
     def ask_for_end(self, run: Run, entry: AuditEntry) -> bool:
@@ -290,6 +294,17 @@ class JobPlatform(Protocol):
 
     def terminate(self, job_id: str, reason: str) -> None:
         """End a job, in whatever state it is; one that has ended stays as it is."""
+        ...
+
+    def cancel(self, job_id: str, reason: str) -> None:
+        """Keep a job from starting; one that has started goes on, and so do the children of an array that have.
+
+        One that waits for others may keep its state until those have ended: `Observation.cancelled` says that it was
+        told to end, and never starts.
+
+        Raises:
+            PlatformUnavailable: the platform did not answer.
+        """
         ...
 
     def children(self, array_id: str, status: JobStatus, limit: int | None = None) -> list[Child] | None:

@@ -183,6 +183,20 @@ def test_termination_carries_its_reason(stub: Stubber, platform: BatchPlatform) 
     platform.terminate("1", "given up")
 
 
+def test_cancelling_carries_its_reason_and_is_tried_again_later(stub: Stubber, platform: BatchPlatform) -> None:
+    stub.add_response("cancel_job", {}, {"jobId": "1", "reason": "held by ann"})
+    platform.cancel("1", "held by ann")
+    stub.add_client_error("cancel_job", "ServerException", "no", 500)
+    with pytest.raises(PlatformUnavailable):
+        platform.cancel("1", "held by ann")
+
+
+@pytest.mark.parametrize("told", ["isCancelled", "isTerminated"])
+def test_a_job_that_batch_was_told_to_end_is_seen_as_cancelled(told: str) -> None:
+    assert read_detail({"jobId": "1", "status": "PENDING", told: True}).cancelled
+    assert not read_detail({"jobId": "1", "status": "PENDING", told: False}).cancelled
+
+
 def detail(**more: Any) -> dict[str, Any]:
     return {"jobId": "1", "jobName": "n", "status": "FAILED", "jobQueue": QUEUE, "startedAt": 1500, **more}
 

@@ -488,6 +488,29 @@ def test_a_verb_is_done_only_while_the_run_is_as_it_was_read(store: Store) -> No
     assert [each.mark.verb for each in store.audit(KEY.run_id)] == [Verb.RESTART, Verb.HOLD]
 
 
+def test_a_verb_that_came_too_late_is_refused_with_its_line_in_the_trail(store: Store) -> None:
+    store.create_run(RUN)
+    asked = replace(JOB, status=JobStatus.RUNNING, job_id="id", mark=HOLD.mark, asked_back=True, behind={"z": 2})
+    store.put_jobs(KEY.run_id, [asked])
+    assert store.list_jobs(KEY.run_id) == [asked]
+    after, late = replace(asked, mark=None, asked_back=False), entry(Verb.HOLD, 11.0, before="RUNNING", after="RUNNING")
+    assert store.refuse_late(KEY.run_id, asked, after, late)
+    assert not store.refuse_late(KEY.run_id, asked, after, late), "the job is not what it was"
+    assert (store.list_jobs(KEY.run_id), store.audit(KEY.run_id)) == ([after], [late])
+
+
+def test_an_intent_says_behind_which_attempts_the_job_goes_to_batch(store: Store) -> None:
+    store.put_jobs(KEY.run_id, [JOB])
+    behind = replace(JOB, behind={"z": 2})
+    assert store.claim_jobs(KEY.run_id, [behind], 5.0)
+    [claimed] = store.list_jobs(KEY.run_id)
+    assert claimed.behind == {"z": 2}
+    store.release_jobs(KEY.run_id, [claimed])
+    [released] = store.list_jobs(KEY.run_id)
+    assert store.claim_jobs(KEY.run_id, [replace(released, behind={})], 6.0)
+    assert store.list_jobs(KEY.run_id)[0].behind == {}
+
+
 def test_a_run_is_asked_for_its_end_by_one_operator(store: Store) -> None:
     store.create_run(RUN)
     stale = seen(store)

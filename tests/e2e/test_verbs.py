@@ -132,7 +132,7 @@ def test_every_verb_on_a_job_of_a_run_that_goes_on(ann: Operator, tmp_path: Path
 
     ann.is_refused("it is HELD already by its schedule", "hold", "gate")
     ann.is_refused("it is not held, it is WAITING", "release", "then")
-    ann.is_refused("Batch has it already", "skip", "long")
+    ann.is_refused("it is RUNNING: it has started", "skip", "long")
     ann.is_refused("it has not failed", "force-ok", "then")
     ann.is_refused("it has not ended", "rerun", "then")
     ann.is_refused("its rule would not let it run", "rerun", "follows")
@@ -166,6 +166,25 @@ def test_every_verb_on_a_job_of_a_run_that_goes_on(ann: Operator, tmp_path: Path
         ("force-ok", "long", "CANCELLED", "SUCCEEDED", ""),
         ("release", "gate", "HELD", "WAITING", ""),
     ]
+
+
+def test_jobs_that_batch_has_and_that_wait_there_are_held_and_skipped(ann: Operator, tmp_path: Path) -> None:
+    """Batch has the whole chain from the beginning: to an operator its jobs wait, as those that only the run has."""
+    log, go = tmp_path / "log", tmp_path / "go"
+    jobs = [job("a", command=f"until test -e {go}; do sleep 0.05; done")]
+    jobs += [job(name, chr(ord(name) - 1), command=f"echo {name} >> {log}") for name in "bcde"]
+    ann.put(*jobs)
+    ann.sees(a="RUNNING", b="PENDING", c="PENDING", d="PENDING", e="PENDING")
+    assert ann.does("hold", "d")["done"][0]["after"] == "HELD"
+    ann.sees(b="PENDING", c="PENDING", d="HELD", e="WAITING")
+    assert ann.does("skip", "b")["done"][0]["after"] == "SKIPPED"
+    ann.sees(a="RUNNING", b="SKIPPED", c="SUCCEEDED", d="HELD", e="WAITING")
+    go.touch()
+    ann.sees(a="SUCCEEDED")
+    ann.does("release", "d")
+    ann.ended("SUCCEEDED")
+    assert log.read_text().split() == ["c", "d", "e"]
+    assert ann.statuses() == dict.fromkeys("acde", "SUCCEEDED") | {"b": "SKIPPED"}
 
 
 def test_a_run_is_cancelled_and_restarted(ann: Operator, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -104,12 +104,21 @@ class SimulatedBatch(MemoryPlatform):
     clock: Callable[[], float] = staticmethod(lambda: 0.0)
     listener: Callable[[str], None] = staticmethod(lambda _job_id: None)
     accepted: dict[str, float]
+    slow: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether a job that is cancelled keeps its state for a while: in its queue, Batch ends it when its turn comes."""
 
     def submit(self, *args: Any, **kwargs: Any) -> str:
         job_id = super().submit(*args, **kwargs)
         self.accepted[job_id] = self.clock()
         self.listener(job_id)
         return job_id
+
+    def cancel(self, job_id: str, reason: str) -> None:
+        entry = self.jobs[job_id]
+        if entry.seen.status.ended or entry.seen.begun or entry.seen.cancelled or not self.slow():
+            super().cancel(job_id, reason)
+        else:
+            entry.seen = replace(entry.seen, cancelled=True, reason=reason)
 
     def find(self, queue: str, name: str) -> str | None:
         found = super().find(queue, name)
@@ -155,6 +164,8 @@ class World:
         self._faulty_objects = FaultyObjects(self.objects, faults)
         self._faulty_workflow = Faulty(self.workflow, faults)
         self._deliveries: list[Delivery] = []
+        self._told: dict[str, JobStatus] = {}
+        self.platform.slow = lambda: self._chance.random() < 0.5
         self._tokens = self._sent = 0
         self._key = RunKey("", "")
 
@@ -239,6 +250,7 @@ class World:
     def _tell(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
             entry = self.platform.jobs[job_id]
+            self._told[job_id] = entry.seen.status
             event = JobEvent(entry.seen, entry.name, entry.job.queue, self.now, run=self._key, job_name=entry.job.name)
             luck = self._chance.random()
             if luck < self.chaos:
@@ -282,7 +294,10 @@ class World:
         jobs = {job.name: job for job in self.store.list_jobs(run.key.run_id)}
         assert {name: str(job.status) for name, job in jobs.items()} == expected
         known = {job.job_id for job in jobs.values() if job.job_id}
-        assert known == set(self.platform.jobs), "a job runs that nobody knows of"
+        assert known <= set(self.platform.jobs)
+        taken_back = [entry for job_id, entry in self.platform.jobs.items() if job_id not in known]
+        assert not [entry for entry in taken_back if entry.seen.started_at], "a job ran that nobody knows of"
+        self._check_nothing_is_left()
         well = (JobStatus.SUCCEEDED, JobStatus.SKIPPED)
         fine = all(status in well or name in optional for name, status in expected.items())
         assert run.status is (RunStatus.SUCCEEDED if fine else RunStatus.FAILED)
@@ -293,10 +308,14 @@ class World:
         """Nothing runs, nothing waits, and nothing was submitted twice; unless it was all over before."""
         names = Counter(entry.name for entry in self.platform.jobs.values())
         assert not [name for name, count in names.items() if count > 1], "a job was submitted twice"
-        assert all(entry.seen.status.ended for entry in self.platform.jobs.values()), "a job is left running"
+        self._check_nothing_is_left()
         assert all(job.status.ended for job in self.store.list_jobs(run.key.run_id))
         assert (run.status is RunStatus.CANCELLED) == (run.cancel is not None)
         assert not self.store.waits.get(run.key.run_id, Parked()).token, "a token is left"
+
+    def _check_nothing_is_left(self) -> None:
+        """What has not ended never starts: Batch was told to end it."""
+        assert all(entry.seen.status.ended or entry.seen.cancelled for entry in self.platform.jobs.values())
 
     def _tried(self, step: Callable[[], T]) -> T:
         try:
@@ -323,14 +342,19 @@ class World:
             and all(jobs[other].seen.status is JobStatus.SUCCEEDED for other in entry.depends_on)
             and self._chance.random() < 0.3
         ]
-        before = {job_id: entry.seen for job_id, entry in jobs.items()}
         for job_id in ready:
-            name = jobs[job_id].job.name
+            seen, name = jobs[job_id].seen, jobs[job_id].job.name
+            if seen.cancelled and not seen.begun:
+                self.platform.cancel(job_id, seen.reason)
+                continue
+            if not seen.begun and self._chance.random() < 0.5:
+                jobs[job_id].seen = replace(seen, status=JobStatus.RUNNING, started_at=self.now)
+                continue
             code = self._exit_codes.get(name, 0)
             if name in self._outputs:
                 address = jobs[job_id].environment["USCHED_OUTPUT"]
                 self.objects.objects[address] = json.dumps(self._outputs[name]).encode()
             self.platform.end(job_id, JobStatus.FAILED if code else JobStatus.SUCCEEDED, exit_code=code)
-        changed = [job_id for job_id, entry in jobs.items() if entry.seen is not before[job_id]]
+        changed = [job_id for job_id, entry in jobs.items() if entry.seen.status is not self._told.get(job_id)]
         self._chance.shuffle(changed)
         self._tell(changed)

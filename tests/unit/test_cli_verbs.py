@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.usched import Stage, execution, row, told, usched
-from universal_scheduler.domain.model import JobStatus, RunKey, RunStatus
+from universal_scheduler.domain.model import JobStatus, Observation, RunKey, RunStatus
 from universal_scheduler.usecases.drive import RunRef, submit_jobs
 
 
@@ -72,6 +72,8 @@ def test_a_verb_wakes_the_run_that_waits(stage: Stage) -> None:
 def test_an_illegal_verb_says_why_and_what_to_do_and_changes_nothing(stage: Stage, going: RunKey) -> None:
     usched("release", "load", "a")
     submit(stage, going)
+    [a] = stage.store.get_jobs(going.run_id, ["a"])
+    stage.store.observe_jobs(going.run_id, [(a, Observation(a.job_id, JobStatus.RUNNING))])
     before = stage.store.list_jobs(going.run_id)
     refused = usched("release", "load", "a", "--json")
     assert refused.exit_code == 2

@@ -170,10 +170,10 @@ MAY = {
     "usched-submit-jobs": {
         "NotificationsQueue: sqs:SendMessage",
         "HistoryTable: dynamodb:GetItem",
-        "JobsTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
+        "JobsTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem",
         "HighQueue DefaultQueue LowQueue job-definition/shell job-definition/shell:*: batch:SubmitJob",
         "OtherBatchArns: batch:SubmitJob",
-        "job/*: batch:TagResource batch:TerminateJob",
+        "job/*: batch:CancelJob batch:TagResource batch:TerminateJob",
         "*: batch:ListJobs",
         "*: batch:DescribeJobs",
         "OutputsBucket/*: s3:GetObject",

@@ -13,11 +13,11 @@ from universal_scheduler.domain.planner import (
     MAX_BATCH_DEPENDENCIES,
     Cancel,
     End,
-    Move,
     Recover,
     Reopen,
     Submit,
     Wait,
+    Withdraw,
     again,
     explain,
     plan,
@@ -152,15 +152,15 @@ def test_a_job_waits_again_as_a_new_attempt_only_if_there_was_one_and_on_hold_if
 @pytest.mark.parametrize(
     "upstream",
     [
-        job("a"),
-        replace(job("a", status=JobStatus.RUNNING), attempt=2, submitted_at=50.0),
+        replace(job("a"), attempt=2),
+        replace(job("a", status=JobStatus.RUNNING), attempt=2),
         replace(job("a", status=JobStatus.SUCCEEDED), mark=replace(ANN, verb=Verb.FORCE_OK, at=50.0)),
     ],
 )
 def test_what_batch_failed_because_of_an_upstream_job_that_was_acted_on_since_did_not_fail_itself(
     upstream: JobRun,
 ) -> None:
-    failed = replace(job("b", "a", status=JobStatus.FAILED), submitted_at=10.0)
+    failed = replace(job("b", "a", status=JobStatus.FAILED), submitted_at=10.0, behind={"a": 1})
     explained = explain(failed, {"a": upstream})
     assert explained is not None
     assert explained.status is JobStatus.UPSTREAM_FAILED
@@ -204,7 +204,7 @@ def test_no_action_is_planned_before_its_rule_holds(jobs: list[JobRun]) -> None:
                 assert by_name[action.name].status is JobStatus.UPSTREAM_FAILED
                 assert all(state[name].satisfies or not state[name].ended for name in upstream)
                 state[action.name] = JobStatus.WAITING
-            case Cancel() | Move():
+            case Cancel() | Withdraw():
                 raise AssertionError("nobody asked for it")
             case Wait():
                 ready = all(state[name].satisfies for name in upstream)

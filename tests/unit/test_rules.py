@@ -81,6 +81,11 @@ def test_a_dependency_is_a_success_or_a_branch(
     assert edge(dependency, JobRun(Job("a", "q", "d"), status=status, exit_code=exit_code)) is state
 
 
+def test_a_job_that_batch_ended_to_be_taken_back_has_not_failed() -> None:
+    upstream = JobRun(Job("a", "q", "d"), status=JobStatus.FAILED, asked_back=True)
+    assert edge(Dependency("a", status=JobStatus.FAILED), upstream) is OPEN
+
+
 @pytest.mark.parametrize(
     ("more", "state"),
     [

@@ -25,11 +25,13 @@ from universal_scheduler.domain.verbs import ON_JOBS, cancelled, on_job
 
 RUN = Run(RunKey("nightly", "2026-11-21T06:00:00.000001"), RunStatus.RUNNING, Execution("arn", "name"))
 NOW = 1_000_000.0
-LIVE = ("SUBMITTING", "SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
+NOT_STARTED = ("SUBMITTING", "SUBMITTED", "PENDING", "RUNNABLE")
+LIVE = (*NOT_STARTED, "STARTING", "RUNNING")
 LEGAL: dict[Verb, dict[str, str]] = {
-    Verb.HOLD: {"WAITING": "HELD"},
+    Verb.HOLD: {"WAITING": "HELD"} | {status: status for status in NOT_STARTED},
     Verb.RELEASE: {"HELD": "WAITING"},
-    Verb.SKIP: dict.fromkeys(("WAITING", "HELD", "FAILED", "CANCELLED", "NOTFOUND", "UPSTREAM_FAILED"), "SKIPPED"),
+    Verb.SKIP: dict.fromkeys(("WAITING", "HELD", "FAILED", "CANCELLED", "NOTFOUND", "UPSTREAM_FAILED"), "SKIPPED")
+    | {status: status for status in NOT_STARTED},
     Verb.FORCE_OK: dict.fromkeys(("FAILED", "CANCELLED", "NOTFOUND", "UPSTREAM_FAILED"), "SUCCEEDED"),
     Verb.RERUN: dict.fromkeys(
         ("SUCCEEDED", "FAILED", "SKIPPED", "UPSTREAM_FAILED", "CANCELLED", "NOTFOUND"), "WAITING"
@@ -59,12 +61,30 @@ def test_a_verb_leads_from_one_state_to_another_or_is_refused_with_its_reason(ve
     after = on_job(RUN, before, mark(verb))
     assert (str(after.status), after.mark) == (leads_to, mark(verb))
     assert not after.not_taken
+    assert after.asked_back is (verb in (Verb.HOLD, Verb.SKIP) and status in NOT_STARTED)
+
+
+@pytest.mark.parametrize("verb", ON_JOBS)
+def test_nothing_is_done_to_a_job_that_is_being_taken_back(verb: Verb) -> None:
+    held = on_job(RUN, job("PENDING", job_id="id"), mark(Verb.HOLD))
+    with pytest.raises(IllegalVerb, match="it is just being held by ann: source is late"):
+        on_job(RUN, held, mark(verb))
+
+
+@pytest.mark.parametrize(("counts", "taken"), [({"PENDING": 3}, True), ({"RUNNABLE": 2, "STARTING": 1}, False)])
+def test_an_array_of_which_a_child_has_started_is_not_taken_back(counts: dict[str, int], taken: bool) -> None:
+    array = replace(job("PENDING", child_counts=counts), job=Job("load", "q", "d", array_size=3))
+    if taken:
+        assert on_job(RUN, array, mark(Verb.HOLD)).asked_back
+        return
+    with pytest.raises(IllegalVerb, match="it is PENDING: it has started"):
+        on_job(RUN, array, mark(Verb.HOLD))
 
 
 @pytest.mark.parametrize(("verb", "status"), EVERY, ids=lambda value: str(value))
 def test_of_a_run_that_has_ended_jobs_are_kept_or_run_again_and_nothing_else(verb: Verb, status: JobStatus) -> None:
     ended = replace(RUN, status=RunStatus.FAILED)
-    if verb in AFTER_THE_END and status in LEGAL[verb]:
+    if verb in AFTER_THE_END and status in LEGAL[verb] and status not in NOT_STARTED:
         assert on_job(ended, job(status), mark(verb)) == on_job(RUN, job(status), mark(verb))
     else:
         with pytest.raises(IllegalVerb):

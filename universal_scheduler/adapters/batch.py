@@ -86,6 +86,12 @@ class BatchPlatform:
         except (ClientError, BotoCoreError) as error:
             raise PlatformUnavailable(f"TerminateJob: {error}") from error
 
+    def cancel(self, job_id: str, reason: str) -> None:
+        try:
+            self._client.cancel_job(jobId=job_id, reason=reason)
+        except (ClientError, BotoCoreError) as error:
+            raise PlatformUnavailable(f"CancelJob: {error}") from error
+
     def children(self, array_id: str, status: JobStatus, limit: int | None = None) -> list[Child] | None:
         request: dict[str, Any] = {"arrayJobId": array_id, "jobStatus": str(status)}
         if limit is not None:
@@ -109,6 +115,7 @@ def _child(summary: JobSummaryTypeDef) -> Child:
         status=JobStatus(summary["status"]),
         reason="; ".join(reason for reason in reasons if reason),
         exit_code=container.get("exitCode"),
+        started_at=summary.get("startedAt", 0) / 1000,
     )
 
 

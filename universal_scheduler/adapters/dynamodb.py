@@ -248,7 +248,7 @@ class DynamoStore:
                 _forward(
                     job,
                     JobStatus.SUBMITTING,
-                    {"intentAt": now},
+                    {"intentAt": now, "behind": dict(job.behind)},
                     # Only what was seen may be claimed: a second claimer finds another intent than the one it saw.
                     condition="attempt = :attempt AND jobStatus = :seen"
                     " AND (attribute_not_exists(intentAt) OR intentAt = :old)",
@@ -428,6 +428,10 @@ class DynamoStore:
             self._job_change(run.key.run_id, before, after),
             *self._audit_puts(acted, entry),
         )
+
+    def refuse_late(self, run_id: str, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
+        audited = audit_to_values(run_id, entry, before.attempt)
+        return self._together(self._job_change(run_id, before, after), self._put_new(audited))
 
     def ask_for_end(self, run: Run, entry: AuditEntry) -> bool:
         acted = replace(run, verb_count=run.verb_count + 1)

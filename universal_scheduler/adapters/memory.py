@@ -158,6 +158,13 @@ class MemoryStore:
             self._acted(replace(run, verb_count=run.verb_count + 1), entry)
             return True
 
+    def refuse_late(self, run_id: str, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
+        with self._lock:
+            if not self.change_job(run_id, before, after):
+                return False
+            self._note(run_id, entry)
+            return True
+
     def ask_for_end(self, run: Run, entry: AuditEntry) -> bool:
         with self._lock:
             if not self._as_read(replace(run, cancel=None)):
@@ -203,7 +210,7 @@ class MemoryStore:
         return self._write(
             run_id,
             (
-                replace(known, status=JobStatus.SUBMITTING, intent_at=now)
+                replace(known, status=JobStatus.SUBMITTING, intent_at=now, behind=job.behind)
                 for job in jobs
                 for known in self._attempt(run_id, job)
                 if known.status is job.status and known.intent_at == job.intent_at
@@ -383,8 +390,21 @@ class MemoryPlatform:
         return [self.jobs[job_id].seen for job_id in job_ids if job_id in self.jobs]
 
     def terminate(self, job_id: str, reason: str) -> None:
-        if job_id in self.jobs and not self.jobs[job_id].seen.status.ended:
-            self.end(job_id, JobStatus.FAILED, reason=reason, exit_code=137)
+        if job_id in self.jobs and self.jobs[job_id].seen.begun:
+            if not self.jobs[job_id].seen.status.ended:
+                self.end(job_id, JobStatus.FAILED, reason=reason, exit_code=137)
+        else:
+            self.cancel(job_id, reason)
+
+    def cancel(self, job_id: str, reason: str) -> None:
+        """One that waits for others keeps its state until they have ended, as in Batch."""
+        entry = self.jobs.get(job_id)
+        if entry is None or entry.seen.status.ended or entry.seen.begun:
+            return
+        if all(self.jobs[other].seen.status.ended for other in entry.depends_on):
+            self._fail_unstarted(job_id, reason)
+        else:
+            entry.seen = replace(entry.seen, cancelled=True, reason=reason)
 
     def children(self, array_id: str, status: JobStatus, limit: int | None = None) -> list[Child] | None:
         entry = self.jobs.get(array_id)
@@ -409,6 +429,15 @@ class MemoryPlatform:
         entry.seen = Observation(job_id, status, reason, exit_code, started_at=1.0, stopped_at=2.0)
         if status is JobStatus.FAILED:
             self._fail_dependents(job_id)
+        for other in self._dependents.get(job_id, ()):
+            waiter = self.jobs[other]
+            if waiter.seen.cancelled and not waiter.seen.status.ended:
+                self.cancel(other, waiter.seen.reason)
+
+    def _fail_unstarted(self, job_id: str, reason: str) -> None:
+        entry = self.jobs[job_id]
+        entry.seen = Observation(job_id, JobStatus.FAILED, reason, cancelled=True)
+        self._fail_dependents(job_id)
 
     def _fail_dependents(self, job_id: str) -> None:
         failed = deque([job_id])
@@ -416,7 +445,8 @@ class MemoryPlatform:
             for other in self._dependents.get(failed.popleft(), ()):
                 entry = self.jobs[other]
                 if not entry.seen.status.ended:
-                    entry.seen = Observation(other, JobStatus.FAILED, "Dependent Job failed")
+                    reason = entry.seen.reason or "Dependent Job failed"
+                    entry.seen = replace(entry.seen, status=JobStatus.FAILED, reason=reason)
                     failed.append(other)
 
 

@@ -141,6 +141,7 @@ def read_detail(detail: Mapping[str, Any]) -> Observation:
         started_at=detail.get("startedAt", 0) / 1000,
         stopped_at=detail.get("stoppedAt", 0) / 1000,
         child_counts=counts,
+        cancelled=bool(detail.get("isCancelled") or detail.get("isTerminated")),
         attempts=int(array_began(counts)) if counts else len(attempts) + under_way,
         log_group=log_group_of(detail),
     )

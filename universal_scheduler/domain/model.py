@@ -69,6 +69,8 @@ LIVE = frozenset(
 SATISFYING = frozenset({JobStatus.SUCCEEDED, JobStatus.SKIPPED})
 ENDED = SATISFYING | {JobStatus.FAILED, JobStatus.UPSTREAM_FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND}
 _ORDER = ("WAITING", "HELD", "SUBMITTING", "SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
+NOT_BEGUN = frozenset({"SUBMITTED", "PENDING", "RUNNABLE"})
+"""Batch's states of a job, or of an array's child, that has not started."""
 _RANKS = {status: _ORDER.index(status) if status in _ORDER else len(_ORDER) for status in JobStatus}
 
 
@@ -313,8 +315,12 @@ class JobRun:
     """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
     mark: Mark | None = None
     """What an operator last did to it, or asked for."""
+    asked_back: bool = False
+    """Whether what `mark` asks for is done when the job has been taken back from Batch."""
     move_to: str = ""
     """The queue that it is to be moved to, because it waits in its own for too long."""
+    behind: Mapping[str, int] = field(default_factory=dict)
+    """The upstream jobs that Batch itself starts it after (dependsOn), with the attempts that they were at."""
     children: str = ""
     """Which children of an array this attempt has, as `arrays.write_children` writes them; empty for all."""
     child_counts: Mapping[str, int] = field(default_factory=dict)
@@ -353,6 +359,16 @@ class JobRun:
         return self.mark is not None and self.mark.verb is Verb.CANCEL and not self.status.ended
 
     @property
+    def begun(self) -> bool:
+        """Whether it has started, as far as is known; an array, whether one of its children has."""
+        return _begun(self.status, self.started_at, self.child_counts)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is to leave its place with Batch, where it has not started."""
+        return self.asked_back or bool(self.move_to)
+
+    @property
     def output_unread(self) -> bool:
         """Whether nobody has needed its output yet, or it is still to be read."""
         return self.status is JobStatus.SUCCEEDED and self.output is None and not self.output_problem
@@ -370,6 +386,8 @@ class Child:
     status: JobStatus
     reason: str = ""
     exit_code: int | None = None
+    started_at: float = 0.0
+    """Epoch seconds; 0 where it has not started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +407,13 @@ class Observation:
     """How many attempts of it have begun."""
     log_group: str = ""
     """Empty for Batch's own."""
+    cancelled: bool = False
+    """Whether the platform was told to end it: where it has not started, it never will."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has started; an array, whether one of its children has."""
+        return _begun(self.status, self.started_at, self.child_counts)
 
     @property
     def in_queue(self) -> bool:
@@ -396,6 +421,13 @@ class Observation:
         if self.child_counts:
             return not self.status.ended and set(self.child_counts) == {str(JobStatus.RUNNABLE)}
         return self.status is JobStatus.RUNNABLE
+
+
+def _begun(status: JobStatus, started_at: float, child_counts: Mapping[str, int]) -> bool:
+    """Of an array that has ended its children alone can tell, one by one: Batch gives the parent no start."""
+    if status in (JobStatus.STARTING, JobStatus.RUNNING, JobStatus.SUCCEEDED) or started_at:
+        return True
+    return not status.ended and not NOT_BEGUN.issuperset(child_counts)
 
 
 @dataclass(frozen=True, slots=True)

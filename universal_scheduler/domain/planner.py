@@ -23,6 +23,8 @@ SHOWN = 5
 """How many jobs a reason names."""
 NEEDS_ALL = frozenset({RunWhen.ALL_SUCCESS, RunWhen.ALL_DONE, RunWhen.NONE_FAILED})
 """Rules under which a job cannot run before its last upstream job has ended."""
+DONE_BY = {Verb.HOLD: "held", Verb.SKIP: "skipped"}
+"""What becomes of a job that an operator asks back."""
 LOST_AFTER_SECONDS = 60.0
 """How long DescribeJobs may not know a job that SubmitJob answered with before the job is NOTFOUND."""
 
@@ -71,8 +73,12 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """It has waited in its queue for too long: end this attempt, and let the next one wait for another queue."""
+class Withdraw:
+    """Take it back from its platform, where it has not started: it is to be held, skipped or moved to another queue.
+
+    Or it waits there for an attempt of an upstream job that is over. `withdrawn` is what becomes of it. One that has
+    started after all goes on.
+    """
 
     name: str
     reason: str
@@ -94,7 +100,7 @@ class Wait:
     reason: str
 
 
-Work = Submit | Recover | ReadOutput | End | Cancel | Move | Reopen
+Work = Submit | Recover | ReadOutput | End | Cancel | Withdraw | Reopen
 Action = Work | Wait
 
 
@@ -137,9 +143,11 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
         if name in wanted and job.output_unread:
             actions.append(ReadOutput(name, f"{wanted[name]} refers to its output"))
         if job.status.ended:
-            if cancel is None and (_ended_too_early(job, known) or _ended_to_be_moved(job)):
+            if cancel is None and job.asked_back:
+                actions.append(_withdrawal(job))
+            elif cancel is None and (_ended_too_early(job, known) or _ended_to_be_moved(job)):
                 actions.append(Reopen(name, "what kept it from running has changed"))
-                known[name] = moved(job) if job.move_to else again(job)
+                known[name] = withdrawn(job)
             continue
         action = _decide(job, known, with_platform, now, room, cancel)
         actions.append(action)
@@ -150,8 +158,12 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
                 with_platform.add(name)
                 if room is not None:
                     room -= 1
-            case Cancel() | Move():
+            case Cancel():
                 with_platform.discard(name)  # nothing is handed down behind it
+            case Withdraw():
+                with_platform.discard(name)
+                if not job.leaving:  # it cannot start any more: nor can those that the platform has behind it
+                    known[name] = again(job)
             case Recover() | ReadOutput() | Wait():
                 pass
             case Reopen():
@@ -212,11 +224,15 @@ def _decide(
     if job.status.live:
         if asked is not None:
             return Cancel(job.name, f"cancelled {asked}")
-        if job.move_to and job.status.rank <= JobStatus.RUNNABLE.rank:
-            return Move(job.name, f"waited too long in queue {job.job.queue}: goes to {job.move_to}")
+        if job.asked_back or (job.move_to and not job.begun):
+            return _withdrawal(job)
+        if not job.begun and (over := [name for name in job.behind if _behind_the_past(job, known.get(name))]):
+            return Withdraw(job.name, f"Batch has it behind an attempt of {over[0]} that is over")
         return Wait(job.name, state_text(job, now))
     if asked is not None:
         return End(job.name, f"cancelled {asked}", JobStatus.CANCELLED)
+    if job.asked_back:
+        return _withdrawal(job)
     upstream = _upstream(job, known)
     open_ends = tuple(name for name, state in upstream.items() if state is Edge.OPEN)
     judgement = judge(job.job.run_when, list(upstream.values()))
@@ -236,6 +252,23 @@ def _decide(
     if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
     return Wait(job.name, f"waits for {_told(open_ends, known, now)}")
+
+
+def _withdrawal(job: JobRun) -> Withdraw:
+    """Why a job leaves its place, as the platform is told and people are shown."""
+    if job.asked_back:
+        return Withdraw(job.name, f"{DONE_BY[job.mark.verb] if job.mark else 'taken back'} {job.mark}")
+    return Withdraw(job.name, f"waited too long in queue {job.job.queue}: goes to {job.move_to}")
+
+
+def withdrawn(job: JobRun) -> JobRun:
+    """What becomes of a job that has not started and is taken back from its platform: held, skipped, or waiting."""
+    queue = job.move_to or job.job.queue
+    waiting = again(replace(job, job=replace(job.job, queue=queue)))
+    if not job.asked_back or job.mark is None or job.mark.verb is not Verb.SKIP:
+        return waiting
+    reason = f"{DONE_BY[Verb.SKIP]} {job.mark}"
+    return replace(waiting, status=JobStatus.SKIPPED, reason=reason, mark=job.mark, stopped_at=job.mark.at)
 
 
 def _upstream(job: JobRun, known: Mapping[str, JobRun]) -> dict[str, Edge]:
@@ -295,11 +328,6 @@ def _ended_too_early(job: JobRun, known: Mapping[str, JobRun]) -> bool:
     return unreached and not never_runs(job, known)
 
 
-def moved(job: JobRun) -> JobRun:
-    """The next attempt of a job, in the queue that it is to be moved to."""
-    return again(replace(job, job=replace(job.job, queue=job.move_to)))
-
-
 def _ended_to_be_moved(job: JobRun) -> bool:
     """Whether its end was heard of before it could be recorded as moved. Of an array nothing tells: Batch gives its
     parent no start."""
@@ -331,11 +359,13 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
 
     None where that cannot be told yet: Batch has failed the job, and the upstream job's end has not been seen.
     """
-    if job.status is not JobStatus.FAILED or job.started_at or job.job.run_when is not RunWhen.ALL_SUCCESS:
+    if job.status is not JobStatus.FAILED or job.started_at or not job.behind:
         return job
+    if job.asked_back:
+        return job  # it was ended to be taken back
     upstream = _upstream(job, known)
     judgement = judge(job.job.run_when, list(upstream.values()))
-    if judgement.verdict is not Verdict.NEVER and any(_moved_on(job, known[name]) for name in upstream):
+    if judgement.verdict is not Verdict.NEVER and any(_behind_the_past(job, known[name]) for name in upstream):
         return replace(job, status=JobStatus.UPSTREAM_FAILED, reason="an upstream job failed, and was acted on since")
     match judgement.verdict:
         case Verdict.NOT_YET:
@@ -349,16 +379,19 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
             assert_never(judgement.verdict)
 
 
-def _moved_on(job: JobRun, upstream: JobRun) -> bool:
-    """Whether an operator has acted on the upstream job since the job was handed to Batch behind it."""
-    if upstream.status is JobStatus.SUBMITTING:
-        return upstream.intent_at > job.intent_at  # or else both were submitted together, and nobody recorded it yet
-    if not upstream.status.ended and not upstream.status.live:
-        return True  # it is to run again: Batch had its attempt before
-    if upstream.attempt > 1 and upstream.submitted_at > job.submitted_at:
+def _behind_the_past(job: JobRun, upstream: JobRun | None) -> bool:
+    """Whether Batch has the job behind an attempt of the upstream job that counts no more.
+
+    Another attempt was begun since; or somebody took the failed one for done.
+    """
+    if upstream is None or upstream.name not in job.behind:
+        return False
+    if job.behind[upstream.name] != upstream.attempt:
         return True
     mark = upstream.mark
-    return mark is not None and mark.verb in (Verb.FORCE_OK, Verb.SKIP) and mark.at >= job.submitted_at
+    if mark is None or upstream.asked_back or not upstream.status.satisfies:
+        return False
+    return mark.verb in (Verb.FORCE_OK, Verb.SKIP) and mark.at >= job.submitted_at
 
 
 def waiting_for(jobs: Sequence[JobRun], planned: Plan, now: float, cancel: Mark | None = None) -> str:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from universal_scheduler.domain.errors import IllegalVerb
 from universal_scheduler.domain.model import JobRun, JobStatus, Mark, Run, Verb
-from universal_scheduler.domain.planner import again
+from universal_scheduler.domain.planner import DONE_BY, again
 
 NOT_BEGUN = frozenset({JobStatus.WAITING, JobStatus.HELD})
 FAILED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND, JobStatus.UPSTREAM_FAILED})
@@ -19,7 +19,7 @@ ALSO_AFTER_THE_END = frozenset({Verb.SKIP, Verb.FORCE_OK, Verb.RERUN})
 def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
     """The job as it is after the verb of `mark`.
 
-    A job that the platform has is only marked: the run's own execution ends it.
+    A job that the platform has is only marked: the run's own execution ends it, or takes it back.
 
     Raises:
         IllegalVerb: the verb cannot be done to this job now.
@@ -27,8 +27,13 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
     _check_run(run, job, mark.verb)
     if job.cancelling:
         raise _illegal(mark.verb, job, f"its end was asked for already {job.mark}", "Wait until it is CANCELLED.")
+    if job.asked_back and not job.status.ended:
+        word = DONE_BY[job.mark.verb] if job.mark else "held"
+        raise _illegal(mark.verb, job, f"it is just being {word} {job.mark}", "Try again in a moment.")
     match mark.verb:
         case Verb.HOLD:
+            if _can_be_asked_back(run, job):
+                return replace(job, mark=mark, asked_back=True)
             if job.status is not JobStatus.WAITING:
                 raise _illegal(Verb.HOLD, job, _state(job), _instead(job, "release"))
             return replace(job, status=JobStatus.HELD, mark=mark)
@@ -37,6 +42,8 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
                 raise _illegal(Verb.RELEASE, job, f"it is not held, {_state(job)}")
             return replace(job, status=JobStatus.WAITING, mark=mark)
         case Verb.SKIP:
+            if _can_be_asked_back(run, job):
+                return replace(job, mark=mark, asked_back=True)
             if job.status not in NOT_BEGUN | FAILED:
                 raise _illegal(Verb.SKIP, job, _state(job), _instead(job))
             return _ended(job, JobStatus.SKIPPED, "skipped", mark)
@@ -83,6 +90,11 @@ def check_cancelling(run: Run, verb: Verb, subject: str) -> None:
         raise IllegalVerb(verb, subject, "the run is being restarted just now", "Try again in a moment.")
 
 
+def _can_be_asked_back(run: Run, job: JobRun) -> bool:
+    """Whether Batch has the job, or is just being given it, and it has not started."""
+    return not run.status.ended and not job.begun and (job.status.live or job.status is JobStatus.SUBMITTING)
+
+
 def _check_run(run: Run, job: JobRun, verb: Verb) -> None:
     check_cancelling(run, verb, f"the job '{job.name}'")
     if run.status.ended and verb not in ALSO_AFTER_THE_END:
@@ -94,7 +106,8 @@ def _ended(job: JobRun, status: JobStatus, word: str, mark: Mark) -> JobRun:
     """Ended by an operator; what the job's own end was stays in the reason."""
     was = f" (it was {job.status}{': ' + job.reason if job.reason else ''})" if job.status.ended else ""
     stopped = job.stopped_at or mark.at
-    return replace(job, status=status, not_taken=False, reason=f"{word} {mark}{was}", mark=mark, stopped_at=stopped)
+    reason = f"{word} {mark}{was}"
+    return replace(job, status=status, not_taken=False, reason=reason, mark=mark, asked_back=False, stopped_at=stopped)
 
 
 def _illegal(verb: Verb, job: JobRun, why: str, advice: str = "") -> IllegalVerb:
@@ -106,7 +119,7 @@ def _state(job: JobRun) -> str:
         return f"it is HELD already {job.mark}" if job.mark is not None else "it is HELD already by its schedule"
     if job.status in NOT_BEGUN:
         return f"it is {job.status}"
-    return f"it has ended {job.status}" if job.status.ended else f"it is {job.status}: Batch has it already"
+    return f"it has ended {job.status}" if job.status.ended else f"it is {job.status}: it has started"
 
 
 def _instead(job: JobRun, verb: str = "") -> str:

@@ -241,6 +241,9 @@ class _Client:
     def list_jobs(self, **request: Any) -> dict[str, Any]:
         return self._call("ListJobs", request)
 
+    def cancel_job(self, **request: Any) -> dict[str, Any]:
+        return self._call("CancelJob", request)
+
     def terminate_job(self, **request: Any) -> dict[str, Any]:
         return self._call("TerminateJob", request)
 

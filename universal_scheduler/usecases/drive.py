@@ -13,7 +13,15 @@ from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
 from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import batch_job_name, iso
-from universal_scheduler.domain.planner import LOST_AFTER_SECONDS, Move, ReadOutput, Work, explain, plan, upstream_first
+from universal_scheduler.domain.planner import (
+    LOST_AFTER_SECONDS,
+    ReadOutput,
+    Withdraw,
+    Work,
+    explain,
+    plan,
+    upstream_first,
+)
 from universal_scheduler.ports import JobPlatform, ObjectStore, Store
 from universal_scheduler.usecases.submission import (
     ENOUGH_SECONDS,
@@ -118,7 +126,7 @@ def submit_jobs(
 
     def work_to_do() -> Sequence[Work]:
         work = plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work
-        return sorted(work, key=lambda action: isinstance(action, Move))  # last: a move that fails stops nothing else
+        return sorted(work, key=lambda action: isinstance(action, Withdraw))  # last: one that fails stops nothing else
 
     work = work_to_do()
     if unread := [jobs[action.name] for action in work if isinstance(action, ReadOutput)]:
@@ -127,6 +135,7 @@ def submit_jobs(
         except Throttled:
             return Turn(Next.PAUSE, seen)
         work = work_to_do()
+    before = dict(jobs)
     for start in range(0, len(work), WAVE):
         if time_left() < ENOUGH_SECONDS:
             return Turn(Next.SUBMIT, seen)
@@ -136,7 +145,12 @@ def submit_jobs(
             return Turn(Next.PAUSE, seen)
         except PlatformUnavailable:
             return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
-    return what_next(run, list(jobs.values()), clock(), seen)
+    turn = what_next(run, list(jobs.values()), clock(), seen)
+    withdrawals = [action.name for action in work if isinstance(action, Withdraw)]
+    if turn.next is Next.SUBMIT and any(jobs[name] is before[name] for name in withdrawals):
+        # The platform has not yet said what became of them: an event will, or the next look.
+        return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
+    return turn
 
 
 def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each: Each = map) -> Turn:

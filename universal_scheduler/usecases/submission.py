@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Protocol, TypeVar
@@ -11,20 +11,20 @@ from typing import Protocol, TypeVar
 from universal_scheduler.domain.batch_request import check_request, submit_job_request
 from universal_scheduler.domain.errors import PlatformUnavailable, StoreUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.job_events import FIRST_ATTEMPT_TAG
-from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
+from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Mark, Observation, Run, RunKey
 from universal_scheduler.domain.names import batch_job_name
 from universal_scheduler.domain.pacing import next_slot
 from universal_scheduler.domain.planner import (
+    DONE_BY,
     INTENT_SETTLE_SECONDS,
     Cancel,
     End,
-    Move,
     Recover,
     Reopen,
     Submit,
+    Withdraw,
     Work,
-    again,
-    moved,
+    withdrawn,
 )
 from universal_scheduler.ports import JobPlatform, ObjectStore, Store
 from universal_scheduler.usecases.exchange import prepared, read_output
@@ -128,27 +128,15 @@ def do_wave(
     changed |= _recover(store, platform, key, doubts, means)
     if submits:
         changed |= _Submission(store, platform, objects, run, means, known=ChainMap({}, changed, jobs)).make(submits)
-    moves = [(jobs[action.name], action) for action in wave if isinstance(action, Move)]
-    return changed | _next_attempts(store, key, _left_queue(store, platform, key, moves))
+    if withdrawals := [action for action in wave if isinstance(action, Withdraw)]:
+        changed |= _Withdrawal(store, platform, key, jobs, means).make(withdrawals)
+    return changed
 
 
 def _next_attempts(store: Store, key: RunKey, jobs: Sequence[JobRun]) -> dict[str, JobRun]:
     """Let these jobs wait for their next attempts; answers those that do."""
-    attempts = {job.name: (job, moved(job) if job.move_to else again(job)) for job in jobs}
+    attempts = {job.name: (job, withdrawn(job)) for job in jobs}
     return {name: after for name, (job, after) in attempts.items() if store.change_job(key.run_id, job, after)}
-
-
-def _left_queue(store: Store, platform: JobPlatform, key: RunKey, moves: Sequence[tuple[JobRun, Move]]) -> list[JobRun]:
-    """End the attempts that still wait in their queues; one that has got its place after all stays there."""
-    left = []
-    for job, action in moves:
-        seen = next(iter(platform.describe([job.job_id])), None)
-        if seen is None or seen.in_queue or (seen.status is JobStatus.FAILED and not seen.started_at):
-            platform.terminate(job.job_id, action.reason[:TERMINATE_REASON_LIMIT])
-            left.append(job)
-        else:
-            store.change_job(key.run_id, job, replace(job, move_to=""))
-    return left
 
 
 def _ended(job: JobRun, action: End | Cancel) -> JobRun:
@@ -178,6 +166,84 @@ def _recover(
     return {job.name: _submitted(job, job_id, now) for job, job_id in accepted} | {
         job.name: replace(job, status=JobStatus.WAITING, intent_at=0.0) for job in never
     }
+
+
+@dataclass(slots=True)
+class _Withdrawal:
+    """Takes jobs back that have not started. What has started goes on, and a verb that was asked of it is refused.
+
+    CancelJob ends no job that has started, and does not say whether it had. So the job is looked at before, and after:
+    it is taken back when the platform says that it will never start.
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html
+    """
+
+    store: Store
+    platform: JobPlatform
+    key: RunKey
+    jobs: Mapping[str, JobRun]
+    means: Means
+
+    def make(self, actions: Sequence[Withdraw]) -> dict[str, JobRun]:
+        """The jobs that changed; one of which nothing can be said yet did not."""
+        changed: dict[str, JobRun] = {}
+        here = [job for action in actions if not (job := self.jobs[action.name]).job_id]
+        there = [action for action in actions if self.jobs[action.name].job_id]
+        for job in here:  # the platform never took it
+            changed[job.name] = self._changed(job, withdrawn(job))
+        undecided = self._settle(there, changed)
+        if undecided:
+            list(self.means.each(self._cancel, undecided))
+            self._settle(undecided, changed)
+        return changed
+
+    def _cancel(self, action: Withdraw) -> None:
+        self.platform.cancel(self.jobs[action.name].job_id, action.reason[:TERMINATE_REASON_LIMIT])
+
+    def _settle(self, actions: Sequence[Withdraw], changed: dict[str, JobRun]) -> list[Withdraw]:
+        """Look at the jobs, and do what follows; answers the actions on those that may still start."""
+        if not actions:
+            return []
+        found = {seen.job_id: seen for seen in self.platform.describe([self.jobs[it.name].job_id for it in actions])}
+        undecided = []
+        for action in actions:
+            job = self.jobs[action.name]
+            seen = found.get(job.job_id)
+            if seen is None and not job.status.ended:
+                continue  # not listed yet, or forgotten: the next look tells
+            if seen is None or self._has_begun(job, seen):
+                changed[job.name] = self._too_late(job, seen)
+            elif seen.status.ended or seen.cancelled:
+                changed[job.name] = self._changed(job, withdrawn(job))
+            else:
+                undecided.append(action)
+        return undecided
+
+    def _has_begun(self, job: JobRun, seen: Observation) -> bool:
+        if not job.job.is_array or not (seen.status.ended or seen.cancelled):
+            return seen.begun
+        # Its children were cancelled one by one: which of those that failed had started, each of them has to say.
+        if any(seen.child_counts.get(state) for state in (JobStatus.STARTING, JobStatus.RUNNING, JobStatus.SUCCEEDED)):
+            return True
+        return any(child.started_at for child in self.platform.children(job.job_id, JobStatus.FAILED) or ())
+
+    def _too_late(self, job: JobRun, seen: Observation | None) -> JobRun:
+        if seen is not None:
+            self.store.observe_jobs(self.key.run_id, [(job, seen)])
+        job = self._as_it_is(job)
+        after = replace(job, asked_back=False, move_to="", mark=None if job.asked_back else job.mark)
+        if not job.asked_back or job.mark is None:
+            return self._changed(job, after)
+        why = f"too late: it had started before it could be {DONE_BY[job.mark.verb]}, as {job.mark.by} asked"
+        refused = Mark(job.mark.verb, "the scheduler", self.means.clock(), why)
+        entry = AuditEntry(refused, job.name, str(job.status), str(job.status))
+        return after if self.store.refuse_late(self.key.run_id, job, after, entry) else self._as_it_is(job)
+
+    def _changed(self, job: JobRun, after: JobRun) -> JobRun:
+        """The job as it is afterwards; where its row has gone on meanwhile, as that has it."""
+        return after if self.store.change_job(self.key.run_id, job, after) else self._as_it_is(job)
+
+    def _as_it_is(self, job: JobRun) -> JobRun:
+        return next(iter(self.store.get_jobs(self.key.run_id, [job.name])), job)
 
 
 @dataclass(slots=True)
@@ -228,7 +294,7 @@ class _Submission:
         ours = {action.name for action in actions}
         # An upstream job that was refused a moment ago lets its dependents go to the next plan.
         wanted = [
-            self.known[action.name]
+            replace(self.known[action.name], behind={name: self.known[name].attempt for name in action.after})
             for action in actions
             if all(name in ours or self.known[name].status.live for name in action.after)
         ]

@@ -188,7 +188,7 @@ def _stuck(
         if seen.in_queue:
             moved = replace(job, move_to=job.job.fallback_queue if job.job.fallback_queue != job.job.queue else "")
             found.append(stuck(job, since, seen.reason or _blocked(dogs.log, seen.job_id), moved.move_to))
-            moves += [moved] if moved.move_to and not job.move_to and not job.cancelling else []
+            moves += [moved] if moved.move_to and not job.leaving and not job.cancelling else []
     return found, moves
 
 

@@ -44,8 +44,14 @@ class _TellingStore:
     def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
         took = self._store.observe_jobs(run_id, seen)
         news = [(job, what) for job, what in seen if job.name in took and what.status is not job.status]
-        # One that was ended to be moved to another queue has not failed.
-        self._tell(run_id, [(job, what.status) for job, what in news if what.started_at or not job.move_to])
+        # One that was ended to be held, skipped or moved to another queue has not failed.
+        self._tell(run_id, [(job, what.status) for job, what in news if what.started_at or not job.leaving])
+        return took
+
+    def change_job(self, run_id: str, before: JobRun, after: JobRun) -> bool:
+        took = self._store.change_job(run_id, before, after)
+        if took and before.asked_back and after.status is JobStatus.HELD:
+            self._tell(run_id, [(after, after.status)], f"held {after.mark}")
         return took
 
     def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:

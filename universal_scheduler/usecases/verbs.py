@@ -18,9 +18,19 @@ from universal_scheduler.domain.errors import (
     RunStillActive,
     ScheduleNotFound,
 )
-from universal_scheduler.domain.model import AuditEntry, Execution, JobRun, Mark, Run, RunKey, RunStatus, Verb
+from universal_scheduler.domain.model import (
+    AuditEntry,
+    Execution,
+    JobRun,
+    JobStatus,
+    Mark,
+    Run,
+    RunKey,
+    RunStatus,
+    Verb,
+)
 from universal_scheduler.domain.names import check_execution_name, execution_name
-from universal_scheduler.domain.planner import never_runs
+from universal_scheduler.domain.planner import never_runs, withdrawn
 from universal_scheduler.domain.restart import Variant, check_names, redefined
 from universal_scheduler.domain.verbs import cancelled, on_job
 from universal_scheduler.ports import JobPlatform, ObjectStore, Store, Workflow
@@ -233,4 +243,6 @@ def _check_schedule(store: Store, schedule_id: str) -> None:
 
 def _told(after: JobRun) -> str:
     """The state that a verb leads to; of a job that is only marked, the one that it is going to have."""
-    return "CANCELLED" if after.cancelling else str(after.status)
+    if after.cancelling:
+        return str(JobStatus.CANCELLED)
+    return str(withdrawn(after).status if after.asked_back else after.status)

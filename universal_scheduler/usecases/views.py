@@ -10,7 +10,7 @@ from typing import Any
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Mark, Run
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.planner import Wait, plan, waiting_for
+from universal_scheduler.domain.planner import Wait, Withdraw, plan, waiting_for
 from universal_scheduler.ports import Store
 
 ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
@@ -23,7 +23,9 @@ def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
     """A run with its jobs; a job that waits has the planner's own reason."""
     planned = plan(jobs, now, run.max_concurrent_jobs, run.cancel) if not run.status.ended else None
     waiting = {
-        action.name: action.reason for action in (planned.actions if planned else ()) if isinstance(action, Wait)
+        action.name: action.reason
+        for action in (planned.actions if planned else ())
+        if isinstance(action, Wait | Withdraw)
     }
     waits = waiting_for(jobs, planned, now, run.cancel) if planned else ""
     return (
