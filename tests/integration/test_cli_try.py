@@ -22,6 +22,9 @@ jobList:
 """
 
 
+LONG = "load_customers_from_the_warehouse_into_the_lake"
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "schedule.yaml"
@@ -56,3 +59,17 @@ def test_a_bad_file_runs_nothing_and_is_told(file: Path) -> None:
     result = usched("try", str(file))
     assert result.exit_code == 2
     assert "$.jobList[1].jobDependencies[0]: found 'c'" in result.output
+
+
+@pytest.mark.parametrize("screen", [80, 200, None])
+def test_the_table_fits_the_screen_and_names_stay_whole(
+    file: Path, monkeypatch: pytest.MonkeyPatch, screen: int | None
+) -> None:
+    file.write_text(GOOD.replace("jobName: b", f"jobName: {LONG}"))
+    if screen:
+        monkeypatch.setenv("COLUMNS", str(screen))
+    lines = CliRunner().invoke(app.main, ["try", str(file)]).stdout.splitlines()
+    table = lines[next(place for place, line in enumerate(lines) if line.startswith("tried FAILED, started")) :]
+    assert all(len(line) <= (screen or 1_000) for line in table)
+    assert any(line.startswith(LONG) for line in table)
+    assert any("FAILED" in line and LONG in line for line in table) is (screen != 80)

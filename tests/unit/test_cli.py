@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from tests.usched import Stage, usched
 from universal_scheduler.cli import app, target
+from universal_scheduler.cli.problems import between_words
 from universal_scheduler.cli.unknown import ADVICE
 
 
@@ -95,6 +96,18 @@ def test_what_the_sdk_raises_is_told_without_a_traceback(
     assert result.exit_code == 2
     assert all(word in result.stderr for word in words)
     assert "error" in json.loads(result.stdout)
+
+
+def test_a_long_message_is_folded_between_words() -> None:
+    errors = "$.jobList[0].containerOverrides.command: found nothing, expected a command with its words"
+    assert between_words(f"The schedule is not valid.\n         {errors}\n         $: short", 60).splitlines() == [
+        "The schedule is not valid.",
+        "         $.jobList[0].containerOverrides.command: found",
+        "           nothing, expected a command with its words",
+        "         $: short",
+    ]
+    assert between_words("one two three four five six", 27).splitlines() == ["one two three four", "       five six"]
+    assert between_words("x" * 100, 80) == "x" * 100
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

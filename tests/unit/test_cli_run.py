@@ -7,7 +7,9 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from tests.usched import STARTED, Stage, row, told, usched
 from universal_scheduler.cli import run
@@ -223,6 +225,20 @@ def test_a_terminal_shows_a_table_that_changes_and_stays() -> None:
     follow(console, lambda: next(looks), lambda runs: bool(runs) and runs[0]["status"] != "RUNNING", 0.0)
     shown = screen.getvalue()
     assert shown.index("waiting for the run") < shown.index("waits for b (RUNNING)") < shown.rindex("SUCCEEDED")
+
+
+def test_a_narrow_terminal_shows_whole_names_and_states_while_a_run_goes_on() -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, color_system=None, width=80, height=40)
+    long = "load_customers_from_the_warehouse_into_the_lake"
+    job = {"jobName": long, "attempt": 1, "status": "UPSTREAM_FAILED", "startedAt": "2026-11-21T06:00:01"}
+    view = {"scheduleId": "load", "runId": "r", "startDateTime": "2026-11-21T06:00:00", "status": "FAILED"}
+    view |= {"generation": 1, "jobs": [job | {"reason": "why " * 30}]}  # type: ignore[dict-item]
+    follow(console, lambda: [view], bool, 0.0)
+    lines = screen.getvalue().splitlines()
+    assert all(cell_len(Text.from_ansi(line).plain) <= 80 for line in lines)
+    assert any(long in line for line in lines)
+    assert any("UPSTREAM_FAILED  2026-11-21" in line for line in lines)
 
 
 def test_of_many_jobs_a_terminal_shows_what_matters() -> None:

@@ -19,6 +19,8 @@ from universal_scheduler.domain.errors import (
     SchedulerError,
 )
 
+HEAD = "Error: "
+INDENT = " " * len(HEAD)
 SDK_ADVICE = {
     "NoCredentialsError": "Give the SDK credentials (AWS_PROFILE), or add --local for the embedded engine.",
     "NoRegionError": "Name the region (AWS_DEFAULT_REGION, or your profile), or add --local for the embedded engine.",
@@ -40,6 +42,21 @@ CODE_ADVICE = {
 }
 
 
+def between_words(text: str, width: int) -> str:
+    """The lines of an error's message, folded between words; what goes on stands further in. Advice is never folded:
+    a command has to stay one line."""
+    import textwrap
+
+    folded = textwrap.TextWrapper(max(20, width - len(HEAD)), break_long_words=False, break_on_hyphens=False)
+    lines = []
+    for line in text.splitlines():
+        inner = line.removeprefix(INDENT)
+        folded.initial_indent = " " * (len(inner) - len(inner.lstrip()))
+        folded.subsequent_indent = f"{folded.initial_indent}  " if folded.initial_indent else ""
+        lines += folded.wrap(inner.strip())
+    return f"\n{INDENT}".join(lines)
+
+
 class Problem(click.ClickException):
     """Nothing was done: nobody to ask, no such thing. With `--json` it is also the JSON document on standard output."""
 
@@ -56,6 +73,10 @@ class Problem(click.ClickException):
             error = {"message": self.message, **({"advice": self.advice} if self.advice else {}), **self.more}
             click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
         told = printable_lines(self.message)
+        if sys.stderr.isatty():
+            import shutil
+
+            told = between_words(told, shutil.get_terminal_size().columns)
         click.echo(f"{click.style('Error:', fg='red', bold=True)} {told}", file=file, err=True)
         if self.advice:
             click.echo(f"       {printable_lines(self.advice)}", file=file, err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import click
@@ -68,6 +67,8 @@ class Commands(click.Group):
 
 def no_such_command(group: str, word: str, more: Sequence[str], known: Sequence[str]) -> str:
     """`more` are the words behind it: the first names the schedule, or the file, in what is advised."""
+    import difflib
+
     told = f"There is no command '{printable(f'{group} {word}')}'."
     named = next((printable(each) for each in more if not each.startswith("-")), "")
     advice = ADVICE.get(word.lower(), ()) if group == "usched" else ()
