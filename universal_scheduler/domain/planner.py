@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import assert_never
 
-from universal_scheduler.domain.arrays import progress_text
 from universal_scheduler.domain.attempts import earlier_submissions
 from universal_scheduler.domain.model import JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
-from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.rules import Edge, Judgement, Verdict, edge, judge
+from universal_scheduler.domain.reasons import clock, did_not_run, in_batch, state_text, states, why_ready
+from universal_scheduler.domain.rules import Edge, Verdict, edge, judge
 
 MAX_BATCH_DEPENDENCIES = 20
 """SubmitJob takes at most 20 dependsOn: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""
@@ -19,8 +18,6 @@ INTENT_SETTLE_SECONDS = 60.0
 """How long a submission may be under way, or accepted and not yet listed, before it counts as never made.
 
 It has to be longer than the call may take with all its time-outs, and than ListJobs may lag behind."""
-SHOWN = 5
-"""How many jobs a reason names."""
 NEEDS_ALL = frozenset({RunWhen.ALL_SUCCESS, RunWhen.ALL_DONE, RunWhen.NONE_FAILED})
 """Rules under which a job cannot run before its last upstream job has ended."""
 DONE_BY = {Verb.HOLD: "held", Verb.SKIP: "skipped"}
@@ -227,8 +224,8 @@ def _decide(
         if job.asked_back or (job.move_to and not job.begun):
             return _withdrawal(job)
         if not job.begun and (over := [name for name in job.behind if _behind_the_past(job, known.get(name))]):
-            return Withdraw(job.name, f"Batch has it behind an attempt of {over[0]} that is over")
-        return Wait(job.name, state_text(job, now))
+            return Withdraw(job.name, f"Batch would start it after an attempt of {over[0]} that is over")
+        return Wait(job.name, in_batch(job, known, now))
     if asked is not None:
         return End(job.name, f"cancelled {asked}", JobStatus.CANCELLED)
     if job.asked_back:
@@ -238,20 +235,20 @@ def _decide(
     judgement = judge(job.job.run_when, list(upstream.values()))
     if judgement.verdict is Verdict.NEVER:
         not_taken = judgement.status is JobStatus.SKIPPED
-        return End(job.name, _did_not_run(job, _blamed(judgement, upstream), known), judgement.status, not_taken)
+        return End(job.name, did_not_run(job, judgement, known), judgement.status, not_taken)
     if job.status is JobStatus.HELD:
         return Wait(job.name, state_text(job, now))
     if now < job.job.not_before:
-        return Wait(job.name, f"not before {_clock(job.job.not_before, now)}")
+        return Wait(job.name, f"not before {clock(job.job.not_before, now)}")
     if room is not None and room <= 0:
         return Wait(job.name, "as many jobs of the run are at work as its maxConcurrentJobs allows")
     if judgement.verdict is Verdict.READY:
         if awaited := [name for name in job.job.outputs_of if known[name].output_awaited]:
-            return Wait(job.name, f"waits for the output of {_told(awaited, known, now)}")
-        return Submit(job.name, _why_ready(job))
+            return Wait(job.name, f"waits for the output of {states(awaited, known, now)}")
+        return Submit(job.name, why_ready(job))
     if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
-    return Wait(job.name, f"waits for {_told(open_ends, known, now)}")
+    return Wait(job.name, f"waits for {states(open_ends, known, now)}")
 
 
 def _withdrawal(job: JobRun) -> Withdraw:
@@ -279,13 +276,6 @@ def _upstream(job: JobRun, known: Mapping[str, JobRun]) -> dict[str, Edge]:
 def _in_doubt(job: JobRun) -> bool:
     """Whether the job's submission was begun and nobody knows whether it was accepted."""
     return job.status is JobStatus.SUBMITTING
-
-
-def _blamed(judgement: Judgement, upstream: Mapping[str, Edge]) -> list[str]:
-    """The upstream jobs for which a job will never run: those that failed, or else all that have ended."""
-    if judgement.status is JobStatus.UPSTREAM_FAILED:
-        return [name for name, state in upstream.items() if state is Edge.FAILED]
-    return [name for name, state in upstream.items() if state is not Edge.OPEN]
 
 
 def _can_be_handed_down(job: JobRun, upstream: Mapping[str, Edge], with_platform: set[str]) -> bool:
@@ -319,7 +309,7 @@ def never_runs(job: JobRun, known: Mapping[str, JobRun]) -> str:
     """Why its rule keeps the job from running as things are; empty where it does not."""
     upstream = _upstream(job, known)
     judgement = judge(job.job.run_when, list(upstream.values()))
-    return _did_not_run(job, _blamed(judgement, upstream), known) if judgement.verdict is Verdict.NEVER else ""
+    return did_not_run(job, judgement, known) if judgement.verdict is Verdict.NEVER else ""
 
 
 def _ended_too_early(job: JobRun, known: Mapping[str, JobRun]) -> bool:
@@ -373,7 +363,7 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
         case Verdict.READY:
             return job
         case Verdict.NEVER:
-            reason = _did_not_run(job, _blamed(judgement, upstream), known)
+            reason = did_not_run(job, judgement, known)
             return replace(job, status=judgement.status, reason=reason)
         case _:
             assert_never(judgement.verdict)
@@ -413,43 +403,3 @@ def waiting_for(jobs: Sequence[JobRun], planned: Plan, now: float, cancel: Mark 
         state = action.reason if job.status is JobStatus.WAITING else state_text(job, now)
         told.append(f"waits for {job.name}, {state}" + (f", and {more} more" if more else ""))
     return "; ".join(told)
-
-
-def _did_not_run(job: JobRun, reached: Sequence[str], known: Mapping[str, JobRun]) -> str:
-    rule = "" if job.job.run_when is RunWhen.ALL_SUCCESS else f" ({job.job.run_when})"
-    return f"did not run{rule}: upstream {_named(reached, known)}"
-
-
-def _why_ready(job: JobRun) -> str:
-    if not job.job.dependencies:
-        return "has no upstream job"
-    return "all upstream jobs succeeded" if job.job.run_when is RunWhen.ALL_SUCCESS else f"{job.job.run_when} holds"
-
-
-def _named(names: Sequence[str], known: Mapping[str, JobRun]) -> str:
-    shown = ", ".join(f"{name} ({known[name].output_problem or known[name].status})" for name in names[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
-
-
-def _told(names: Sequence[str], known: Mapping[str, JobRun], now: float) -> str:
-    """Each of the jobs with what it is at, e.g. `cleanse, RUNNING since 06:31 UTC`."""
-    shown = "; ".join(f"{name}, {state_text(known[name], now)}" for name in names[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown}; and {len(names) - SHOWN} more"
-
-
-def state_text(job: JobRun, now: float) -> str:
-    """What a job that has not ended is at, and since when: `RUNNING since 06:31 UTC`, `held since 06:40 UTC by ann`."""
-    if job.status is JobStatus.HELD:
-        if job.mark is None:
-            return "held, as its schedule says"
-        return f"held since {_clock(job.mark.at, now)} {job.mark}"
-    if job.status is JobStatus.RUNNING and (progress := progress_text(job.child_counts)):
-        return f"{job.status} since {_clock(job.started_at or job.submitted_at, now)}, {progress}"
-    since = job.started_at if job.status is JobStatus.RUNNING else job.submitted_at if job.status.live else 0.0
-    return f"{job.status} since {_clock(since, now)}" if since else str(job.status)
-
-
-def _clock(moment: float, now: float) -> str:
-    """The time of day in UTC, which it says, with its date where that is another one than now's."""
-    day, _, time = iso(moment)[:16].partition("T")
-    return f"{time} UTC" if iso(now).startswith(day) else f"{day} {time} UTC"
