@@ -19,5 +19,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     name = path_parameter(event, "name")
     view = find_execution(wiring.store, name, time.time()) or wiring.workflow.describe(name)
     if view is None:
-        return refusal(404, "ExecutionNotFound", f"No execution is named '{name}'.")
+        return refusal(
+            404,
+            "ExecutionNotFound",
+            f"There is no execution named '{name}'. Check the spelling; 'usched runs' lists the newest runs.",
+        )
     return answer(200, within_answer(view))

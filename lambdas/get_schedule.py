@@ -19,6 +19,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     schedule_id = path_parameter(event, "scheduleId")
     row = wiring.store.get_schedule(schedule_id)
     if row is None:
-        return refusal(404, "ScheduleNotFound", f"There is no schedule '{schedule_id}'.")
+        return refusal(
+            404,
+            "ScheduleNotFound",
+            f"There is no schedule '{schedule_id}'. Check the spelling, or store it with POST /v1/schedules.",
+        )
     runs = wiring.store.list_runs(schedule_id, RUNS_SHOWN)
     return answer(200, within_answer(schedule_view(row, runs, wiring.store.paused(schedule_id))))

@@ -59,7 +59,7 @@ def test_the_subscribers_of_a_schedules_topic_hear_that_its_run_failed(stage: St
     lines = told["Message"].splitlines()
     assert lines.count("    no such file: input.csv") == 1
     assert any(line.startswith("load FAILED with exit code 3: ") for line in lines)
-    assert f"Restart what is left of it: usched restart told-by-topic {run['startDateTime']}" in lines
+    assert f"Run the jobs that did not succeed: usched restart told-by-topic {run['startDateTime']}" in lines
     link = lines[-1].removeprefix("Look at it: ")
     with urllib.request.urlopen(link, timeout=PATIENCE_SECONDS) as answer:
         assert json.loads(answer.read())["status"] == "FAILED"

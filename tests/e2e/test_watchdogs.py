@@ -182,7 +182,10 @@ def test_a_lost_execution_is_told_once_and_its_jobs_are_ended(stage: Stage, peop
         )
         assert swept_until_told(stage, run) == [f"#told#run_lost#{run['generation']}#run"]
         ended = stage.ended(name)
-        assert (ended["scheduleStatus"], ended["statusReason"]) == ("FAILED", "its execution does not run any more")
+        assert (ended["scheduleStatus"], ended["statusReason"]) == (
+            "FAILED",
+            "its execution has stopped without a result",
+        )
         [row] = stage.jobs(run).values()
         assert row["jobStatus"] == "CANCELLED"
         assert sorted(people.heard(2)) == ["run_failed", "run_lost"]

@@ -215,7 +215,7 @@ def test_on_aws_nothing_goes_out_unencrypted(queue: Queue, load: Callable[..., M
     queue.put(Service.SLACK, address)
     assert queue.drain(load(local=False).handler) == 1
     [(_, why)] = queue.dead()
-    assert "no https:// URL" in why
+    assert "not an https:// URL" in why
     assert "s3cret" not in why
 
 

@@ -116,7 +116,7 @@ def test_an_e_mail_says_all_that_one_wants_to_know() -> None:
         "    ValueError: Grüße 🌊",
         "Log: https://console.example/log",
         "",
-        "Restart what is left of it: usched restart daily-edw-load 2026-11-21T06:00:00.000001",
+        "Run the jobs that did not succeed: usched restart daily-edw-load 2026-11-21T06:00:00.000001",
         "Look at it: https://console.example/run",
     ]
 

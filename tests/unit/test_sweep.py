@@ -160,7 +160,9 @@ def test_of_a_thousand_stuck_jobs_people_are_told_ten_times(world: Watched) -> N
         world.sees(run, name, JobStatus.RUNNABLE)
     world.pass_time(1200)
     assert world.told() == [("job_stuck", name) for name in names[:10]]
-    assert world.detail().endswith("so it is with 990 more; no more of this run are told")
+    assert world.detail().endswith(
+        "990 more jobs of this run have the same problem; no more messages of this kind follow for this run"
+    )
 
 
 def with_fallback(world: Watched, **more: Any) -> Run:
@@ -182,7 +184,7 @@ def test_a_stuck_job_moves_to_its_fallback_queue_once(world: Watched) -> None:
     wait_for_change(world.store, ref(run), "token", turn.seen, turn.ends_needed)
     world.pass_time(120)
     assert world.workflow.woken == ["token"]
-    assert world.detail().endswith("it is moved to queue high")
+    assert world.detail().endswith("the scheduler moves it to queue high")
     for _ in range(5):
         world.submit(run)
     assert queues(world) == [
@@ -266,7 +268,7 @@ def test_a_run_whose_execution_is_gone_is_ended_and_told_once(world: Watched) ->
     assert world.told() == [("run_lost", "run")]
     after = world.store.get_run(run.key)
     assert after is not None
-    assert (after.status, after.reason) == (RunStatus.FAILED, "its execution does not run any more")
+    assert (after.status, after.reason) == (RunStatus.FAILED, "its execution has stopped without a result")
     assert {each.seen.status for each in world.platform.jobs.values()} == {JobStatus.FAILED}
     assert world.sweep() == {"looked": 0, "told": 0}
 

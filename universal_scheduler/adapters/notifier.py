@@ -54,7 +54,7 @@ class ServiceNotifier:
         url, key = self._value(channel.target), self._value(channel.key)
         host = urlsplit(url).hostname or ""
         if not url.startswith("https://") and not (self._loopback and url.startswith("http://") and host in LOOPBACK):
-            raise DeliveryRefused(f"{channel.label}: the address is no https:// URL")
+            raise DeliveryRefused(f"{channel.label}: the address is not an https:// URL")
         body = webhook_body(channel.service, message)
         headers = {"Content-Type": "application/json", "User-Agent": "universal-scheduler", ID_HEADER: message.id}
         if key:

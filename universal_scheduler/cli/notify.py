@@ -30,7 +30,7 @@ def test_command(stage: Wiring, schedule_id: str, as_json: bool) -> int:
     if as_json:
         put_json({"scheduleId": schedule_id, "channels": tried})
     else:
-        table = Table("channel", "test message", prose("hears of"), prose("why"))
+        table = Table("channel", "test message", prose("messages"), prose("why"))
         for each in tried:
             told = Text("delivered", style="green") if each["delivered"] else Text("not taken", style="red")
             table.add_row(each["channel"], told, ", ".join(each["on"]), each.get("reason", ""))

@@ -107,7 +107,7 @@ class Message:
             Kind.RUN_LOST: f"Run of {schedule} was lost",
             Kind.JOB_STUCK: f"Job {job} of {schedule} is stuck in its queue",
             Kind.JOB_SLOW: f"Job {job} of {schedule} takes unusually long",
-            Kind.JOB_SHORT: f"Job {job} of {schedule} was unusually short",
+            Kind.JOB_SHORT: f"Job {job} of {schedule} took unusually little time",
             Kind.JOB_FAILED: f"Job {job} of {schedule} FAILED",
             Kind.JOB_HELD: f"Job {job} of {schedule} is held",
             Kind.QUEUE_BLOCKED: f"Job {job} of {schedule} waits in a blocked queue",
@@ -365,10 +365,10 @@ def _facts(message: Message) -> dict[str, str]:
 
 def _prompt(message: Message) -> str:
     return {
-        Kind.RUN_FAILED: "Restart what is left of it",
-        Kind.RUN_LOST: "Restart what is left of it",
+        Kind.RUN_FAILED: "Run the jobs that did not succeed",
+        Kind.RUN_LOST: "Run the jobs that did not succeed",
         Kind.JOB_HELD: "Release it",
-        Kind.JOB_FAILED: "When the run has ended, restart what is left of it",
+        Kind.JOB_FAILED: "When the run has ended, run the jobs that did not succeed",
     }.get(message.kind, "See its jobs")
 
 

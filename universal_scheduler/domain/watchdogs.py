@@ -138,7 +138,7 @@ def queue_limit(run: Run, job: JobRun, default: float) -> float:
 def stuck(job: JobRun, since: float, reason: str, move_to: str) -> Breach:
     """A job that has waited in its queue for longer than it may."""
     why = f": {reason}" if reason else "; Batch gives no reason"
-    moved = f"; it is moved to queue {move_to}" if move_to else ""
+    moved = f"; the scheduler moves it to queue {move_to}" if move_to else ""
     detail = f"waits in queue {job.job.queue} since {iso(since)[:16]} UTC{why}{moved}"
     return Breach(Kind.JOB_STUCK, detail, job.name, job.attempt)
 
@@ -146,7 +146,10 @@ def stuck(job: JobRun, since: float, reason: str, move_to: str) -> Breach:
 def lost(run: Run) -> Breach:
     """A run whose execution is over, and nobody has recorded its end."""
     return Breach(
-        Kind.RUN_LOST, "its execution does not run any more: its jobs are ended", occurrence=run.generation, what="run"
+        Kind.RUN_LOST,
+        "its execution has stopped without a result, so its jobs are being ended",
+        occurrence=run.generation,
+        what="run",
     )
 
 
@@ -158,9 +161,10 @@ def to_tell(breaches: Sequence[Breach], told: AbstractSet[str]) -> list[Breach]:
         mine = [breach for breach in new if breach.kind is kind]
         room = TOLD_OF_A_KIND - sum(name.startswith(f"{kind}#") for name in told)
         if 0 < room <= len(mine):
-            more = f"; so it is with {len(mine) - room} more" if len(mine) > room else ""
+            more = f"; {len(mine) - room} more jobs of this run have the same problem" if len(mine) > room else ""
             mine[room - 1] = replace(
-                mine[room - 1], detail=f"{mine[room - 1].detail}{more}; no more of this run are told"
+                mine[room - 1],
+                detail=f"{mine[room - 1].detail}{more}; no more messages of this kind follow for this run",
             )
         chosen += mine[: max(room, 0)]
     return chosen

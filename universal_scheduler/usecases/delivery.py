@@ -52,7 +52,7 @@ def try_channels(
     newest = store.list_runs(schedule_id, 1)
     key = newest[0].key if newest else RunKey(schedule_id, "")
     for channel, kinds in all_channels(row).items():
-        detail = f"Somebody tries this channel, which hears of {', '.join(kinds)}."
+        detail = f"Somebody is testing this channel. It gets messages of the kinds {', '.join(kinds)}."
         told = Notification(Kind.TEST, key, now, int(now), detail=detail)
         problem = ""
         try:

@@ -115,7 +115,7 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
     if gone:
         status = RunStatus.CANCELLED if run.cancel else RunStatus.FAILED
         ref = RunRef(key, run.generation)
-        abandon_run(dogs.store, dogs.platform, ref, "its execution does not run any more", now, status)
+        abandon_run(dogs.store, dogs.platform, ref, "its execution has stopped without a result", now, status)
     _mend(dogs, run, moves[:MOVES_LIMIT])
     due += [now] * (len(moves) > MOVES_LIMIT)
     if not run.status.ended:
