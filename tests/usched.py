@@ -62,12 +62,12 @@ class Stage:
         self.outbox = MemoryOutbox()
         self.job_log = MemoryJobLog()
         self.settings = Settings(job_queues={"default": QUEUE, "low": QUEUE.replace("default", "low")})
-        self.batch = SimpleNamespace(describe_jobs=lambda **_: {"jobs": self.details})
-        self.details: list[dict[str, Any]] = []
+        self.printed: dict[str, list[str]] = dict(LOGS)
+        """By log stream."""
         self.sent: list[tuple[Channel, Message]] = []
         self.refused: str = ""
         self.notifier = SimpleNamespace(send=self.send)
-        self.log_tails = SimpleNamespace(tail=lambda *_: LogTail())
+        self.log_tails = SimpleNamespace(tail=lambda *_: LogTail(), last_lines=self.last_lines)
         self.local_api = ""
         self.logs = SimpleNamespace(get_log_events=self.get_log_events)
 
@@ -77,9 +77,13 @@ class Stage:
             raise DeliveryRefused(f"{channel.label} answered 404")
         self.sent.append((channel, message))
 
+    def last_lines(self, group: str, stream: str, lines: int) -> tuple[str, ...]:
+        del group
+        return tuple(self.printed.get(stream, ())[-lines:])
+
     def get_log_events(self, **request: Any) -> dict[str, Any]:
         """One event a page; the last token is answered with itself."""
-        lines = LOGS.get(request["logStreamName"])
+        lines = self.printed.get(request["logStreamName"])
         if lines is None:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetLogEvents")
         at = int(request.get("nextToken", "0"))
@@ -88,13 +92,17 @@ class Stage:
 
     def drive(self, name: str, *, failing: str = "", failing_children: Mapping[int, str] = NOBODY) -> RunKey:
         """Run an execution to its end, as the state machine would."""
-        made = start_run(self.store, self.workflow.started[name], execution(name), STARTED, self.workflow.is_running)
+        made = start_run(
+            self.store, self.workflow.started[name], execution(name), STARTED, self.workflow.is_running, self.platform
+        )
         ref = RunRef(made.key, made.generation)
         submit_jobs(self.store, self.platform, self.objects, ref, lambda: 1.0, lambda: 99.0)
         for job_id, job in list(self.platform.jobs.items()):
+            if job.seen.status.ended:
+                continue
             if job.job.array_size:
                 self.platform.end_array(job_id, failing_children)
-            elif not job.seen.status.ended:
+            else:
                 ended = JobStatus.FAILED if job.job.name == failing else JobStatus.SUCCEEDED
                 self.platform.end(job_id, ended, exit_code=3 if ended is JobStatus.FAILED else 0)
         poll_jobs(self.store, self.platform, ref, 2.0)

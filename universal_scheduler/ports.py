@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import (
+    Attempt,
     AuditEntry,
     Changes,
     Child,
@@ -292,6 +293,14 @@ class JobPlatform(Protocol):
         """What the platform knows of these jobs; one that it does not know is left out."""
         ...
 
+    def attempts(self, job_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """Every attempt of each of these jobs (at most a hundred), oldest first; one it does not know is left out.
+
+        Raises:
+            PlatformUnavailable: the platform did not answer.
+        """
+        ...
+
     def terminate(self, job_id: str, reason: str) -> None:
         """End a job, in whatever state it is; one that has ended stays as it is."""
         ...
@@ -386,5 +395,8 @@ class LogTails(Protocol):
     """What jobs printed."""
 
     def tail(self, job: JobRun, lines: int) -> LogTail:
-        """The last lines of a job's log, oldest first; none where there is no log, or none can be read."""
+        """The last lines of a job's log, oldest first; none where there is no log, or none can be read.
+
+        Of an array those of the first child that failed.
+        """
         ...

@@ -126,7 +126,7 @@ class Wiring:
     def log_tails(self) -> CloudWatchLogTails:
         from universal_scheduler.adapters.log_tails import CloudWatchLogTails
 
-        return CloudWatchLogTails(self.batch, self.logs)
+        return CloudWatchLogTails(self.platform, self.logs)
 
     @cached_property
     def objects(self) -> S3Objects:

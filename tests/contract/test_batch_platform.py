@@ -197,6 +197,16 @@ def test_a_job_that_batch_was_told_to_end_is_seen_as_cancelled(told: str) -> Non
     assert not read_detail({"jobId": "1", "status": "PENDING", told: False}).cancelled
 
 
+def test_attempts_are_those_of_each_job_that_batch_knows(stub: Stubber, platform: BatchPlatform) -> None:
+    attempts = [{"container": {"exitCode": 1, "logStreamName": "s/1"}, "startedAt": 1000, "stoppedAt": 2000}]
+    stub.add_response("describe_jobs", {"jobs": [detail(attempts=attempts, jobDefinition="d")]}, {"jobs": ["1", "2"]})
+    [attempt] = platform.attempts(["1", "2"])["1"]
+    assert (attempt.exit_code, attempt.log_stream, attempt.stopped_at) == (1, "s/1", 2.0)
+    stub.add_client_error("describe_jobs", "TooManyRequestsException", "later", 429)
+    with pytest.raises(PlatformUnavailable):
+        platform.attempts(["1"])
+
+
 def detail(**more: Any) -> dict[str, Any]:
     return {"jobId": "1", "jobName": "n", "status": "FAILED", "jobQueue": QUEUE, "startedAt": 1500, **more}
 

@@ -43,6 +43,34 @@ def test_a_failed_run_shows_its_jobs_and_what_the_failed_one_printed(file: Path)
     assert "b printed last:\n  bad" in result.output
 
 
+ARRAY = """
+scheduleId: tried
+jobList:
+  - jobName: kids
+    jobQueue: q
+    jobDefinition: d
+    arrayProperties: {size: 3}
+    containerOverrides:
+      command: [sh, -c, 'echo "I am $AWS_BATCH_JOB_ARRAY_INDEX"; [ "$AWS_BATCH_JOB_ARRAY_INDEX" != 1 ]']
+"""
+
+
+def test_of_a_failed_array_the_failed_children_tell_why(file: Path) -> None:
+    file.write_text(ARRAY)
+    result = usched("try", str(file))
+    assert "kids:1 (exit code 1) printed last:\n  I am 1\n" in result.output
+    assert "kids:0" not in result.output
+    [run] = json.loads(usched("try", "--json", str(file)).output)["runs"]
+    [job] = run["jobs"]
+    assert job["printed"] == "I am 0\nI am 1\nI am 2"
+    assert [(child["index"], child["exitCode"], child["printed"]) for child in job["printedByChild"]] == [
+        (0, 0, "I am 0"),
+        (1, 1, "I am 1"),
+        (2, 0, "I am 2"),
+    ]
+    assert job["startedAt"] <= job["stoppedAt"]
+
+
 def test_json_is_one_document(file: Path) -> None:
     result = usched("try", "--json", str(file))
     [run] = json.loads(result.output)["runs"]

@@ -1,4 +1,4 @@
-"""`usched run`, `runs`, `show` and `logs` over memory: what they start and show, their JSON and exit codes."""
+"""`usched run`, `runs` and `show` over memory: what they start and show, their JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -187,34 +187,11 @@ def test_show_of_nothing() -> None:
     assert "usched apply" in result.stderr
 
 
-def test_logs_prints_every_page(stage: Stage, ran: RunKey) -> None:
-    stage.details = [
-        {"container": {"logStreamName": "stream-1", "logConfiguration": {"options": {"awslogs-group": "/mine"}}}}
-    ]
-    assert usched("logs", "load", "a").stdout == "one\ntwo\nthree\n"
-    document = told("logs", "load", "a", "--start", ran.start)
-    assert (document["logGroupName"], document["logStreamName"]) == ("/mine", "stream-1")
-    assert [event["message"] for event in document["events"]] == ["one", "two", "three"]
-
-
-@pytest.mark.usefixtures("ran")
-def test_logs_of_a_job_that_printed_nothing_or_never_started_or_is_not_there(stage: Stage) -> None:
-    stage.details = [{"container": {"logStreamName": "silent"}}]
-    assert usched("logs", "load", "a").stdout == ""
-    stage.details = []
-    unstarted = usched("logs", "load", "b")
-    assert unstarted.exit_code == 2
-    assert "UPSTREAM_FAILED" in unstarted.stderr
-    absent = usched("logs", "load", "c")
-    assert absent.exit_code == 2
-    assert "Its jobs are a, b." in absent.stderr
-
-
 def test_a_terminal_shows_a_table_that_changes_and_stays() -> None:
     screen = StringIO()
     console = Console(file=screen, force_terminal=True, width=120)
     base = {"scheduleId": "load", "runId": "r", "startDateTime": "2026-11-21T06:00:00", "generation": 1}
-    job = {"jobName": "a", "attempt": 1}
+    job = {"jobName": "a", "attempts": 1}
     looks = iter(
         [
             [],

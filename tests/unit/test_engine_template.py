@@ -231,6 +231,7 @@ MAY = {
         "SchedulesTable HistoryTable: dynamodb:GetItem",
         "JobsTable: dynamodb:BatchGetItem dynamodb:Query",
         "*: batch:DescribeJobs",
+        "*: batch:ListJobs",
         "log-group:/aws/batch/*: logs:GetLogEvents",
         "NotificationsQueue: sqs:ChangeMessageVisibility",
         "NotificationDeadLetters: sqs:SendMessage",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from universal_scheduler.domain.attempts import read_attempts
 from universal_scheduler.domain.batch_request import submit_job_request
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.job_events import read_detail
-from universal_scheduler.domain.model import Child, Job, JobStatus, Observation
+from universal_scheduler.domain.model import Attempt, Child, Job, JobStatus, Observation
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
@@ -79,6 +80,13 @@ class BatchPlatform:
         except (ClientError, BotoCoreError) as error:
             raise PlatformUnavailable(f"DescribeJobs: {error}") from error
         return [read_detail(job) for job in jobs]
+
+    def attempts(self, job_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        try:
+            jobs = self._client.describe_jobs(jobs=list(job_ids))["jobs"]
+        except (ClientError, BotoCoreError) as error:
+            raise PlatformUnavailable(f"DescribeJobs: {error}") from error
+        return {job["jobId"]: read_attempts(job) for job in jobs}
 
     def terminate(self, job_id: str, reason: str) -> None:
         try:

@@ -21,6 +21,7 @@ from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.errors import ObjectUnreadable, SubmissionRefused
 from universal_scheduler.domain.job_events import JobEvent
 from universal_scheduler.domain.model import (
+    Attempt,
     AuditEntry,
     Changes,
     Child,
@@ -355,6 +356,8 @@ class PlatformJob:
     environment: Mapping[str, str]
     seen: Observation
     children: tuple[Child, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    """What they are said to be; else one, where the job has started."""
 
 
 @dataclass(slots=True)
@@ -388,6 +391,26 @@ class MemoryPlatform:
 
     def describe(self, job_ids: Sequence[str]) -> list[Observation]:
         return [self.jobs[job_id].seen for job_id in job_ids if job_id in self.jobs]
+
+    def attempts(self, job_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        known = {job_id: self._attempts(job_id) for job_id in job_ids}
+        return {job_id: attempts for job_id, attempts in known.items() if attempts is not None}
+
+    def _attempts(self, job_id: str) -> tuple[Attempt, ...] | None:
+        array_id, _, place = job_id.partition(":")
+        entry = self.jobs.get(array_id)
+        if entry is None:
+            return None
+        if place:
+            child = next((child for child in entry.children if child.index == int(place)), None)
+            stream = f"{job_id}/log"
+            ran = child is not None and (child.status.ended or child.status is JobStatus.RUNNING)
+            return (
+                (Attempt(child.status, 1.0, 2.0, child.exit_code, child.reason, "", stream),) if child and ran else ()
+            )
+        seen = entry.seen
+        made = Attempt(seen.status, seen.started_at, seen.stopped_at, seen.exit_code, seen.reason, "", seen.log_stream)
+        return entry.attempts or ((made,) if seen.started_at else ())
 
     def terminate(self, job_id: str, reason: str) -> None:
         if job_id in self.jobs and self.jobs[job_id].seen.begun:
@@ -426,7 +449,7 @@ class MemoryPlatform:
     def end(self, job_id: str, status: JobStatus, *, reason: str = "", exit_code: int | None = None) -> None:
         """The job ran and ended like this; where it failed, jobs that depend on it fail unstarted, as in Batch."""
         entry = self.jobs[job_id]
-        entry.seen = Observation(job_id, status, reason, exit_code, started_at=1.0, stopped_at=2.0)
+        entry.seen = Observation(job_id, status, reason, exit_code, started_at=1.0, stopped_at=2.0, attempts=1)
         if status is JobStatus.FAILED:
             self._fail_dependents(job_id)
         for other in self._dependents.get(job_id, ()):

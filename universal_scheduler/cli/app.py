@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Command = Callable[P, int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-KEY = "universal_scheduler.target."
 LOCAL_SECONDS, AWS_SECONDS = 0.3, 2.0
 INTERRUPTED = 130
 BATCH_STATES = ("PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
@@ -33,7 +32,7 @@ EPILOG = (
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     if value is not None:
-        context.meta[f"{KEY}{parameter.name}"] = value
+        context.meta[f"{target.KEY}{parameter.name}"] = value
 
 
 def _target_options(*, of_command: bool) -> Decorator:
@@ -85,14 +84,8 @@ def _command(function: Command[P]) -> Callable[P, None]:
     return guarded
 
 
-def _target() -> Target:
-    meta = click.get_current_context().meta
-    values = {name: meta[KEY + name] for name in ("local", "port", "stack") if KEY + name in meta}
-    return Target(**values)
-
-
 def _connect() -> Wiring:
-    return target.connect(_target())
+    return target.connect(target.chosen())
 
 
 def _interval(chosen: Target) -> float:
@@ -143,7 +136,7 @@ def run(
     """Start a run of schedule ID."""
     from universal_scheduler.cli.run import run_command
 
-    chosen = _target()
+    chosen = target.chosen()
     return run_command(
         target.connect(chosen),
         schedule_id,
@@ -172,14 +165,19 @@ def runs(schedule_id: str | None, limit: int, as_json: bool) -> int:
 @main.command(epilog=EPILOG)
 @click.argument("schedule_id", metavar="ID")
 @click.argument("start", metavar="[START]", required=False)
+@click.option("--job", metavar="JOB[:INDEX]", help="This job of the run, or child of an array job, with each attempt.")
 @_json
 @_stage
 @_command
-def show(schedule_id: str, start: str | None, as_json: bool) -> int:
+def show(schedule_id: str, start: str | None, job: str | None, as_json: bool) -> int:
     """Show a run of schedule ID: the one that started at START, or the newest.
 
     A schedule that is not valid, or has never run, is shown itself.
     """
+    if job is not None:
+        from universal_scheduler.cli.job_detail import show_job_command
+
+        return show_job_command(_connect(), schedule_id, start, job, as_json)
     from universal_scheduler.cli.show import show_command
 
     return show_command(_connect(), schedule_id, start, as_json)
@@ -187,16 +185,31 @@ def show(schedule_id: str, start: str | None, as_json: bool) -> int:
 
 @main.command(epilog=EPILOG)
 @click.argument("schedule_id", metavar="ID")
-@click.argument("job")
+@click.argument("job", metavar="JOB[:INDEX]")
 @click.option("--start", metavar="START", help="The run that started at START. Without it: the newest run.")
+@click.option("--attempt", type=click.IntRange(1), metavar="N", help="Its Nth attempt, counted over restarts.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
 @_json
 @_stage
 @_command
-def logs(schedule_id: str, job: str, start: str | None, as_json: bool) -> int:
-    """Print what JOB of schedule ID printed."""
+def logs(schedule_id: str, job: str, start: str | None, attempt: int | None, follow: bool, as_json: bool) -> int:
+    """Print what JOB of schedule ID printed: its last attempt, or the one that is named.
+
+    Of an array job its children are listed; JOB:INDEX prints what one of them printed.
+    """
     from universal_scheduler.cli.logs import logs_command
 
-    return logs_command(_connect(), schedule_id, job, start, as_json)
+    chosen = target.chosen()
+    return logs_command(
+        target.connect(chosen),
+        schedule_id,
+        job,
+        start,
+        attempt=attempt,
+        follow=follow,
+        interval=_interval(chosen),
+        as_json=as_json,
+    )
 
 
 @main.command(epilog=EPILOG)
@@ -316,7 +329,7 @@ def restart(
     from universal_scheduler.domain.restart import Variant
 
     variant = Variant(start_from, skip=skip, newest=newest, parameters=pairs(param, "--param", "NAME=VALUE"))
-    chosen = _target()
+    chosen = target.chosen()
     return restart_command(
         target.connect(chosen),
         schedule_id,
@@ -442,7 +455,7 @@ def local_start(vcpus: int | None, as_json: bool) -> int:
     """Start an engine. One that already runs on the port stays as it is."""
     from universal_scheduler.cli.local import start_command
 
-    return start_command(_target().port, vcpus, as_json)
+    return start_command(target.chosen().port, vcpus, as_json)
 
 
 @local.command("stop", epilog=EPILOG)
@@ -453,7 +466,7 @@ def local_stop(as_json: bool) -> int:
     """Stop an engine, its jobs, and whatever a killed one has left behind."""
     from universal_scheduler.cli.local import stop_command
 
-    return stop_command(_target().port, as_json)
+    return stop_command(target.chosen().port, as_json)
 
 
 @local.command("status", epilog=EPILOG)
@@ -464,4 +477,4 @@ def local_status(as_json: bool) -> int:
     """Describe the engine that runs. Exit with 2 where none runs."""
     from universal_scheduler.cli.local import status_command
 
-    return status_command(_target().port, as_json)
+    return status_command(target.chosen().port, as_json)

@@ -16,6 +16,7 @@ from rich.text import Text
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.cli.times import Times, clock, seconds
+from universal_scheduler.domain.arrays import progress_text
 
 WIDTH_WITHOUT_TERMINAL = 1_000_000
 COLOURS = {
@@ -105,11 +106,17 @@ def counts_text(run: View) -> str:
 
 
 def _why(job: View) -> str:
-    """Its reason, unless it succeeded by itself; of an array first how many children are in which state."""
+    """Its reason, unless it succeeded by itself; before it how far an array is, and which attempt this is."""
+    attempts = job.get("attempts", 0)
+    tried = f"attempt {attempts}" if attempts > 1 else ""
     if job["status"] == "SUCCEEDED" and "operator" not in job:
-        return ""
-    children = ", ".join(f"{count:,} {status}" for status, count in job.get("children", {}).items())
-    return "; ".join(filter(None, (children, job.get("reason", ""))))
+        return tried
+    ended = "stoppedAt" in job
+    children = job.get("children", {})
+    counted = (
+        ", ".join(f"{count:,} {status}" for status, count in children.items()) if ended else progress_text(children)
+    )
+    return "; ".join(filter(None, (tried, counted, job.get("reason", ""))))
 
 
 def runs_table(runs: Sequence[View], now: float) -> Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from universal_scheduler.cli.console import View, jobs_table, make_console, put_json, say
+from universal_scheduler.cli.failures import show_failures, show_restart, with_failures
 from universal_scheduler.cli.operator import mark_of
 from universal_scheduler.cli.options import check_parameters, pairs
 from universal_scheduler.cli.problems import Failure, Problem
@@ -15,10 +16,11 @@ from universal_scheduler.cli.progress import follow, quietly
 from universal_scheduler.cli.show import find_run
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import ScheduleNotFound
-from universal_scheduler.domain.model import Execution, RunKey, RunStatus, Verb
+from universal_scheduler.domain.model import Execution, JobRun, RunKey, RunStatus, Verb
 from universal_scheduler.domain.names import check_execution_name, execution_name
 from universal_scheduler.domain.restart import Variant
 from universal_scheduler.usecases import verbs
+from universal_scheduler.usecases.progress import with_progress
 from universal_scheduler.usecases.views import find_execution, mark_view
 
 if TYPE_CHECKING:
@@ -65,10 +67,15 @@ def run_command(
 
 def finished(stage: Wiring, name: str, interval: float, as_json: bool) -> int:
     """Follow the run of an execution to its end; exit code 1 where it did not succeed."""
-    run = wait_for_end(stage, name, interval, quiet=as_json)
+    run = with_failures(stage, wait_for_end(stage, name, interval, quiet=as_json))
+    succeeded = run["status"] == "SUCCEEDED"
     if as_json:
         put_json(run)
-    return 0 if run["status"] == "SUCCEEDED" else FAILED
+    elif not succeeded:
+        console = make_console()
+        show_failures(console, run)
+        show_restart(console, run)
+    return 0 if succeeded else FAILED
 
 
 def start(
@@ -107,7 +114,7 @@ def start(
     return execution
 
 
-def wait_for_end(stage: Wiring, name: str, interval: float, *, quiet: bool) -> View:
+def wait_for_end(stage: Wiring, name: str, interval: float, *, quiet: bool) -> dict[str, Any]:
     """The run of an execution when it has ended (`views.run_view`), shown on the way unless `quiet`.
 
     Raises:
@@ -116,10 +123,13 @@ def wait_for_end(stage: Wiring, name: str, interval: float, *, quiet: bool) -> V
     console = make_console()
     looks = 0
 
+    def arrays(jobs: Sequence[JobRun]) -> Sequence[JobRun]:
+        return jobs if quiet else with_progress(stage.platform, jobs, time.time())
+
     def look() -> Sequence[View]:
         nonlocal looks
         looks += 1
-        found: View | None = find_execution(stage.store, name, time.time())
+        found: View | None = find_execution(stage.store, name, time.time(), arrays)
         if (found is None or found["status"] not in ENDED) and looks % LOOKS_BETWEEN_DOUBTS == 0:
             found = _doubt(stage, name) or found
         return [found] if found else []
@@ -127,7 +137,7 @@ def wait_for_end(stage: Wiring, name: str, interval: float, *, quiet: bool) -> V
     runs = quietly(look, _ended, interval) if quiet else follow(console, look, _ended, interval)
     if not quiet and not console.is_terminal:
         console.print(jobs_table(runs[0], time.time()))
-    return runs[0]
+    return dict(runs[0])
 
 
 def _ended(runs: Sequence[View]) -> bool:

@@ -24,21 +24,21 @@ from universal_scheduler.cli.console import (
     runs_table,
     say,
 )
+from universal_scheduler.cli.failures import show_failures, with_failures
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose
-from universal_scheduler.domain.arrays import read_children
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
-from universal_scheduler.domain.model import JobStatus, Run, RunKey
+from universal_scheduler.domain.model import Run, RunKey
 from universal_scheduler.ports import JobPlatform, Store
+from universal_scheduler.usecases.progress import with_progress
 from universal_scheduler.usecases.views import audit_view, mark_view, run_summary, run_view, schedule_view
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
 RUNS_SHOWN = 20
-CHILDREN_SHOWN = 20
 
 
 def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: bool) -> int:
@@ -65,7 +65,9 @@ def _nothing_ran(schedule_id: str | None) -> str:
 
 def show_command(stage: Wiring, schedule_id: str, start: str | None, as_json: bool) -> int:
     """The run that is named, else the newest; the schedule itself where it is not valid or has no run."""
-    view = with_failed_children(stage.platform, find_view(stage.store, schedule_id, start))
+    view = find_view(stage.store, stage.platform, schedule_id, start)
+    if "jobs" in view:
+        view = with_failures(stage, view)
     if as_json:
         put_json(view)
     elif "jobs" in view:
@@ -75,35 +77,14 @@ def show_command(stage: Wiring, schedule_id: str, start: str | None, as_json: bo
     return 0
 
 
-def with_failed_children(platform: JobPlatform, view: dict[str, Any]) -> dict[str, Any]:
-    """The view of a run, in which each array job has its first failed children, as long as Batch knows them."""
-    return view | {"jobs": [_with_failed(platform, job) for job in view["jobs"]]} if "jobs" in view else view
-
-
-def _with_failed(platform: JobPlatform, job: View) -> dict[str, Any]:
-    if not (job.get("children", {}).get("FAILED") and "jobId" in job):
-        return dict(job)
-    failed = platform.children(job["jobId"], JobStatus.FAILED, CHILDREN_SHOWN) or []
-    indices = read_children(job.get("childrenOfAttempt", ""))
-    shown = [
-        {
-            "index": indices[child.index] if indices else child.index,
-            "reason": child.reason,
-            "exitCode": child.exit_code,
-        }
-        for child in failed
-    ]
-    return {**job, "failedChildren": shown}
-
-
-def find_view(store: Store, schedule_id: str, start: str | None) -> dict[str, Any]:
+def find_view(store: Store, platform: JobPlatform, schedule_id: str, start: str | None) -> dict[str, Any]:
     if start is not None:
-        return _view(store, find_run(store, schedule_id, start))
+        return _view(store, platform, find_run(store, schedule_id, start))
     row = store.get_schedule(schedule_id)
     invalid = row is not None and bool(find_errors(row))
     runs = store.list_runs(schedule_id, RUNS_SHOWN)
     if runs and not invalid:
-        return _view(store, runs[0])
+        return _view(store, platform, runs[0])
     if row is None:
         raise ScheduleNotFound(schedule_id)
     return schedule_view(row, runs, store.paused(schedule_id))
@@ -146,6 +127,7 @@ def show_run(console: Console, run: View) -> None:
     for job in run["jobs"]:
         if failed := job.get("failedChildren"):
             _show_children(console, job, failed)
+    show_failures(console, run)
     put_facts(
         console,
         {
@@ -188,8 +170,8 @@ def show_schedule(console: Console, schedule: View) -> None:
         console.print(runs_table(schedule["runs"], now))
 
 
-def _view(store: Store, run: Run) -> dict[str, Any]:
-    view = run_view(run, store.list_jobs(run.key.run_id), time.time())
+def _view(store: Store, platform: JobPlatform, run: Run) -> dict[str, Any]:
+    view = run_view(run, with_progress(platform, store.list_jobs(run.key.run_id), time.time()), time.time())
     trail = [audit_view(entry) for entry in store.audit(run.key.run_id)]
     paused = mark_view(store.paused(run.key.schedule_id))
     return view | ({"audit": trail} if trail else {}) | ({"paused": paused} if paused else {})

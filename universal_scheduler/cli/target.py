@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import click
 
 from universal_scheduler.cli.problems import Problem
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from universal_scheduler.local.engine import Engine
     from universal_scheduler.wiring import Wiring
 
+KEY = "universal_scheduler.target."
+"""Before an option's name, in the meta data of click's context."""
 DEFAULT_STACK = "universal-scheduler"
 START_ENGINE = "Start one with: usched local start"
 QUEUES = ("high", "default", "low")
@@ -27,6 +32,22 @@ class Target:
     port: int | None = None
     """Of the embedded engine; None takes the newest that runs."""
     stack: str | None = None
+
+
+def chosen() -> Target:
+    """What the command that runs was told, before or after its name."""
+    context = click.get_current_context(silent=True)
+    meta = {} if context is None else context.meta
+    return Target(**{name: meta[KEY + name] for name in ("local", "port", "stack") if KEY + name in meta})
+
+
+def command(*words: str) -> str:
+    """A command line to type next: it talks to the same scheduler as the one that runs."""
+    target = chosen()
+    given = ["--local"] if target.local and target.port is None and not os.environ.get("USCHED_LOCAL") else []
+    given += ["--port", str(target.port)] if target.port is not None else []
+    given += ["--stack", target.stack] if target.stack and target.stack != os.environ.get("USCHED_STACK") else []
+    return shlex.join(["usched", *given, *words])
 
 
 def connect(target: Target) -> Wiring:

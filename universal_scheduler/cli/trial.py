@@ -9,21 +9,21 @@ from threading import Thread
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from universal_scheduler.cli.apply import errors_of
 from universal_scheduler.cli.console import View, jobs_table, make_console, put_json
 from universal_scheduler.cli.documents import check_file, files_of
+from universal_scheduler.cli.failures import put_last_lines
 from universal_scheduler.cli.options import with_params
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.progress import follow
 from universal_scheduler.domain.model import JobRun, Run
-from universal_scheduler.local.trial import Trial, try_schedule
-from universal_scheduler.usecases.views import run_view
+from universal_scheduler.local.trial import Trial, TriedChild, try_schedule
+from universal_scheduler.usecases.views import present, run_view
 
 FAILED = 1
 INTERVAL = 0.05
-LAST_LINES = 5
+CHILDREN_TOLD = 5
 
 
 def try_command(paths: Sequence[str], directory: Path | None, params: Sequence[str], as_json: bool) -> int:
@@ -74,13 +74,40 @@ def _shown(console: Console, row: Mapping[str, Any], directory: Path | None) -> 
     if not console.is_terminal:
         console.print(jobs_table(run, time.time()))
     for job in run["jobs"]:
-        if job["status"] == "FAILED" and "printed" in job:
-            console.print(Text.assemble((f"{job['jobName']} printed last:", "bold")))
-            console.print(Text("\n".join(f"  {line}" for line in job["printed"].splitlines()[-LAST_LINES:])))
+        if job["status"] == "FAILED":
+            _show_why(console, job)
     return run
+
+
+def _show_why(console: Console, job: View) -> None:
+    """The last lines of a failed job; of an array those of its first failed children."""
+    failed = [child for child in job.get("printedByChild", ()) if child["status"] == "FAILED"]
+    for child in failed[:CHILDREN_TOLD]:
+        code = f" (exit code {child['exitCode']})" if "exitCode" in child else ""
+        text = child.get("printed", "")
+        put_last_lines(console, f"{job['jobName']}:{child['index']}{code}", text.splitlines() or ["(nothing)"])
+    if len(failed) > CHILDREN_TOLD:
+        console.print(f"{job['children']['FAILED'] - CHILDREN_TOLD:,} more children of {job['jobName']} failed.")
+    if not failed and "printed" in job:
+        put_last_lines(console, job["jobName"], job["printed"].splitlines())
 
 
 def _with_printed(trial: Trial) -> dict[str, Any]:
     run = run_view(trial.run, trial.jobs, time.time())
-    jobs = [job | ({"printed": text} if (text := trial.printed.get(job["jobName"])) else {}) for job in run["jobs"]]
-    return run | {"jobs": jobs}
+    return run | {
+        "jobs": [
+            job
+            | present(
+                {
+                    "printed": trial.printed.get(job["jobName"]),
+                    "printedByChild": [_child_view(child) for child in trial.children.get(job["jobName"], ())],
+                }
+            )
+            for job in run["jobs"]
+        ]
+    }
+
+
+def _child_view(child: TriedChild) -> dict[str, Any]:
+    seen = {"status": str(child.status), "exitCode": child.exit_code, "reason": child.reason, "printed": child.printed}
+    return {"index": child.index} | present(seen)

@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.adapters.objects import FileObjects
-from universal_scheduler.domain.model import Execution, JobRun, Run
+from universal_scheduler.domain.arrays import children_of
+from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run
 from universal_scheduler.domain.names import iso
 from universal_scheduler.local import batch as local_batch
 from universal_scheduler.local.job_environment import job_path
@@ -41,6 +42,7 @@ QUEUE, DEFINITION = "try", "try"
 SLOW_LOOK_SECONDS = 5.0
 """How often the jobs are looked at where none of them tells of itself."""
 NEVER_ENDING = 3600.0
+FAILED_CHILDREN_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,19 @@ class Trial:
     jobs: tuple[JobRun, ...]
     printed: Mapping[str, str]
     """What the jobs have printed, by job name; those that printed nothing are not here."""
+    children: Mapping[str, tuple[TriedChild, ...]]
+    """Of each array job, its first children and the first that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedChild:
+    """How a child of an array job ended, and what it printed."""
+
+    index: int
+    status: JobStatus
+    exit_code: int | None
+    reason: str
+    printed: str
 
 
 def try_schedule(
@@ -125,20 +140,27 @@ class _Trial:
             self._make_queue()
             await self._drive(run)
             jobs = tuple(self._store.list_jobs(run.key.run_id))
-            printed = {job.name: text for job in jobs if (text := self._printed(job))}
+            children = {job.name: self._children(job) for job in jobs if job.child_counts}
+            printed = {job.name: self._logs.text(job.log_stream) for job in jobs if not job.child_counts}
+            printed |= {name: "\n".join(it.printed for it in some if it.printed) for name, some in children.items()}
         finally:
             await self._api.close()
         ended = self._store.get_run(run.key)
         assert ended is not None
-        return Trial(ended, jobs, printed)
+        return Trial(ended, jobs, {name: text for name, text in printed.items() if text}, children)
 
-    def _printed(self, job: JobRun) -> str:
-        """What the job has printed; of an array, its first children one after the other."""
-        if not job.child_counts:
-            return self._logs.text(job.log_stream)
-        children = range(min(sum(job.child_counts.values()), DESCRIBE_CHUNK))
-        seen = self._platform.describe([f"{job.job_id}:{index}" for index in children])
-        return "\n".join(filter(None, (self._logs.text(child.log_stream) for child in seen)))
+    def _children(self, job: JobRun) -> tuple[TriedChild, ...]:
+        places = range(sum(job.child_counts.values()))
+        indices = children_of(job)
+        found, failed = [], 0
+        for start in range(0, len(places), DESCRIBE_CHUNK):
+            chunk = places[start : start + DESCRIBE_CHUNK]
+            for place, seen in zip(chunk, self._platform.describe([f"{job.job_id}:{at}" for at in chunk]), strict=True):
+                failed += seen.status is JobStatus.FAILED
+                if place < DESCRIBE_CHUNK or (seen.status is JobStatus.FAILED and failed <= FAILED_CHILDREN_KEPT):
+                    text = self._logs.text(seen.log_stream)
+                    found.append(TriedChild(indices[place], seen.status, seen.exit_code, seen.reason, text))
+        return tuple(found)
 
     async def _drive(self, run: Run) -> None:
         ref, ports = RunRef(run.key, run.generation), (self._store, self._platform, self._objects)

@@ -174,8 +174,8 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
         observation = seen.get(job_id) or _unknown(job, now)
         if observation is not None and job.job.is_array:
             observation = array_seen(observation, seen.get(first_child(job_id)), now)
-        if observation is not None and _is_news(observation, job):
-            jobs[job.name] = _observed(job, observation)
+        if observation is not None and is_news(observation, job):
+            jobs[job.name] = observed(job, observation)
     changed: list[tuple[JobRun, Observation]] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs.values()}):
         before = live.get(jobs[name].job_id)
@@ -291,12 +291,14 @@ def _unknown(job: JobRun, now: float) -> Observation | None:
     return Observation(job.job_id, JobStatus.NOTFOUND, reason=reason)
 
 
-def _is_news(seen: Observation, job: JobRun) -> bool:
+def is_news(seen: Observation, job: JobRun) -> bool:
+    """Whether a job is further along than is known, or the children of an array are."""
     counted = seen.status is job.status and bool(seen.child_counts) and seen.child_counts != job.child_counts
     return seen.status.rank > job.status.rank or counted or is_next_attempt(job, seen)
 
 
-def _observed(job: JobRun, seen: Observation) -> JobRun:
+def observed(job: JobRun, seen: Observation) -> JobRun:
+    """The job as the platform says it is."""
     return replace(
         job,
         status=seen.status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.documents.check import find_errors
@@ -78,10 +78,12 @@ def mark_view(mark: Mark | None) -> dict[str, Any]:
     return present({"verb": str(mark.verb), "by": mark.by, "at": iso(mark.at), "reason": mark.reason})
 
 
-def find_execution(store: Store, name: str, now: float) -> dict[str, Any] | None:
-    """The run that the execution of this name drives, with its jobs."""
+def find_execution(
+    store: Store, name: str, now: float, look: Callable[[Sequence[JobRun]], Sequence[JobRun]] = list
+) -> dict[str, Any] | None:
+    """The run that the execution of this name drives, with its jobs; `look` may know more of them than their rows."""
     run = store.find_run(name)
-    return None if run is None else run_view(run, store.list_jobs(run.key.run_id), now)
+    return None if run is None else run_view(run, look(store.list_jobs(run.key.run_id)), now)
 
 
 def within_answer(view: dict[str, Any], limit_bytes: int = ANSWER_LIMIT_BYTES) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""How far the arrays of a run are just now: asked when somebody looks, because no event tells an array's row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from universal_scheduler.domain.arrays import array_seen, first_child
+from universal_scheduler.domain.errors import PlatformUnavailable
+from universal_scheduler.domain.model import JobRun
+from universal_scheduler.ports import JobPlatform
+from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, is_news, observed
+
+ARRAYS_ASKED = DESCRIBE_CHUNK // 2
+"""In one call, each with its first child."""
+
+
+def with_progress(platform: JobPlatform, jobs: Sequence[JobRun], now: float) -> list[JobRun]:
+    """The jobs of a run, its live arrays as the platform says they are now; nothing is written.
+
+    One call, and none where no array is live. Where the platform does not answer they are as their rows have them.
+    """
+    arrays = {job.job_id: job for job in jobs if job.job.is_array and job.status.live}
+    asked = list(arrays)[:ARRAYS_ASKED]
+    try:
+        answer = platform.describe([*asked, *map(first_child, asked)]) if asked else []
+    except PlatformUnavailable:
+        answer = []
+    seen = {observation.job_id: observation for observation in answer}
+    newer = {}
+    for job_id in asked:
+        if job_id in seen:
+            observation = array_seen(seen[job_id], seen.get(first_child(job_id)), now)
+            # Its end is told by its row: what follows from it is decided there.
+            if is_news(observation, arrays[job_id]) and not observation.status.ended:
+                newer[job_id] = observed(arrays[job_id], observation)
+    return [newer.get(job.job_id, job) for job in jobs]
