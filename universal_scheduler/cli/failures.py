@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from universal_scheduler.cli.console import View
+from universal_scheduler.cli.console import View, say
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.target import command
 from universal_scheduler.domain.arrays import read_children
@@ -84,7 +84,7 @@ def show_failures(console: Console, run: View) -> None:
                 name = f"{name}:{failed[0]['index']}"
             put_last_lines(console, name, lines)
             read = command("logs", run["scheduleId"], name, "--start", run["startDateTime"])
-            console.print(Text(f"  All of it: {read}", style="dim"), soft_wrap=True)
+            say(console, f"  All of it: {read}", "dim")
 
 
 def put_last_lines(console: Console, name: str, lines: list[str]) -> None:
@@ -96,4 +96,4 @@ def put_last_lines(console: Console, name: str, lines: list[str]) -> None:
 def show_restart(console: Console, run: View) -> None:
     """How to go on with a run that did not succeed."""
     again = command("restart", run["scheduleId"], run["startDateTime"])
-    console.print(f"Run again what did not succeed, when it is mended: {again}", soft_wrap=True)
+    say(console, f"When the cause is mended, run what did not succeed again: {again}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from universal_scheduler.adapters.log_tails import DEFAULT_GROUP, LogStream
-from universal_scheduler.cli.console import make_console, put_json, status_text
+from universal_scheduler.cli.console import make_console, put_json, say, status_text
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.show import find_run
@@ -242,9 +242,9 @@ def _show_children(stage: Wiring, place: Place, wanted: int | None, as_json: boo
     console = make_console()
     console.print(table)
     if omitted:
-        console.print(f"{omitted:,} more children are not shown.")
+        say(console, f"{omitted:,} more children are not shown.")
     first = f"{place.name}:{views[0]['index']}"
-    console.print(f"Read one with: {place.words(first)}")
+    say(console, f"Read one with: {place.words(first)}")
     return 0
 
 
