@@ -16,29 +16,29 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
-setup: $(STAMP) ## Make .venv with everything in it
+setup: $(STAMP) ## Install everything into .venv
 
-run: $(STAMP) ## Run the main job on the embedded engine: two schedules, end to end
+run: $(STAMP) ## Run two schedules with real jobs on the embedded engine, end to end
 	@$(BIN)/python -m universal_scheduler.cli.demo
 
-test: $(STAMP) ## Run all tests that need nothing but this machine
+test: $(STAMP) ## Run all tests that need only this machine
 	@$(BIN)/python -m pytest -q
 
-fault: $(STAMP) ## Inject tens of thousands of faults into simulated runs
+fault: $(STAMP) ## Run simulated runs with tens of thousands of injected faults
 	@USCHED_FAULT_SEEDS=1500 $(BIN)/python -m pytest -q -s tests/fault
 
-lint: $(STAMP) ## Format check, lint, strict types
+lint: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## Measure W1-W4 beside the reference design's loop and the plain-Python floor
+bench: $(STAMP) ## Measure four workloads, and the same with the reference design's loop and with plain Python
 	@$(BIN)/python -m benchmarks
 
-bench-large: $(STAMP) ## Run 10,000 jobs, an array of 10,000, and 10,000 jobs with an interruption
+bench-large: $(STAMP) ## Measure 10,000 jobs, an array of 10,000, and 10,000 jobs with an interruption
 	@$(BIN)/python -m benchmarks.large
 
-bench-peers: $(STAMP) ## Install Luigi, Dagster, Prefect and Airflow, each by itself, and measure them beside ours
+bench-peers: $(STAMP) ## Install Luigi, Dagster, Prefect and Airflow, and measure the same workloads with each
 	@$(BIN)/python -m benchmarks.peers
 
 test-sfn-local: $(STAMP) ## Run the end-to-end paths on Step Functions Local (needs SFN_ENDPOINT_URL or Docker)
@@ -56,5 +56,5 @@ test-sfn-local: $(STAMP) ## Run the end-to-end paths on Step Functions Local (ne
 build: $(STAMP) ## Build the zip for AWS Lambda (build/lambda.zip), with its dependencies
 	@$(BIN)/python -m universal_scheduler.local.package --with-dependencies
 
-clean: ## Remove what the other targets made
+clean: ## Remove everything that the other targets have made
 	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
