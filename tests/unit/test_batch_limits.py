@@ -187,7 +187,7 @@ def told(*jobs: dict[str, Any], **more: Any) -> list[str]:
         (rule(), "$.jobList[0].retryStrategy.evaluateOnExit[0]: found a rule without a condition, expected one or"),
         (overrides(8193), "$.jobList[0].containerOverrides: found 8,"),
         ({"parameters": {"x": "x" * 31_000}}, "$.jobList[0]: found a job of 31,"),
-        ({"jobName": "a\n"}, '$.jobList[0].jobName: found "a\\n", expected 1 to 128 letters'),
+        ({"jobName": "a\n"}, "$.jobList[0].jobName: found a line break at character 2, expected one line"),
     ],
     ids=lambda value: json.dumps(value)[:50],
 )

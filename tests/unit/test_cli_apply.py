@@ -51,7 +51,7 @@ def test_a_bad_file_stores_nothing_of_it_and_the_others_go_on(stage: Stage, tmp_
     assert result.exit_code == 1
     assert set(stage.store.schedules) == {"good-two"}
     assert f"Not stored: {bad}" in result.stdout
-    assert "bad-one $: found unknown key 'jobLst' (did you mean 'jobList'?)" in result.stdout
+    assert "bad.yaml:3:1: bad-one: found unknown key 'jobLst' (did you mean 'jobList'?)" in result.stdout
 
 
 def test_apply_errors_as_json_name_file_document_path_found_expected(stage: Stage, tmp_path: Path) -> None:
@@ -66,12 +66,12 @@ def test_apply_errors_as_json_name_file_document_path_found_expected(stage: Stag
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("a.yaml", "a: [", "no YAML"),
-        ("a.json", "{", "no JSON"),
+        ("a.yaml", "a: [", "a.yaml:2:1: $.a[0]: this is not YAML"),
+        ("a.json", "{", "a.json:1:2: this is not JSON: found the end of the text"),
         ("a.yaml", "", "nothing in it"),
-        ("a.yaml", "just words", "a text"),
-        ("a.yaml", "? {a: b}\n: c", "no YAML"),
-        ("a.yaml", "2026-01-01: x\n1: y", "YAML that is no JSON"),
+        ("a.yaml", "just words", 'found "just words", expected an object: a schedule'),
+        ("a.yaml", "? {a: b}\n: c", "a.yaml:1:3: found a list or an object as a key"),
+        ("a.yaml", "2026-01-01: x\n1: y", "a.yaml:2:1: found the key 1, which YAML reads as a number"),
         ("a.yaml", json.dumps(row()) + "\n---\n" + json.dumps(row()), "'load' again"),
         ("a.json", json.dumps(row(description="x" * 4000, jobList=row()["jobList"] * 5000)), "'a' again"),
     ],

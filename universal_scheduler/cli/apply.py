@@ -10,6 +10,7 @@ from rich.text import Text
 
 from universal_scheduler.cli.console import make_console, put_json
 from universal_scheduler.cli.documents import Checked, check_file, files_of
+from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.ports import Store
@@ -37,12 +38,8 @@ def store_all(store: Store, checked: Sequence[Checked]) -> list[dict[str, Any]]:
     return [_store(store, file, row) for file, row in rows]
 
 
-def errors_of(checked: Sequence[Checked]) -> list[dict[str, str]]:
-    return [
-        {"file": entry.file, **({"document": label} if label else {}), **error.as_dict()}
-        for entry in checked
-        for label, error in entry.errors
-    ]
+def errors_of(checked: Sequence[Checked]) -> list[dict[str, Any]]:
+    return [error for entry in checked for error in entry.errors_as_json]
 
 
 def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequence[Checked]) -> None:
@@ -53,10 +50,9 @@ def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequenc
         console.print(table)
     for bad in checked:
         if bad.errors:
-            console.print(Text.assemble(("Not stored: ", "bold red"), bad.file))
-            for label, error in bad.errors:
-                where = f"{label} {error.path}" if label else error.path
-                console.print(Text.assemble("  ", (where, "bold"), f": found {error.found}, expected {error.expected}"))
+            console.print(Text.assemble(("Not stored: ", "bold red"), printable(bad.file)), soft_wrap=True)
+            for line in bad.told:
+                console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def _store(store: Store, file: str, row: Mapping[str, Any]) -> dict[str, Any]:

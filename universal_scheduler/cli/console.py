@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from universal_scheduler.cli.printable import printable
+from universal_scheduler.cli.printable import json_text, printable
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.cli.times import Times, clock, seconds
 from universal_scheduler.domain.arrays import progress_text
@@ -44,9 +42,7 @@ def make_console() -> Console:
 
 
 def put_json(document: object) -> None:
-    """In escapes where standard output has no UTF-8."""
-    utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
-    click.echo(json.dumps(document, ensure_ascii=not utf8, indent=2))
+    click.echo(json_text(document))
 
 
 def say(console: Console, text: str, style: str = "") -> None:

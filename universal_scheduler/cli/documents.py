@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from universal_scheduler.cli.printable import printable
+from universal_scheduler.cli.yaml_text import read_yaml, yaml_positions
 from universal_scheduler.domain.documents.check import find_errors
-from universal_scheduler.domain.documents.parse import as_row
-from universal_scheduler.domain.errors import DocumentError, ItemTooLarge
+from universal_scheduler.domain.documents.json_text import json_positions, read_json
+from universal_scheduler.domain.documents.parse import as_row, written_path
+from universal_scheduler.domain.documents.text import unicode_text
+from universal_scheduler.domain.documents.values import SHOWN
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, ItemTooLarge, NotJson, UnreadableDocument
 
 SUFFIXES = (".yaml", ".yml", ".json")
 WANTED = "a file of schedules in YAML or JSON"
@@ -26,13 +31,24 @@ class Checked:
     errors: tuple[tuple[str, DocumentError], ...] = ()
     """Each with the scheduleId, or where there is none the number, of its document."""
 
+    @property
+    def told(self) -> list[str]:
+        """A line for each error: FILE:LINE:COLUMN, as editors open it, the schedule, the job, and what is wrong."""
+        return [_line(self.file, label, error) for label, error in self.errors]
+
+    @property
+    def errors_as_json(self) -> list[dict[str, Any]]:
+        file = printable(self.file)
+        return [
+            {"file": file, **({"document": label} if label else {}), **error.as_dict()} for label, error in self.errors
+        ]
+
 
 def files_of(paths: Sequence[str]) -> Iterator[str]:
     """The files that are meant: of a directory those with a known suffix, by name."""
     for path in paths:
-        if path != "-" and Path(path).is_dir():
-            inside = sorted(str(entry) for entry in Path(path).iterdir() if entry.suffix in SUFFIXES)
-            yield from inside or [path]
+        if path != "-" and os.path.isdir(path):
+            yield from _inside(path) or [path]
         else:
             yield path
 
@@ -40,25 +56,32 @@ def files_of(paths: Sequence[str]) -> Iterator[str]:
 def check_file(file: str) -> Checked:
     """Read a file (`-` is standard input) and check every document in it."""
     try:
-        documents = list(_documents(file))
-    except _Unreadable as unreadable:
-        return Checked(file, errors=(("", unreadable.error),))
+        source = _read(file)
+    except UnreadableDocument as unreadable:
+        return Checked(file, errors=tuple(("", error) for error in unreadable.errors))
     rows: list[dict[str, Any]] = []
     errors: list[tuple[str, DocumentError]] = []
-    for number, document in enumerate(documents, start=1):
-        if not isinstance(document, dict):
-            errors.append((f"document {number}", DocumentError("$", _kind(document), "an object: a schedule")))
+    known: set[str] = set()
+    for number, written in enumerate(source.documents, start=1):
+        label = f"document {number}"
+        try:
+            row = {key: value for key, value in as_row(written.document).items() if key != "scheduleErrors"}
+        except InvalidSchedule as invalid:
+            errors += [(label, source.placed(error, written)) for error in invalid.errors]
             continue
-        row = {key: value for key, value in as_row(document).items() if key != "scheduleErrors"}
-        label = row["scheduleId"] if isinstance(row.get("scheduleId"), str) else f"document {number}"
-        errors += [(label, error) for error in find_errors(row) or too_large(row)]
-        if any(label == other.get("scheduleId") for other in rows):
-            errors.append((label, DocumentError("$.scheduleId", f"'{label}' again", "one document for a schedule")))
+        if isinstance(row.get("scheduleId"), str):
+            label = printable(row["scheduleId"][:SHOWN])
+        errors += [(label, source.placed(error, written)) for error in find_errors(row) or too_large(row)]
+        if label in known:
+            again = DocumentError("$.scheduleId", f"'{label}' again", "one document for a schedule")
+            errors.append((label, source.placed(again, written)))
+        known.add(label)
         rows.append(row)
     return Checked(file, errors=tuple(errors)) if errors else Checked(file, rows=tuple(rows))
 
 
 def too_large(row: dict[str, Any]) -> list[DocumentError]:
+    """Whether the row of a schedule that is valid does not fit into the table."""
     from universal_scheduler.adapters.items import ITEM_LIMIT_BYTES, schedule_to_item
 
     try:
@@ -69,51 +92,89 @@ def too_large(row: dict[str, Any]) -> list[DocumentError]:
     return []
 
 
-class _Unreadable(Exception):
-    def __init__(self, found: str, expected: str = WANTED, path: str = "$") -> None:
-        super().__init__(found)
-        self.error = DocumentError(path, found, expected)
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A document as it was written, and where: in which document of the text, and at which place of a list there."""
+
+    document: Any
+    content: int
+    place: int | None
 
 
-def _documents(file: str) -> Iterator[Any]:
+@dataclass(slots=True)
+class _Source:
+    """What a file says. Where its values are is only looked up where something is wrong with one of them."""
+
+    text: str
+    contents: list[Any]
+    is_json: bool
+    positions: list[dict[str, tuple[int, int]]] | None = None
+
+    @property
+    def documents(self) -> Iterator[_Written]:
+        for number, content in enumerate(self.contents):
+            if isinstance(content, list):
+                yield from (_Written(document, number, place) for place, document in enumerate(content))
+            else:
+                yield _Written(content, number, None)
+
+    def placed(self, error: DocumentError, written: _Written) -> DocumentError:
+        """The error with the line and the column of its path, or of what is nearest around it."""
+        if self.positions is None:
+            self.positions = [json_positions(self.text)] if self.is_json else yaml_positions(self.text)
+        positions, document = self.positions[written.content], written.document
+        above = "$" if written.place is None else f"$[{written.place}]"
+        path = above + (written_path(document, error.path) if isinstance(document, dict) else error.path)[1:]
+        while path not in positions:
+            path = path[: max(path.rfind("."), path.rfind("["), 1)]
+        line, column = positions[path]
+        return replace(error, line=line, column=column)
+
+
+def _read(file: str) -> _Source:
+    """A text that is JSON is read as JSON, whatever its name; a file that ends in .json must be.
+
+    Raises:
+        UnreadableDocument: there is nothing to read, or it is neither.
+    """
+    text = unicode_text(_bytes(file))
+    if file.endswith(".json") or text.lstrip().startswith(("{", "[")):
+        try:
+            contents, is_json = [read_json(text)], True
+        except NotJson:
+            if file.endswith(".json"):
+                raise
+            contents, is_json = read_yaml(text), False
+    else:
+        contents, is_json = read_yaml(text), False
+    source = _Source(text, contents, is_json)
+    if not any(True for _ in source.documents):
+        raise UnreadableDocument([DocumentError("$", "nothing in it", WANTED)])
+    return source
+
+
+def _bytes(file: str) -> bytes:
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except IsADirectoryError:
-        raise _Unreadable("a directory without any", f"files that end in {', '.join(SUFFIXES)}") from None
-    except OSError as error:
-        raise _Unreadable(error.strerror or str(error)) from None
-    except UnicodeDecodeError:
-        raise _Unreadable("no UTF-8 text") from None
-    found = 0
-    for content in _json(text) if file.endswith(".json") else _yaml(text):
-        for document in content if isinstance(content, list) else [content]:
-            found += 1
-            yield document
-    if not found:
-        raise _Unreadable("nothing in it")
+        wanted = f"files that end in {', '.join(SUFFIXES)}"
+        raise UnreadableDocument([DocumentError("$", "a directory without any", wanted)]) from None
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        message = f"it cannot be read: {why}"
+        raise UnreadableDocument([DocumentError("$", why, WANTED, message)]) from None
 
 
-def _json(text: str) -> list[Any]:
+def _inside(directory: str) -> list[str]:
+    """None where the directory cannot be listed: reading it as a file says so."""
     try:
-        return [json.loads(text)]
-    except ValueError as error:
-        raise _Unreadable(f"no JSON: {error}") from None
+        return sorted(str(entry) for entry in Path(directory).iterdir() if entry.suffix in SUFFIXES)
+    except OSError:
+        return []
 
 
-def _yaml(text: str) -> list[Any]:
-    import yaml
-
-    try:
-        contents = [content for content in yaml.safe_load_all(text) if content is not None]
-        # YAML knows more kinds of values than JSON: a date becomes the text that it was written as.
-        return [json.loads(json.dumps(content, default=str)) for content in contents]
-    except yaml.YAMLError as error:
-        raise _Unreadable(f"no YAML: {' '.join(str(error).split())}") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _Unreadable(f"YAML that is no JSON: {error}") from None
-
-
-def _kind(value: object) -> str:
-    return {str: "a text", int: "a number", float: "a number", bool: "true or false", list: "a list"}.get(
-        type(value), "nothing"
-    )
+def _line(file: str, label: str, error: DocumentError) -> str:
+    place = f"{printable(file)}:{error.line}:{error.column}" if error.line else printable(file)
+    job = f"job '{error.job}'" if error.job else ""
+    where = ", ".join(part for part in (label, job, error.path if error.path != "$" else "") if part)
+    return printable(f"{place}: {f'{where}: ' if where else ''}{error.problem}")

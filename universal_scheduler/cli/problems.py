@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import IO, Any
 
 import click
 
-from universal_scheduler.cli.printable import printable_lines
+from universal_scheduler.cli.printable import json_text, printable_lines
 from universal_scheduler.domain.errors import (
     IllegalVerb,
     InvalidName,
@@ -71,7 +70,7 @@ class Problem(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         if self.as_json:
             error = {"message": self.message, **({"advice": self.advice} if self.advice else {}), **self.more}
-            click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+            click.echo(json_text({"error": error}))
         told = printable_lines(self.message)
         if sys.stderr.isatty():
             import shutil

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.text import Text
 
-from universal_scheduler.cli.apply import errors_of
 from universal_scheduler.cli.console import make_console, put_json, status_text
 from universal_scheduler.cli.documents import check_file
 from universal_scheduler.cli.options import pairs, with_params
@@ -35,9 +34,9 @@ def simulate_command(
         Problem: the file or an option is not valid.
     """
     checked = check_file(file)
-    if errors := errors_of([checked]):
-        lines = "".join(f"\n         {e['path']}: found {e['found']}, expected {e['expected']}" for e in errors)
-        raise Problem(f"{file} cannot run.{lines}", "Correct the document.", errors=errors)
+    if checked.errors:
+        lines = "".join(f"\n         {line}" for line in checked.told)
+        raise Problem(f"{file} cannot run.{lines}", "Correct the document.", errors=checked.errors_as_json)
     codes = {name: int(code) for name, code in (_pair(text, "--fail", 1) for text in fail)}
     seconds = dict(_pair(text, "--duration", None) for text in durations)
     put_out, now = _outputs(outputs), time.time()

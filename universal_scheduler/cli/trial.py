@@ -34,9 +34,7 @@ def try_command(paths: Sequence[str], directory: Path | None, params: Sequence[s
     """
     checked = [check_file(file) for file in files_of(paths)]
     if errors := errors_of(checked):
-        lines = "".join(
-            f"\n         {e['file']} {e['path']}: found {e['found']}, expected {e['expected']}" for e in errors
-        )
+        lines = "".join(f"\n         {line}" for entry in checked for line in entry.told)
         raise Problem(f"Nothing was tried.{lines}", "Correct the documents.", errors=errors)
     rows = [with_params(row, params) for entry in checked for row in entry.rows]
     tried = [_quietly(row, directory) if as_json else _shown(make_console(), row, directory) for row in rows]

@@ -238,11 +238,11 @@ class _Scan:
 
     def _not_json(self, path: str, found: str, expected: str, offset: int) -> bool:
         self.well_formed = False
-        return self._tell(path, found, expected, offset)
+        return self._tell(path, found, expected, offset, f"this is not JSON: found {found}, expected {expected}")
 
-    def _tell(self, path: str, found: str, expected: str, offset: int) -> bool:
+    def _tell(self, path: str, found: str, expected: str, offset: int, message: str = "") -> bool:
         line, column = self._lines.at(offset)
-        self.errors.append(DocumentError(path, found, expected, line=line, column=column))
+        self.errors.append(DocumentError(path, found, expected, message, line=line, column=column))
         return False
 
 

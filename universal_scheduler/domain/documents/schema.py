@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_JOBS = 10_000
 KEYS_TOLD = 5
+COUNTED = {"minItems": "entry", "minLength": "character", "minProperties": "key"}
+"""Each of them is at least one."""
 LOOKED_FOR = 1000
 """Errors, of which the first in the document are told."""
 SCHEMA_PATH = Path(__file__).parents[3] / "dynamo" / "schema.json"
@@ -86,7 +88,7 @@ def _describe(error: ValidationError) -> DocumentError:
             found = f"{len(instance)} characters ({shown(instance)})"
             return DocumentError(path, found, f"at most {wanted} characters")
         case "minItems" | "minLength" | "minProperties":
-            return DocumentError(path, shown(instance), f"at least {wanted}")
+            return DocumentError(path, shown(instance), f"at least one {COUNTED[error.validator]}")
         case "maxItems" | "maxProperties":
             return DocumentError(path, f"{len(instance)} entries", f"at most {wanted}")
         case "minimum" | "maximum":

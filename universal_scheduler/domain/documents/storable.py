@@ -144,7 +144,8 @@ def _wrong_text(text: str, several_lines: bool) -> tuple[str, str] | None:
         return "a NUL character, \\u0000", f"{TEXT} without NUL, which no command and no variable can have"
     control = None if several_lines else next((n for n, each in enumerate(text) if category(each) == "Cc"), None)
     if control is not None:  # the text itself may be a secret
-        return f"a line break or control character, \\u{ord(text[control]):04x}, behind {control} others", ONE_LINE
+        kind = "a line break" if text[control] in "\r\n" else f"the control character \\u{ord(text[control]):04x}"
+        return f"{kind} at character {control + 1}", ONE_LINE
     return None
 
 
