@@ -187,6 +187,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert "Exit codes" in done.stdout
 
 
+def test_the_list_of_commands_has_whole_sentences() -> None:
+    for words in (["--help"], ["local", "--help"], ["notify", "--help"]):
+        [commands] = re.findall(r"(?s)Commands:\n(.*?)\n\n", usched(*words).stdout)
+        assert all(line.endswith(".") and not line.endswith("...") for line in commands.splitlines())
+
+
 def test_every_command_and_option_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     groups = {"usched": app.main, "usched local": app.local}

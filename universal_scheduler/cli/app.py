@@ -170,9 +170,10 @@ def runs(schedule_id: str | None, limit: int, as_json: bool) -> int:
 @_stage
 @_command
 def show(schedule_id: str, start: str | None, job: str | None, as_json: bool) -> int:
-    """Show a run of schedule ID: the one that started at START, or the newest.
+    """Show a run of schedule ID with its jobs.
 
-    A schedule that is not valid, or has never run, is shown itself.
+    It is the run that started at START, or the newest. If the schedule has never run, or its row is not valid, the
+    schedule itself is shown.
     """
     if job is not None:
         from universal_scheduler.cli.job_detail import show_job_command
@@ -193,9 +194,10 @@ def show(schedule_id: str, start: str | None, job: str | None, as_json: bool) ->
 @_stage
 @_command
 def logs(schedule_id: str, job: str, start: str | None, attempt: int | None, follow: bool, as_json: bool) -> int:
-    """Print what JOB of schedule ID printed: its last attempt, or the one that is named.
+    """Print what JOB of schedule ID printed.
 
-    Of an array job its children are listed; JOB:INDEX prints what one of them printed.
+    It is its last attempt, or the one that --attempt names. Of an array job the children are listed: JOB:INDEX prints
+    what one of them printed.
     """
     from universal_scheduler.cli.logs import logs_command
 
@@ -240,7 +242,10 @@ def jobs(
     limit: int,
     as_json: bool,
 ) -> int:
-    """List the queues' jobs, whoever submitted them, the last changed first; or show every change of job JOBID."""
+    """List the jobs of the queues, or show every change of job JOBID.
+
+    The list has all jobs, whoever submitted them. The job that changed last comes first.
+    """
     from universal_scheduler.cli.jobs import job_command, jobs_command
 
     stage = _connect()
@@ -271,10 +276,10 @@ def _job_verb(verb: str, what: str) -> None:
         return jobs_command(_connect(), Verb(verb), schedule_id, jobs, start, reason, as_json)
 
 
-_job_verb("hold", "Hold jobs of schedule ID that are WAITING: they are not submitted until they are released.")
-_job_verb("release", "Release jobs of schedule ID that are HELD.")
-_job_verb("skip", "Skip jobs of schedule ID that have not begun, or have failed: those behind them go on.")
-_job_verb("force-ok", "Count failed jobs of schedule ID as SUCCEEDED: the jobs after them go on.")
+_job_verb("hold", "Hold jobs of schedule ID that have not started. They do not start until they are released.")
+_job_verb("release", "Release held jobs of schedule ID: they run as soon as they can.")
+_job_verb("skip", "Skip jobs of schedule ID that have not started or have failed. The jobs after them go on.")
+_job_verb("force-ok", "Mark failed jobs of schedule ID as SUCCEEDED. The jobs after them go on.")
 _job_verb("rerun", "Run ended jobs of schedule ID again. Where their run has ended, these jobs alone run.")
 
 
@@ -287,7 +292,7 @@ _job_verb("rerun", "Run ended jobs of schedule ID again. Where their run has end
 @_stage
 @_command
 def cancel(schedule_id: str, jobs: tuple[str, ...], start: str | None, reason: str, as_json: bool) -> int:
-    """Cancel jobs of schedule ID. Without JOB: cancel the whole run."""
+    """Cancel jobs of schedule ID, or without JOB its whole run."""
     from universal_scheduler.cli.verbs import cancel_command, jobs_command
     from universal_scheduler.domain.model import Verb
 
@@ -319,10 +324,10 @@ def restart(
     reason: str,
     as_json: bool,
 ) -> int:
-    """Restart a run of schedule ID that has ended: the one that started at START, or the newest.
+    """Restart a run of schedule ID that has ended.
 
-    Jobs that succeeded or were skipped stay as they are, the others run. With --from only these jobs and the jobs
-    downstream of them run.
+    It is the run that started at START, or the newest. Jobs that succeeded or were skipped stay as they are, the
+    others run. With --from only these jobs and the jobs downstream of them run.
     """
     from universal_scheduler.cli.options import pairs
     from universal_scheduler.cli.verbs import restart_command
@@ -358,7 +363,7 @@ def _schedule_verb(verb: str, what: str) -> None:
         return pause_command(_connect(), Verb(verb), schedule_id, reason, as_json)
 
 
-_schedule_verb("pause", "Keep every trigger from starting schedule ID until it is resumed. People can still start it.")
+_schedule_verb("pause", "Stop the triggers of schedule ID until it is resumed. People can still start it.")
 _schedule_verb(
     "resume", "Let triggers start schedule ID again. Runs that were missed while it was paused are not made up for."
 )
@@ -371,7 +376,10 @@ _schedule_verb(
 @_stage
 @_command
 def audit(schedule_id: str, start: str | None, as_json: bool) -> int:
-    """Show what operators did to schedule ID and its newest runs, or to the run that started at START."""
+    """Show what operators did to schedule ID and its newest runs.
+
+    With START: what they did to the run that started then.
+    """
     from universal_scheduler.cli.verbs import audit_command
 
     return audit_command(_connect(), schedule_id, start, as_json)
@@ -428,9 +436,10 @@ def notify() -> None:
 @_stage
 @_command
 def notify_test(schedule_id: str, as_json: bool) -> int:
-    """Send a test message to every channel of schedule ID, and say which of them took it.
+    """Send a test message to every channel of schedule ID.
 
-    This machine sends it, with your credentials. Exit with 1 where a channel did not take it.
+    It says which channels took it. This machine sends it, with your credentials. Exit with 1 where a channel did not
+    take it.
     """
     from universal_scheduler.cli.notify import test_command
 
@@ -439,7 +448,7 @@ def notify_test(schedule_id: str, as_json: bool) -> int:
 
 @main.group(cls=Commands, epilog=EPILOG)
 def local() -> None:
-    """Start, stop and describe embedded engines: the whole scheduler on this machine."""
+    """Start, stop and describe embedded engines on this machine."""
 
 
 def _port(text: str) -> Decorator:

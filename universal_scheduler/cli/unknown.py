@@ -30,7 +30,7 @@ DELETE = (
     "No command deletes a schedule. Keep triggers from starting it with: usched pause {id}",
     "To delete it, delete its item in the table of schedules: aws dynamodb delete-item",
 )
-FORCE = ("Count a failed job as SUCCEEDED with: usched force-ok {id} JOB",)
+FORCE = ("Mark a failed job as SUCCEEDED with: usched force-ok {id} JOB",)
 OTHER_TOOLS = {
     "list ls ps history schedules": LIST,
     "status get describe inspect info cat view": SHOW,
