@@ -27,7 +27,7 @@ from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import Execution, JobStatus, RunKey
 from universal_scheduler.domain.notifications import Channel
 from universal_scheduler.settings import Settings
-from universal_scheduler.usecases.drive import RunRef, poll_jobs, record_result, submit_jobs
+from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
 STARTED = "2026-11-21T06:00:00.000Z"
@@ -96,7 +96,8 @@ class Stage:
             self.store, self.workflow.started[name], execution(name), STARTED, self.workflow.is_running, self.platform
         )
         ref = RunRef(made.key, made.generation)
-        submit_jobs(self.store, self.platform, self.objects, ref, lambda: 1.0, lambda: 99.0)
+        while submit_jobs(self.store, self.platform, self.objects, ref, lambda: 1.0, lambda: 99.0).next is Next.SUBMIT:
+            pass
         for job_id, job in list(self.platform.jobs.items()):
             if job.seen.status.ended:
                 continue

@@ -228,8 +228,8 @@ def test_a_run_that_has_ended_is_restarted_in_every_way(ann: Operator, tmp_path:
     ann.is_refused("no job 'bb'. Did you mean 'b'?", "restart", "--skip", "bb")
 
     ann.does("skip", "b", "--reason", "not today")
-    ann.does("restart", "--wait")
-    assert ran() == ["c"], "what was skipped after the end is kept"
+    eventually(lambda: ran() == ["c"] if log.stat().st_size else False, what="the job behind what was skipped")
+    ann.ended("SUCCEEDED")
     mended.touch()
     ann.does("restart", "--from", "b", "--wait")
     assert ran() == ["b", "c"]
@@ -246,7 +246,7 @@ def test_a_run_that_has_ended_is_restarted_in_every_way(ann: Operator, tmp_path:
     assert ann.statuses() == {"a": "SUCCEEDED", "b": "SKIPPED", "d": "SUCCEEDED"}
     [run] = ann.stage.runs(ann.schedule_id)
     assert (run["parameters"], run["generation"]) == ({"day": "tuesday"}, 6)
-    assert [line[0] for line in ann.trail()] == ["skip", "restart", "restart", "rerun", "restart", "restart"]
+    assert [line[0] for line in ann.trail()] == ["skip", "restart", "rerun", "restart", "restart"]
 
 
 def test_a_paused_schedule_is_started_by_people_only(ann: Operator) -> None:

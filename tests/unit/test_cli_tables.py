@@ -169,7 +169,7 @@ def busy(stage: Stage, zurich: None) -> Stage:
     channel = {"slack": "ssm:/usched/the-team-of-the-warehouse", "on": ["run_failed", "job_failed", "job_stuck"]}
     stage.store.put_schedule(row(jobList=jobs, notifications=[channel]))
     stage.drive(told("run", "load")["name"], failing=LONG)
-    usched("skip", "load", LONGEST, "--reason", REASON)
+    stage.drive(told("skip", "load", LONGEST, "--reason", REASON)["name"])
     usched("pause", "load", "--reason", REASON)
     began = datetime.now(UTC) - timedelta(minutes=5)
     for at, status in enumerate(("RUNNABLE", "STARTING", "RUNNING", "FAILED")):
@@ -184,7 +184,7 @@ COMMANDS = {
     "show": (["show", "load"], ["a", LONG, "SUCCEEDED", "FAILED", "SKIPPED"]),
     "jobs": (["jobs"], [LONG, JOB_ID, "FAILED"]),
     "job": (["jobs", JOB_ID], [LONG, JOB_ID, "RUNNABLE", "STARTING", "RUNNING", "FAILED"]),
-    "audit": (["audit", "load"], ["skip", "pause", "UPSTREAM_FAILED"]),
+    "audit": (["audit", "load"], ["skip", "pause", "FAILED"]),
     "notify": (["notify", "test", "load"], ["delivered", "run_failed"]),
 }
 

@@ -158,15 +158,29 @@ def test_a_job_whose_rule_keeps_it_from_running_is_not_rerun(stage: Stage, ran: 
     assert statuses(stage, ran)["b"] == "UPSTREAM_FAILED"
 
 
-def test_what_was_forced_after_the_end_is_kept_by_the_next_restart(stage: Stage, ran: RunKey) -> None:
-    usched("force-ok", "load", "a", "--reason", "loaded by hand")
-    assert "forced by" in usched("show", "load").stdout
-    stage.drive(told("restart", "load", "--reason", "go on")["name"])
-    assert statuses(stage, ran) == {"a": "SUCCEEDED", "b": "SUCCEEDED"}
+@pytest.mark.parametrize(
+    ("verb", "status", "word"), [("force-ok", "SUCCEEDED", "forced"), ("skip", "SKIPPED", "skipped")]
+)
+def test_a_run_that_has_ended_is_taken_up_again_when_its_failed_job_is_forced_or_skipped(
+    stage: Stage, ran: RunKey, verb: str, status: str, word: str
+) -> None:
+    stage.drive(told(verb, "load", "a", "--reason", "loaded by hand")["name"])
+    assert statuses(stage, ran) == {"a": status, "b": "SUCCEEDED"}
+    assert f"{word} by" in usched("show", "load").stdout
     run = stage.store.get_run(ran)
     assert run is not None
-    assert (run.status, run.cause["reason"]) == (RunStatus.SUCCEEDED, "go on")
-    assert {str(entry.mark.verb) for entry in stage.store.audit(ran.run_id)} == {"force-ok", "restart"}
+    assert (run.status, run.generation, run.cause["reason"]) == (RunStatus.SUCCEEDED, 2, "loaded by hand")
+    [entry] = stage.store.audit(ran.run_id)
+    assert (str(entry.mark.verb), entry.job, entry.before, entry.after) == (verb, "a", "FAILED", "RUNNING")
+    assert "a" not in [each.job.name for each in stage.platform.jobs.values()][2:], "it is not run again"
+
+
+def test_what_cannot_be_forced_or_skipped_does_not_take_the_run_up_again(stage: Stage, ran: RunKey) -> None:
+    stage.drive(told("force-ok", "load", "a")["name"])
+    for verb, why in (("force-ok", "it has not failed, it has ended SUCCEEDED"), ("skip", "it has ended SUCCEEDED")):
+        refused = usched(verb, "load", "b")
+        assert (refused.exit_code, why in refused.stderr) == (2, True)
+    assert len(stage.store.audit(ran.run_id)) == 1
 
 
 def test_a_restart_from_a_job_runs_all_that_is_downstream_of_it(stage: Stage, ran: RunKey) -> None:

@@ -131,7 +131,7 @@ def test_models_are_draft_4_with_names_that_api_gateway_takes(name: str) -> None
 
 def test_a_start_takes_every_key_of_a_document_and_of_a_single_job() -> None:
     schema = json.loads((ROOT / "dynamo" / "schema.json").read_text())
-    message = {"name", "input", "stateMachineArn", "output", "from", "only", "skip", "definition"}
+    message = {"name", "input", "stateMachineArn", "output", "from", "only", "skip", "forceOk", "definition"}
     document = set(schema["properties"])
     job = set(schema["$defs"]["job"]["properties"])
     assert set(BODY["components"]["schemas"]["StartRequest"]["properties"]) == message | document | job

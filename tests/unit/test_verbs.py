@@ -156,6 +156,9 @@ FAILED_AT_C = jobs(a="SUCCEEDED", b="SUCCEEDED", c="FAILED", d="UPSTREAM_FAILED"
         ({"start_from": ("b",)}, "SUCCEEDED WAITING WAITING WAITING"),
         ({"start_from": ("d",)}, "SUCCEEDED SUCCEEDED FAILED WAITING"),
         ({"only": ("a",)}, "WAITING SUCCEEDED FAILED UPSTREAM_FAILED"),
+        ({"only": (), "force_ok": ("c",)}, "SUCCEEDED SUCCEEDED SUCCEEDED UPSTREAM_FAILED"),
+        ({"only": (), "skip": ("c",)}, "SUCCEEDED SUCCEEDED SKIPPED UPSTREAM_FAILED"),
+        ({"force_ok": ("c",)}, "SUCCEEDED SUCCEEDED SUCCEEDED WAITING"),
         ({"skip": ("c",)}, "SUCCEEDED SUCCEEDED SKIPPED WAITING"),
         ({"skip": ("a",)}, "SUCCEEDED SUCCEEDED WAITING WAITING"),
         ({"start_from": ("a",), "skip": ("b",)}, "WAITING SKIPPED WAITING WAITING"),
@@ -219,6 +222,9 @@ def test_a_variant_is_what_the_message_says_and_back() -> None:
     assert read_variant(message | {"scheduleId": "s"}).as_message() == message
     assert read_variant({"only": ["a"]}).verb is Verb.RERUN
     assert read_variant({}) == Variant()
+    for verb, more in ((Verb.SKIP, {"skip": ["b"]}), (Verb.FORCE_OK, {"forceOk": ["b"]})):
+        variant = read_variant({"only": [], **more})
+        assert (variant.verb, variant.named, variant.as_message()) == (verb, ("b",), {"only": [], **more})
 
 
 @pytest.mark.parametrize(
@@ -229,6 +235,8 @@ def test_a_variant_is_what_the_message_says_and_back() -> None:
         ({"definition": "old"}, "$.definition"),
         ({"parameters": []}, "$.parameters"),
         ({"from": ["a"], "only": ["b"]}, "$.only"),
+        ({"only": []}, "$.only"),
+        ({"forceOk": "a"}, "$.forceOk"),
     ],
 )
 def test_a_variant_that_cannot_be_says_where(message: dict[str, Any], path: str) -> None:

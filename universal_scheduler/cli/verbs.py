@@ -21,6 +21,7 @@ from universal_scheduler.cli.show import RUNS_SHOWN, find_run
 from universal_scheduler.domain.errors import IllegalVerb, JobNotFound, ScheduleNotFound
 from universal_scheduler.domain.model import Mark, Run, Verb
 from universal_scheduler.domain.restart import Variant
+from universal_scheduler.domain.verbs import ALSO_AFTER_THE_END
 from universal_scheduler.usecases import verbs
 from universal_scheduler.usecases.telling import telling
 from universal_scheduler.usecases.views import audit_view
@@ -38,8 +39,8 @@ def jobs_command(
     run = find_run(stage.store, schedule_id, start)
     _check_names(stage, run, names)
     mark = mark_of(stage, verb, reason)
-    if verb is Verb.RERUN and run.status.ended:
-        return _rerun(stage, run, names, mark, as_json)
+    if verb in ALSO_AFTER_THE_END and run.status.ended:
+        return _taken_up(stage, run, names, mark, as_json)
     store = telling(stage.store, stage.outbox, time.time)
     done: list[dict[str, Any]] = []
     refused: list[tuple[str, IllegalVerb]] = []
@@ -134,9 +135,11 @@ def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: b
     return DONE
 
 
-def _rerun(stage: Wiring, run: Run, names: Sequence[str], mark: Mark, as_json: bool) -> int:
-    """In a run that has ended it is a restart of these jobs alone."""
-    variant = Variant(only=tuple(dict.fromkeys(names)))
+def _taken_up(stage: Wiring, run: Run, names: Sequence[str], mark: Mark, as_json: bool) -> int:
+    """A verb in a run that has ended restarts it: with these jobs alone, or with those alone that wait for them."""
+    jobs = tuple(dict.fromkeys(names))
+    variants = {Verb.RERUN: Variant(only=jobs), Verb.SKIP: Variant(only=(), skip=jobs)}
+    variant = variants.get(mark.verb) or Variant(only=(), force_ok=jobs)
     return _restarted(stage, run, variant, mark, wait=False, interval=0.0, as_json=as_json)
 
 

@@ -11,9 +11,10 @@ from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError, IllegalVerb, InvalidSchedule, JobNotFound
 from universal_scheduler.domain.model import Job, JobRun, JobStatus, Mark, Verb
 from universal_scheduler.domain.planner import again, upstream_first
+from universal_scheduler.domain.verbs import check_failed, forced
 
 NEWEST = "newest"
-VARIANT_KEYS = ("from", "only", "skip", "definition")
+VARIANT_KEYS = ("from", "only", "skip", "forceOk", "definition")
 """What a start message may say of a restart, and of nothing else."""
 NOBODY: Mapping[str, Collection[int]] = {}
 
@@ -24,10 +25,12 @@ class Variant:
 
     start_from: tuple[str, ...] = ()
     """`from`: these jobs and everything downstream of them run again, whatever they ended as; all others stay."""
-    only: tuple[str, ...] = ()
-    """These jobs alone run again; all others stay."""
+    only: tuple[str, ...] | None = None
+    """These jobs alone run again; all others stay. Where it is empty, only those that could not run before follow."""
     skip: tuple[str, ...] = ()
     """Jobs that do not run again, or children of array jobs (`arrays.read_selection`)."""
+    force_ok: tuple[str, ...] = ()
+    """`forceOk`: these failed jobs count as SUCCEEDED."""
     newest: bool = False
     """`definition: newest`: the jobs are those of the schedule's row as it is now."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -35,12 +38,21 @@ class Variant:
 
     @property
     def verb(self) -> Verb:
-        return Verb.RERUN if self.only else Verb.RESTART
+        if self.only is None:
+            return Verb.RESTART
+        if self.only:
+            return Verb.RERUN
+        return Verb.FORCE_OK if self.force_ok else Verb.SKIP
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The jobs that its verb is about; none where it is a restart of the run."""
+        return () if self.only is None else self.only or (*self.force_ok, *self.skip)
 
     @property
     def goes_on(self) -> bool:
         """Whether it goes on where the run failed, with the children of arrays that did not succeed."""
-        return not (self.only or self.start_from)
+        return self.only is None and not self.start_from
 
     @property
     def skipped(self) -> dict[str, tuple[int, ...]]:
@@ -64,12 +76,13 @@ class Variant:
     def as_message(self) -> dict[str, Any]:
         values = {
             "from": list(self.start_from),
-            "only": list(self.only),
+            "only": None if self.only is None else list(self.only),
             "skip": list(self.skip),
+            "forceOk": list(self.force_ok),
             "definition": NEWEST if self.newest else None,
             "parameters": dict(self.parameters),
         }
-        return {key: value for key, value in values.items() if value}
+        return {key: value for key, value in values.items() if value or (key == "only" and value is not None)}
 
 
 def read_variant(message: Mapping[str, Any]) -> Variant:
@@ -79,7 +92,7 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
         InvalidSchedule: one of the keys has a value that it cannot have.
     """
     errors = []
-    for key in ("from", "only", "skip"):
+    for key in ("from", "only", "skip", "forceOk"):
         names = message.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             errors.append(DocumentError(f"$.{key}", shown(names), "a list of job names"))
@@ -89,12 +102,16 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
         errors.append(DocumentError("$.parameters", shown(message["parameters"]), "an object"))
     if message.get("from") and message.get("only"):
         errors.append(DocumentError("$.only", "from beside it", "only one of the two"))
+    if message.get("only") == [] and not (message.get("skip") or message.get("forceOk")):
+        expected = "the jobs that run again; or an empty list beside skip or forceOk"
+        errors.append(DocumentError("$.only", "an empty list", expected))
     if errors:
         raise InvalidSchedule(errors)
     variant = Variant(
         start_from=tuple(message.get("from", ())),
-        only=tuple(message.get("only", ())),
+        only=tuple(message["only"]) if "only" in message else None,
         skip=tuple(message.get("skip", ())),
+        force_ok=tuple(message.get("forceOk", ())),
         newest="definition" in message,
         parameters=dict(message.get("parameters", {})),
     )
@@ -157,17 +174,19 @@ def remaining(
 def check_names(jobs: Iterable[JobRun], variant: Variant) -> None:
     """Raises JobNotFound or IllegalVerb, as `remaining` does."""
     known = {job.name: job for job in jobs}
-    for name in (*variant.start_from, *variant.only, *variant.skipped):
+    for name in (*variant.start_from, *(variant.only or ()), *variant.skipped, *variant.force_ok):
         if name not in known:
             raise JobNotFound(name, list(known))
         if _at_work(known[name]):
             why = f"it is {known[name].status}: Batch has it already"
             raise IllegalVerb(variant.verb, f"the job '{name}'", why, "End it first with: usched cancel")
+    for name in variant.force_ok:
+        check_failed(known[name])
 
 
 def _chosen(jobs: Sequence[JobRun], variant: Variant) -> set[str]:
     """The jobs that run again."""
-    if variant.only:
+    if variant.only is not None:
         return set(variant.only)
     if not variant.start_from:
         return {job.name for job in jobs if not job.status.satisfies or job.not_taken}
@@ -189,6 +208,8 @@ def _after(
 ) -> JobRun:
     if _at_work(job):
         return job  # its execution died and it did not: it is watched again
+    if job.name in variant.force_ok:
+        return forced(job, replace(mark, verb=Verb.FORCE_OK))
     done = job.status.satisfies and not job.not_taken
     children = variant.skipped.get(job.name)
     skip = replace(mark, verb=Verb.SKIP)

@@ -13,7 +13,7 @@ NOT_BEGUN = frozenset({JobStatus.WAITING, JobStatus.HELD})
 FAILED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND, JobStatus.UPSTREAM_FAILED})
 ON_JOBS = (Verb.HOLD, Verb.RELEASE, Verb.SKIP, Verb.FORCE_OK, Verb.RERUN, Verb.CANCEL)
 ALSO_AFTER_THE_END = frozenset({Verb.SKIP, Verb.FORCE_OK, Verb.RERUN})
-"""What may be done to a job of a run that has ended: the next restart keeps it, or it is a restart itself."""
+"""What may be done to a job of a run that has ended: the run is taken up again with it."""
 
 
 def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
@@ -48,9 +48,8 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
                 raise _illegal(Verb.SKIP, job, _state(job), _instead(job))
             return _ended(job, JobStatus.SKIPPED, "skipped", mark)
         case Verb.FORCE_OK:
-            if job.status not in FAILED:
-                raise _illegal(Verb.FORCE_OK, job, f"it has not failed, {_state(job)}", _instead(job, "skip"))
-            return replace(_ended(job, JobStatus.SUCCEEDED, "forced", mark), exit_code=0)
+            check_failed(job)
+            return forced(job, mark)
         case Verb.RERUN:
             if not job.status.ended:
                 raise _illegal(Verb.RERUN, job, f"it has not ended, {_state(job)}", _instead(job))
@@ -65,6 +64,17 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
             raise _illegal(mark.verb, job, "that is nothing to do to a job")
         case _:
             assert_never(mark.verb)
+
+
+def check_failed(job: JobRun) -> None:
+    """Raises IllegalVerb where the job has not failed: it cannot be forced."""
+    if job.status not in FAILED:
+        raise _illegal(Verb.FORCE_OK, job, f"it has not failed, {_state(job)}", _instead(job, "skip"))
+
+
+def forced(job: JobRun, mark: Mark) -> JobRun:
+    """A failed job as it is when an operator takes it for SUCCEEDED."""
+    return replace(_ended(job, JobStatus.SUCCEEDED, "forced", mark), exit_code=0)
 
 
 def cancelled(run: Run, mark: Mark) -> Run:

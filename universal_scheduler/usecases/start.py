@@ -200,12 +200,13 @@ def _mark(verb: Verb, cause: Mapping[str, Any], now: float) -> Mark:
 
 
 def _entry(run: Run, variant: Variant, mark: Mark) -> AuditEntry:
+    named = ("only", "skip", "forceOk") if variant.only == () else ("only",)
     return AuditEntry(
         mark,
-        job=", ".join(variant.only),
+        job=", ".join(variant.named),
         before=str(run.status),
         after=str(RunStatus.RUNNING),
-        given={key: value for key, value in variant.as_message().items() if key != "only"},
+        given={key: value for key, value in variant.as_message().items() if key not in named},
     )
 
 

@@ -7,6 +7,7 @@ is cut off never leaves half a verb.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -42,7 +43,7 @@ TRIES = 20
 
 
 def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: Mark) -> AuditEntry:
-    """Do the verb of `mark` to one job of a run; a rerun needs a run that goes on, `restart` does it in others.
+    """Do the verb of `mark` to one job of a run that goes on; `restart` does it in one that has ended.
 
     Raises:
         RunNotFound, JobNotFound
@@ -56,15 +57,14 @@ def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: M
             whose = f"{job.mark.verb} {job.mark}" if job.mark is not None else "a restart"
             raise IllegalVerb(mark.verb, f"the job '{name}'", f"somebody was faster, it is {job.status} now: {whose}")
         after = on_job(run, job, mark)
-        if mark.verb is Verb.RERUN and run.status.ended:
-            raise IllegalVerb(
-                mark.verb, f"the job '{name}'", "its run has just ended", "Try again: it is restarted then."
-            )
+        if run.status.ended:
+            advice = "Try again: the run is taken up again then."
+            raise IllegalVerb(mark.verb, f"the job '{name}'", "its run has just ended", advice)
         if mark.verb is Verb.RERUN:
             _check_rule(store, run, job)
         entry = AuditEntry(mark, name, str(job.status), _told(after))
         if store.change_by_verb(run, job, after, entry):
-            _wake(store, workflow, run)
+            notify_change(store, workflow, key.run_id, urgent=True)
             return entry
         seen = job
     raise IllegalVerb(mark.verb, f"the job '{name}'", "its run changes all the time", "Try again.")
@@ -82,7 +82,7 @@ def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> Aud
         asked = cancelled(run, mark)
         entry = AuditEntry(mark, before=str(run.status), after=str(RunStatus.CANCELLED))
         if store.ask_for_end(asked, entry):
-            _wake(store, workflow, run)
+            notify_change(store, workflow, key.run_id, urgent=True)
             return entry
     raise IllegalVerb(mark.verb, f"the run '{key.start}'", "it changes all the time", "Try again.")
 
@@ -147,10 +147,12 @@ def restart(
             raise ScheduleNotFound(key.schedule_id)
         jobs = redefined(jobs, parse(row).jobs)
     check_names(jobs, variant)
-    if variant.only:
-        known = {job.name: job for job in jobs}
-        for name in variant.only:
-            _check_reachable(known[name], never_runs(known[name], known))
+    known = {job.name: job for job in jobs}
+    for name in variant.only or ():
+        _check_reachable(known[name], never_runs(known[name], known))
+    if variant.verb is Verb.SKIP:
+        for name in variant.skip:
+            on_job(run, known[name], replace(mark, verb=Verb.SKIP))
     message = {
         "scheduleId": key.schedule_id,
         "startDateTime": key.start,
@@ -212,11 +214,6 @@ def find_run(store: Store, key: RunKey) -> Run:
     if run is None:
         raise RunNotFound(key.schedule_id, key.start)
     return run
-
-
-def _wake(store: Store, workflow: Workflow, run: Run) -> None:
-    if not run.status.ended:
-        notify_change(store, workflow, run.key.run_id, urgent=True)
 
 
 def _find_job(store: Store, run: Run, name: str) -> JobRun:
