@@ -264,7 +264,7 @@ def test_a_paused_schedule_is_started_by_people_only(ann: Operator) -> None:
     witness.ended("SUCCEEDED")
     assert ann.stage.runs(ann.schedule_id) == []
     started = ann.usched("run", "--wait")
-    assert (started.exit_code, "only people start it" in started.stdout) == (0, True)
+    assert (started.exit_code, "Triggers do not start it; this command does." in started.stdout) == (0, True)
     ann.does("resume")
     assert ann.usched("resume").exit_code == 2
     assert [line[0] for line in ann.trail()] == ["pause", "resume"]

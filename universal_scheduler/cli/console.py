@@ -107,12 +107,17 @@ def _why(job: View) -> str:
     tried = f"attempt {attempts}" if attempts > 1 else ""
     if job["status"] == "SUCCEEDED" and "operator" not in job:
         return tried
-    ended = "stoppedAt" in job
+    reason = job.get("reason", "")
+    counted = _children_text(job)
+    return "; ".join(filter(None, (tried, "" if counted in reason else counted, reason)))
+
+
+def _children_text(job: View) -> str:
+    """How far an array is, or what became of its children."""
     children = job.get("children", {})
-    counted = (
-        ", ".join(f"{count:,} {status}" for status, count in children.items()) if ended else progress_text(children)
-    )
-    return "; ".join(filter(None, (tried, counted, job.get("reason", ""))))
+    if "stoppedAt" in job:
+        return ", ".join(f"{count:,} {status}" for status, count in children.items())
+    return progress_text(children)
 
 
 def runs_table(runs: Sequence[View], now: float) -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from universal_scheduler.cli.console import View, jobs_table, make_console, put_facts, put_json, status_text
+from universal_scheduler.cli.console import View, jobs_table, make_console, put_facts, put_json, say, status_text
 from universal_scheduler.cli.failures import show_failures, with_failures
 from universal_scheduler.cli.logs import Place, find_place
 from universal_scheduler.cli.show import find_run
@@ -62,12 +62,7 @@ def _show_attempts(console: Console, place: Place, attempts: list[dict[str, Any]
             each.get("reason", "") if each["status"] != "SUCCEEDED" else "",
         )
     console.print(table)
-    put_facts(
-        console,
-        {
-            "its log": place.words(place.name, *(("--attempt", "N") if len(attempts) > 1 else ())),
-            "log streams": ", ".join(
-                f"{it['attempt']} {it['logStreamName']}" for it in attempts if "logStreamName" in it
-            ),
-        },
-    )
+    streams = (f"{each['attempt']} {each['logStreamName']}" for each in attempts if "logStreamName" in each)
+    put_facts(console, {"log streams": ", ".join(streams)})
+    more = ("--attempt", "N") if len(attempts) > 1 else ()
+    say(console, f"Read its log with: {place.words(place.name, *more)}")

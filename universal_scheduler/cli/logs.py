@@ -20,6 +20,7 @@ from universal_scheduler.domain.arrays import progress_text
 from universal_scheduler.domain.attempts import Numbered, has_child, submissions
 from universal_scheduler.domain.model import JobRun, RunKey, Submission
 from universal_scheduler.usecases.attempts import SeenChild, attempts_of, children_of
+from universal_scheduler.usecases.progress import with_progress
 from universal_scheduler.usecases.views import present
 
 if TYPE_CHECKING:
@@ -208,6 +209,8 @@ def _advice(place: Place) -> str:
 
 
 def _show_children(stage: Wiring, place: Place, wanted: int | None, as_json: bool) -> int:
+    [job] = with_progress(stage.platform, [place.job], time.time())
+    place = Place(place.key, job)
     submission, attempt = _submission(place, wanted)
     children, size = children_of(stage.platform, stage.job_log, place.job, submission, CHILDREN_SHOWN)
     if not children:
