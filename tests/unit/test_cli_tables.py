@@ -245,6 +245,21 @@ def test_files_that_are_checked_stored_and_simulated(
         assert any(f"of_{LONG}" in line for line in lines)
 
 
+def test_errors_of_files_are_folded_between_words(
+    monkeypatch: pytest.MonkeyPatch, stage: Stage, tmp_path: Path
+) -> None:
+    del stage
+    job = {"jobName": LONG, "jobDefinition": "shell", "jobQueue": "default", "runWhen": "whenever_it_is_dark_outside"}
+    written(tmp_path / "a.yaml", row(jobList=[job]))
+    monkeypatch.chdir(tmp_path)
+    in_a_pipe = usched("apply", "a.yaml").stdout.splitlines()
+    assert len(in_a_pipe) == 2
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = usched("apply", "a.yaml").stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert [*" ".join(lines).split()] == [*" ".join(in_a_pipe).split()], "the same words"
+
+
 @pytest.mark.parametrize("screen", [80, 200, None])
 def test_an_engine_is_described(monkeypatch: pytest.MonkeyPatch, screen: int | None) -> None:
     names = {f"Table{place}OfTheScheduler": "arn" for place in range(9)}

@@ -11,7 +11,7 @@ from rich.text import Text
 from universal_scheduler.cli.console import make_console, put_json
 from universal_scheduler.cli.documents import Checked, check_file, files_of
 from universal_scheduler.cli.printable import printable
-from universal_scheduler.cli.tables import Table, number, prose
+from universal_scheduler.cli.tables import Table, number, prose, wrapped
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.ports import Store
 from universal_scheduler.usecases.triggers import store_schedule
@@ -52,7 +52,8 @@ def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequenc
         if bad.errors:
             console.print(Text.assemble(("Not stored: ", "bold red"), printable(bad.file)), soft_wrap=True)
             for line in bad.told:
-                console.print(Text(f"  {line}"), soft_wrap=True)
+                for place, part in enumerate(wrapped(console, Text(line), console.width - 4)):
+                    console.print(Text.assemble("    " if place else "  ", part))
 
 
 def _store(store: Store, file: str, row: Mapping[str, Any]) -> dict[str, Any]:

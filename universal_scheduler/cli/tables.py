@@ -77,7 +77,7 @@ class Table:
         rows = self._first(len(self.rows) if self._height is None else max(1, self._height))
         layout = _Layout.of(self.columns, rows, options.max_width)
         if self._title is not None:
-            yield from _wrapped(console, self._title, options.max_width, style="bold")
+            yield from wrapped(console, self._title, options.max_width, style="bold")
         yield from layout.header("-" if options.ascii_only else "─")
         room = self._height
         shown = 0
@@ -90,7 +90,7 @@ class Table:
             shown += 1
             yield from lines
         if caption := self._caption(shown):
-            yield from _wrapped(console, Text(caption), options.max_width, style="dim")
+            yield from wrapped(console, Text(caption), options.max_width, style="dim")
         yield Text("")
 
     def _first(self, count: int) -> Sequence[Row]:
@@ -135,12 +135,12 @@ class _Layout:
             count -= 1
         cells = list(row.cells[:count])
         if cell_len(cells[0].plain) > self.widths[0]:
-            yield from _wrapped(console, cells[0], self.width)
+            yield from wrapped(console, cells[0], self.width)
             cells[0] = Text("")
         if any(cells):
-            wrapped = list(_wrapped(console, cells[-1], self.widths[count - 1])) or [Text("")]
-            yield self._line([*cells[:-1], wrapped[0]])
-            for more in wrapped[1:]:
+            parts = list(wrapped(console, cells[-1], self.widths[count - 1])) or [Text("")]
+            yield self._line([*cells[:-1], parts[0]])
+            for more in parts[1:]:
                 yield self._line([*(Text("") for _ in cells[:-1]), more])
         yield from self._below(console, zip(self.columns[count:], row.cells[count:], strict=True))
 
@@ -159,7 +159,7 @@ class _Layout:
             if line.cell_len + named.cell_len <= self.width:
                 line.append_text(named)
             else:
-                for part in _wrapped(console, named, self.width - INDENT):
+                for part in wrapped(console, named, self.width - INDENT):
                     yield Text.assemble(" " * INDENT, part)
         if line.plain.strip():
             yield line
@@ -196,7 +196,7 @@ def _longest_word(cell: Text) -> int:
     return max((cell_len(word) for word in cell.plain.split()), default=0)
 
 
-def _wrapped(console: Console, text: Text, width: int, style: str = "") -> Iterator[Text]:
+def wrapped(console: Console, text: Text, width: int, style: str = "") -> Iterator[Text]:
     """Between words; a word that is longer than the line is broken, as there is no other way."""
     if style:
         text = Text.assemble(text, style=style)
