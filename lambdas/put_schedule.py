@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
-from lambdas.rest import answer, refusal
+from lambdas.rest import answer, body_of, told
 from universal_scheduler.adapters.telemetry import about, observed
-from universal_scheduler.domain.errors import InvalidSchedule, ItemTooLarge
+from universal_scheduler.domain.documents.json_text import read_json
+from universal_scheduler.domain.errors import SchedulerError
 from universal_scheduler.usecases.triggers import store_schedule
 from universal_scheduler.wiring import from_env
 
@@ -19,21 +18,9 @@ wiring = from_env()
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """201 where the schedule is new, 200 where it replaced one, 400 or 413 where nothing was stored."""
     del context
-    body = event.get("body") or ""
-    if event.get("isBase64Encoded"):
-        body = base64.b64decode(body).decode()
     try:
-        document = json.loads(body)
-    except ValueError as error:
-        return refusal(400, "InvalidJson", f"The body is not JSON: {error}.")
-    if not isinstance(document, dict):
-        return refusal(400, "InvalidSchedule", "The body must be one JSON object: a schedule.")
-    try:
-        about(str(document.get("scheduleId", "")))
-        schedule_id, new = store_schedule(wiring.store, document)
-    except InvalidSchedule as invalid:
-        errors = [error.as_dict() for error in invalid.errors]
-        return refusal(400, "InvalidSchedule", str(invalid), errors=errors)
-    except ItemTooLarge as too_large:
-        return refusal(413, "ScheduleTooLarge", str(too_large))
+        schedule_id, new = store_schedule(wiring.store, read_json(body_of(event)))
+    except SchedulerError as error:
+        return answer(*told(error))
+    about(schedule_id)
     return answer(201 if new else 200, {"scheduleId": schedule_id, "created": new})

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from universal_scheduler.domain.errors import (
+    InvalidMessage,
+    InvalidParameters,
+    InvalidRow,
+    InvalidSchedule,
+    ItemTooLarge,
+    RunNotFound,
+    ScheduleNotFound,
+    SchedulerError,
+    UnreadableDocument,
+)
+
+STATUSES: Mapping[type[SchedulerError], tuple[int, str]] = {
+    UnreadableDocument: (400, "InvalidJson"),
+    InvalidMessage: (400, "BadRequest"),
+    InvalidParameters: (400, "BadRequest"),
+    InvalidRow: (422, "InvalidSchedule"),
+    InvalidSchedule: (400, "InvalidSchedule"),
+    ItemTooLarge: (413, "ScheduleTooLarge"),
+    ScheduleNotFound: (404, "ScheduleNotFound"),
+    RunNotFound: (404, "RunNotFound"),
+}
+"""The first class that an error is of says its status and code; what is none of these is nobody's mistake but ours."""
+
 
 def path_parameter(event: Mapping[str, Any], name: str) -> str:
     """As it was meant: the event may have it as it stands in the URL. No name has a "%" itself."""
     return unquote(event["pathParameters"][name])
+
+
+def body_of(event: Mapping[str, Any]) -> str | bytes:
+    """The request's body: text, or bytes where API Gateway takes them for binary; what is no Base64 is nothing."""
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return str(body)
+    try:
+        return base64.b64decode(body)
+    except ValueError:
+        return b""
 
 
 def answer(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,3 +61,12 @@ def answer(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
 def refusal(status: int, code: str, message: str, **more: Any) -> dict[str, Any]:
     """A 4xx in the one shape of all errors of the API."""
     return answer(status, {"error": {"code": code, "message": message, **more}})
+
+
+def told(error: SchedulerError) -> tuple[int, dict[str, Any]]:
+    """The status and the body for an error that the caller has caused; any other is raised again."""
+    for kind, (status, code) in STATUSES.items():
+        if isinstance(error, kind):
+            errors = {"errors": [each.as_dict() for each in error.errors]} if isinstance(error, InvalidSchedule) else {}
+            return status, {"error": {"code": code, "message": str(error), **errors}}
+    raise error

@@ -8,6 +8,7 @@ from typing import Any
 
 from lambdas.payload import first_payload
 from universal_scheduler.adapters.telemetry import about, observed, of_payload
+from universal_scheduler.domain.errors import InvalidSchedule
 from universal_scheduler.domain.model import Execution
 from universal_scheduler.usecases.start import start_run
 from universal_scheduler.usecases.telling import telling
@@ -24,7 +25,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     execution = Execution(event["executionArn"], event["executionName"])
     store = telling(wiring.store, wiring.outbox, time.time)
     is_running, platform = wiring.workflow.is_running, wiring.platform
-    run = start_run(store, event["input"], execution, event["startTime"], is_running, platform)
+    try:
+        run = start_run(store, event["input"], execution, event["startTime"], is_running, platform)
+    except InvalidSchedule as invalid:
+        refused = InvalidSchedule(invalid.errors)  # the machine knows errors by the exact name of their class
+        refused.args = invalid.args
+        raise refused from None
     about(run.key)
     logger.info("Run is driven by this execution, as generation %d", run.generation)
     return first_payload(run)

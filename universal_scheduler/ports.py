@@ -43,7 +43,10 @@ class Store(Protocol):
         ...
 
     def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
-        """Write (or with none, remove) what is wrong with a row beside it; a row that is gone stays gone."""
+        """Write (or with none, remove) what is wrong with a row beside it; a row that is gone stays gone.
+
+        Where a row has no room for all of them, the first are written, as many as it has room for.
+        """
         ...
 
     def list_schedules(self) -> list[dict[str, Any]]: ...

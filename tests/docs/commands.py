@@ -26,6 +26,9 @@ from tests.docs.markdown import Example
 from tests.rest_api import Backends, call, openapi, rest_api
 from tests.tables import template
 from universal_scheduler.cli import app
+from universal_scheduler.domain.documents.message import read_message
+from universal_scheduler.domain.documents.request import read_request
+from universal_scheduler.domain.errors import InvalidSchedule
 
 API_PATH = "/api/v1/"
 AWS_OPTIONS = frozenset({"region", "profile", "output", "query", "cli-input-json", "endpoint-url"})
@@ -223,8 +226,10 @@ def _curl(words: Sequence[str], desk: Desk) -> None:
     if not path.startswith(API_PATH):
         raise Wrong(f"curl {url}: the paths of the REST API begin with {API_PATH}")
     _request(method or ("GET" if body is None else "POST"), path, body, headers)
-    if body is not None and not path.endswith("/submitJob"):
-        _check_start(json.loads(body), desk)
+    if body is not None and path.endswith("/executions"):
+        _check_start(body)
+    elif body is not None and path.endswith("/schedules"):
+        check_document(json.loads(body), desk)
 
 
 def _request(method: str, path: str, body: str | None, headers: Mapping[str, str]) -> None:
@@ -235,12 +240,12 @@ def _request(method: str, path: str, body: str | None, headers: Mapping[str, str
         raise Wrong(f"{method} {path} is answered with {answer.status} {answer.body.decode()}")
 
 
-def _check_start(message: Mapping[str, Any], desk: Desk) -> None:
-    """A document that comes along is a valid one."""
-    inner = json.loads(message["input"]) if "input" in message else message
-    document = {key: value for key, value in inner.items() if key not in ("name", "stateMachineArn")}
-    if document.keys() & {"jobList", "jobName"}:
-        check_document(document, desk)
+def _check_start(body: str) -> None:
+    """It says what to run, as the function behind the route reads it; a document that comes along is a valid one."""
+    try:
+        read_message(read_request(body).message)
+    except InvalidSchedule as error:
+        raise Wrong(f"{body} is answered with 400 {error}") from None
 
 
 # Other programs

@@ -273,8 +273,8 @@ def test_an_execution_that_nobody_knows_is_404(load: Callable[[str], ModuleType]
     ("body", "status", "named"),
     [
         (json.dumps(SCHEDULE), 201, "nightly"),
-        ("{", 400, "not JSON"),
-        ("[]", 400, "one JSON object"),
+        ("{", 400, "line 1, column 2"),
+        ("[]", 400, "an object"),
         (json.dumps({"scheduleId": "x", "jobList": []}), 400, "$.jobList"),
         (json.dumps(SCHEDULE | {"description": "x" * 4000, "jobList": SCHEDULE["jobList"] * 2}), 400, "again"),
     ],
@@ -283,6 +283,40 @@ def test_put_schedule(load: Callable[[str], ModuleType], body: str, status: int,
     answer = load("put_schedule").handler({"body": body, "isBase64Encoded": False}, Context())
     assert (answer["statusCode"], named in answer["body"]) == (status, True)
     assert (row("nightly") is not None) == (status == 201)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"body": None, "isBase64Encoded": False},
+        {"body": "", "isBase64Encoded": True},
+        {"body": "!no base64!", "isBase64Encoded": True},
+        {"body": "ä", "isBase64Encoded": True},
+        {"body": base64.b64encode(b'{"scheduleId": "\xff"}').decode(), "isBase64Encoded": True},
+        {"body": '{"scheduleId": "a", "scheduleId": "b"}'},
+        {"body": json.dumps(SCHEDULE).replace("default", "\\ud83d").replace("nowhere", "\\ud83d")},
+        {"body": '{"wait_time": NaN}'},
+        {"body": "[" * 3000 + "]" * 3000},
+        {"body": '{"scheduleId": ' + "9" * 5000 + "}"},
+        {"body": json.dumps({**SCHEDULE, "parameters": {"x": 10**43 + 1}})},
+        {"body": json.dumps({**SCHEDULE, "scheduleStatus": "RESTART"})},
+    ],
+    ids=lambda event: str(event)[:60],
+)
+def test_what_is_no_schedule_is_refused_with_a_path(load: Callable[[str], ModuleType], event: dict[str, Any]) -> None:
+    answer = load("put_schedule").handler(event, Context())
+    assert answer["statusCode"] == 400
+    for entry in json.loads(answer["body"])["error"]["errors"]:
+        assert entry["path"].startswith("$")
+        assert entry["found"]
+        assert entry["expected"]
+
+
+def test_odd_ids_and_names_are_not_found(load: Callable[[str], ModuleType]) -> None:
+    for odd in ("", " ", "%00", "x" * 3000, "%F0%9F%98%80", "%ED%A0%BD", "a/b", "a|b", "'", "{}", "%25"):
+        schedule = load("get_schedule").handler({"pathParameters": {"scheduleId": odd}}, Context())
+        execution = load("get_execution").handler({"pathParameters": {"name": odd}}, Context())
+        assert (schedule["statusCode"], execution["statusCode"]) == (404, 404), odd
 
 
 def test_a_schedule_over_the_item_limit_is_413_and_not_stored(load: Callable[[str], ModuleType]) -> None:

@@ -239,6 +239,7 @@ MAY = {
         "parameter/usched/*: ssm:GetParameter",
         "secret:usched/*: secretsmanager:GetSecretValue",
     },
+    "usched-check-start": {"SchedulesTable: dynamodb:GetItem", "HistoryTable: dynamodb:GetItem"},
     "usched-get-execution": {
         "HistoryTable: dynamodb:GetItem",
         "HistoryTable/index/executionName-index: dynamodb:Query",

@@ -1,14 +1,16 @@
-"""The sample requests of api_gateway/, through the REST API and the start_request machine on Step Functions."""
+"""The sample requests of api_gateway/, through the REST API, the start_request machine and its function."""
 
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,21 @@ import boto3
 import pytest
 
 from tests.rest_api import ACCOUNT, BATCH, NAMES, REGION, ROOT, Backends, call, error, rest_api
+from tests.tables import create_tables
+from universal_scheduler.adapters.dynamodb import DynamoStore
+from universal_scheduler.adapters.items import to_item
 from universal_scheduler.local.gateway import AwsRequest, RestApi
 
 MESSAGES = json.loads((ROOT / "api_gateway" / "test_message.json").read_text())["requests"]
 REFERENCE_NAME = "executed-via-api-31"
 RUNNER = NAMES["StartRequestMachine"].replace("start_request", "schedule_runner")
+CHECK_START = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:usched-check-start"
+RUN = {"scheduleId": "daily-am-load", "startDateTime": "2018-09-07T04:20:00.884784"}
 SLEEP_FOR_EVER = {"StartAt": "Run", "States": {"Run": {"Type": "Wait", "Seconds": 3600, "End": True}}}
 
 
 class Engine:
-    """ministack as it is, with a table of two schedules and both machines; schedule_runner only waits."""
+    """ministack as it is, with two schedules, a run, the function and both machines; schedule_runner only waits."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -53,20 +60,23 @@ class Engine:
 
     def prepare(self) -> None:
         database = self.client("dynamodb")
-        database.create_table(
-            TableName="BatchSchedules",
-            KeySchema=[{"AttributeName": "scheduleId", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "scheduleId", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        errors = {"L": [{"M": {"path": {"S": "$.jobList"}}}]}
-        for row in (
-            {"scheduleId": {"S": "daily-am-load"}, "scheduleErrors": {"L": []}},
-            {"scheduleId": {"S": "broken"}, "scheduleErrors": errors},
-        ):
-            database.put_item(TableName="BatchSchedules", Item=row)
+        create_tables(database)
+        tables = {"schedules": "BatchSchedules", "history": "BatchScheduleHistory", "jobs": "BatchScheduleJobs"}
+        store = DynamoStore(database, **tables)
+        job = {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"}
+        store.put_schedule({"scheduleId": RUN["scheduleId"], "jobList": [job], "parameters": {"day": "today"}})
+        store.put_schedule({"scheduleId": "broken", "jobList": []})
+        store.record_schedule_errors("broken", [{"path": "$.jobList"}])
+        recorded = {**RUN, "scheduleStatus": "FAILED", "jobList": [job], "parameters": {"day": "then"}}
+        database.put_item(TableName="BatchScheduleHistory", Item=to_item(recorded))
+        self.make_function()
         text = (ROOT / "state_machine" / "start_request.asl.json").read_text()
-        filled = {"Partition": "aws", "SchedulesTable": "BatchSchedules", "ScheduleRunnerArn": RUNNER}
+        filled = {
+            "Partition": "aws",
+            "SchedulesTable": "BatchSchedules",
+            "ScheduleRunnerArn": RUNNER,
+            "CheckStartFunctionArn": CHECK_START,
+        }
         for placeholder, value in filled.items():
             text = text.replace(f"${{{placeholder}}}", value)
         for name, definition, kind in (
@@ -75,6 +85,23 @@ class Engine:
         ):
             role = "arn:aws:iam::123456789012:role/r"
             self.states.create_state_machine(name=name, definition=definition, roleArn=role, type=kind)
+
+    def make_function(self) -> None:
+        """The handler of this very source, as ministack's Lambda runs it."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            source = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom lambdas.check_start import handler\n"
+            archive.writestr("main.py", source)
+        environment = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}", "AWS_DEFAULT_REGION": REGION}
+        self.client("lambda").create_function(
+            FunctionName="usched-check-start",
+            Role=f"arn:aws:iam::{ACCOUNT}:role/r",
+            Code={"ZipFile": buffer.getvalue()},
+            Handler="main.handler",
+            Timeout=20,
+            Runtime="python3.13",
+            Environment={"Variables": environment},
+        )
 
 
 def batch(request: AwsRequest) -> tuple[int, Mapping[str, str], bytes]:
@@ -134,14 +161,20 @@ def test_every_sample_request_gets_its_answer(api: RestApi, message: dict[str, A
         assert error(answer)["code"] == message["code"]
         for part in message["mentions"]:
             assert part in error(answer)["message"]
+    if "paths" in message:
+        assert [entry["path"] for entry in json.loads(answer.body)["error"]["errors"]] == message["paths"]
 
 
 def test_a_start_that_is_too_large_is_refused_before_it_runs(api: RestApi) -> None:
-    answer = call(api, "POST", "/api/v1/executions", {"name": "large", "jobList": [], "description": "x" * 210_000})
+    job = {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"}
+
+    def large(size: int) -> dict[str, Any]:
+        return {"scheduleId": "large", "jobList": [job], "parameters": {"text": "x" * size}}
+
+    answer = call(api, "POST", "/api/v1/executions", large(210_000))
     assert (answer.status, error(answer)["code"]) == (413, "TooLarge")
     assert "POST /v1/schedules" in error(answer)["message"]
-    with_that = call(api, "POST", "/api/v1/executions", {"name": "large", "jobList": [], "description": "x" * 200_000})
-    assert with_that.status == 202
+    assert call(api, "POST", "/api/v1/executions", large(200_000)).status == 202
 
 
 def test_a_run_gets_the_messages_input_and_its_cause(api: RestApi, engine: Engine) -> None:
@@ -155,7 +188,7 @@ def test_a_run_gets_the_messages_input_and_its_cause(api: RestApi, engine: Engin
 
 
 def test_a_run_gets_the_body_without_its_name(api: RestApi, engine: Engine) -> None:
-    body = {"scheduleId": "daily-am-load", "scheduleStatus": "RESTART", "startDateTime": "2018-09-07T04:20:00.884784"}
+    body = {**RUN, "scheduleStatus": "RESTART", "skip": ["a"]}
     call(api, "POST", "/api/v1/executions", {**body, "name": "body-1", "stateMachineArn": "arn:other"})
     sent = engine.run_input("body-1")
     del sent["cause"]
@@ -164,10 +197,8 @@ def test_a_run_gets_the_body_without_its_name(api: RestApi, engine: Engine) -> N
 
 def test_a_documents_text_reaches_the_run_unharmed(api: RestApi, engine: Engine) -> None:
     text = "it's \"q\" \\ / \n\t ${x} $input.json('$') #set($a=1) #end é 漢 \U0001f600 <&> \x7f"
-    document = {
-        "description": text,
-        "jobList": [{"jobName": "a", "parameters": {text: text}, "n": [1, 2.5, None, True]}],
-    }
+    job = {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default", "parameters": {"text": text}}
+    document = {"scheduleId": "s", "parameters": {"text": text, "n": 2.5, "yes": True}, "jobList": [job]}
     call(api, "POST", "/api/v1/executions", {**document, "name": "hostile-body"})
     call(api, "POST", "/api/v1/executions", {"input": json.dumps(document), "name": "hostile-input"})
     for name in ("hostile-body", "hostile-input"):
@@ -176,10 +207,50 @@ def test_a_documents_text_reaches_the_run_unharmed(api: RestApi, engine: Engine)
         assert sent == document
 
 
-def test_a_cause_cannot_be_given(api: RestApi, engine: Engine) -> None:
-    given = {"scheduleId": "daily-am-load", "cause": {"kind": "cron"}}
-    call(api, "POST", "/api/v1/executions", {"input": json.dumps(given), "name": "cause-1"})
-    assert engine.run_input("cause-1")["cause"]["kind"] == "api"
+@pytest.mark.parametrize("key", ["cause", "continueOf", "ofGeneration"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_the_scheduler_writes_itself_cannot_be_given(api: RestApi, key: str, inside: bool) -> None:
+    given = {"scheduleId": "daily-am-load", key: 1}
+    answer = call(api, "POST", "/api/v1/executions", {"input": json.dumps(given)} if inside else given)
+    assert answer.status == 400
+    assert f"$.{key}" in error(answer)["message"]
+
+
+@pytest.mark.parametrize("text", ['{"scheduleId":"daily-am-load"}', '{"scheduleId": "daily-am-load"}'])
+def test_a_schedule_by_its_id_alone_needs_no_function(api: RestApi, engine: Engine, text: str) -> None:
+    concurrency = engine.client("lambda")
+    concurrency.put_function_concurrency(FunctionName="usched-check-start", ReservedConcurrentExecutions=0)
+    try:
+        assert call(api, "POST", "/api/v1/executions", text).status == 202
+    finally:
+        concurrency.delete_function_concurrency(FunctionName="usched-check-start")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"scheduleId":"daily-am-load","scheduleId":"daily-am-load"}',
+        '{"scheduleId": "daily-am-load", "scheduleId": "broken"}',
+        '{"scheduleId": "\\ud83d"}',
+        '{"scheduleId": NaN}',
+        '{"scheduleId": ""}',
+        '{"scheduleId": "x", "wait_time": 1e999}',
+        "[" * 3000,
+        '{"scheduleId": ' + "[" * 3000 + "]" * 3000 + "}",
+        "\x00",
+        "nothing",
+        '"daily-am-load"',
+        "7",
+    ],
+    ids=lambda text: text[:50],
+)
+def test_what_is_no_message_is_refused_with_a_path(api: RestApi, text: str) -> None:
+    answer = call(api, "POST", "/api/v1/executions", text)
+    assert answer.status == 400
+    for entry in json.loads(answer.body)["error"]["errors"]:
+        assert entry["path"].startswith("$")
+        assert entry["found"]
+        assert entry["expected"]
 
 
 def test_a_start_says_where_to_look(api: RestApi) -> None:

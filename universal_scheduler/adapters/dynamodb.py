@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from universal_scheduler.adapters.bulk_write import Patience, put_items, update_items, write_if, write_together
 from universal_scheduler.adapters.items import (
     AUDIT_PREFIX,
     PAUSED_KEY,
     RUN_KEYS,
+    SORT_KEY_LIMIT_BYTES,
     WATCHED,
     audit_from_values,
     audit_to_values,
@@ -24,6 +27,7 @@ from universal_scheduler.adapters.items import (
     job_to_values,
     mark_from_value,
     mark_to_value,
+    may_be_key,
     run_from_values,
     run_to_values,
     schedule_to_item,
@@ -53,6 +57,7 @@ READ_CHUNK = 100
 REASON_TOLD = 200
 """So much of the reason why a job was to be ended is surely in what Batch tells of its end."""
 JOB_LIST_LIMIT_BYTES = 350 * 1024
+"""With what else is in the row; the rest is for what comes at its end."""
 SHOWN_OF_A_RUN = (
     "scheduleId",
     "startDateTime",
@@ -90,15 +95,24 @@ class DynamoStore:
     # Schedules
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
-        return self._get(self._schedules, {"scheduleId": schedule_id})
+        return self._get(self._schedules, {"scheduleId": schedule_id}) if may_be_key(schedule_id) else None
 
     def put_schedule(self, row: Mapping[str, Any]) -> bool:
         answer = self._client.put_item(TableName=self._schedules, Item=schedule_to_item(row), ReturnValues="ALL_OLD")
         return not answer.get("Attributes")
 
     def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
-        change = ("SET scheduleErrors = :e", {":e": list(errors)}) if errors else ("REMOVE scheduleErrors", {})
-        self._update(self._schedules, {"scheduleId": schedule_id}, *change, "attribute_exists(scheduleId)")
+        kept = list(errors)
+        while True:
+            change = ("SET scheduleErrors = :e", {":e": kept}) if kept else ("REMOVE scheduleErrors", {})
+            try:
+                self._update(self._schedules, {"scheduleId": schedule_id}, *change, "attribute_exists(scheduleId)")
+            except ClientError as error:
+                if not kept or not _over_the_item_limit(error):
+                    raise
+                kept = kept[: len(kept) // 2]
+            else:
+                return
 
     def list_schedules(self) -> list[dict[str, Any]]:
         return sorted(self._scan(TableName=self._schedules), key=lambda row: str(row["scheduleId"]))
@@ -142,7 +156,8 @@ class DynamoStore:
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
     ) -> bool:
         shown: Sequence[Mapping[str, Any]] = job_list
-        if item_size({"jobList": to_attribute(list(job_list))}) > JOB_LIST_LIMIT_BYTES:
+        others = item_size(to_item(run_to_values(run)))
+        if others + item_size({"jobList": to_attribute(list(job_list))}) > JOB_LIST_LIMIT_BYTES:
             shown = []  # too many for one item: the jobs table has them all
         return self._update(
             self._history,
@@ -162,10 +177,14 @@ class DynamoStore:
         )
 
     def get_run(self, key: RunKey) -> Run | None:
+        if not (may_be_key(key.schedule_id) and may_be_key(key.start, SORT_KEY_LIMIT_BYTES)):
+            return None
         row = self._get(self._history, {"scheduleId": key.schedule_id, "startDateTime": key.start})
         return None if row is None else run_from_values(row)
 
     def find_run(self, execution_name: str) -> Run | None:
+        if not may_be_key(execution_name):
+            return None
         rows = self._query(
             TableName=self._history,
             IndexName=EXECUTION_INDEX,
@@ -181,6 +200,8 @@ class DynamoStore:
             "ProjectionExpression": ", ".join(f"#{name}" for name in SHOWN_OF_A_RUN),
             "ExpressionAttributeNames": {f"#{name}": name for name in SHOWN_OF_A_RUN},
         }
+        if schedule_id is not None and not may_be_key(schedule_id):
+            return []
         if schedule_id is None:
             rows = list(self._scan(**shown))
         else:
@@ -583,3 +604,9 @@ def _counted(seen: Observation) -> str:
     if not seen.child_counts or seen.status.ended:
         return ""
     return " OR (jobStatus = :new_jobStatus AND childCounts <> :new_childCounts)"
+
+
+def _over_the_item_limit(error: ClientError) -> bool:
+    """DynamoDB has no code of its own for it: "Item size to update has exceeded the maximum allowed size"."""
+    told = error.response.get("Error", {})
+    return told.get("Code") == "ValidationException" and "size" in told.get("Message", "")

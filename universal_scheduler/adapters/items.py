@@ -44,6 +44,9 @@ AUDIT_PREFIX = "#audit#"
 PAUSED_KEY = "#paused"
 """Rows beside those of jobs, in the partition of a run or a schedule: no job's name begins with `#`."""
 
+KEY_LIMIT_BYTES, SORT_KEY_LIMIT_BYTES = 2048, 1024
+"""https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-partition-sort-keys"""
+
 Item = dict[str, Any]
 _serialize = TypeSerializer().serialize
 _deserialize: Callable[[Any], Any] = TypeDeserializer().deserialize
@@ -95,6 +98,14 @@ def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
         del values[COMPRESSED_JOBS]
         values["jobList"] = jobs
     return values
+
+
+def may_be_key(text: str, limit_bytes: int = KEY_LIMIT_BYTES) -> bool:
+    """Whether a key attribute can be this text: DynamoDB calls a request with any other invalid."""
+    try:
+        return 0 < len(text.encode()) <= limit_bytes
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
 
 
 def item_size(item: Mapping[str, Any]) -> int:
@@ -320,7 +331,7 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
 def _decompressed(attribute: Mapping[str, Any]) -> Any:
     """The list that `schedule_to_item` has compressed; None where it is anything else."""
     data = attribute.get("B", b"")
-    with suppress(zlib.error, ValueError):
+    with suppress(zlib.error, ValueError, RecursionError):
         packed = base64.b64decode(data, validate=True) if isinstance(data, str) else bytes(data)
         return json.loads(zlib.decompressobj().decompress(packed, DECOMPRESSED_LIMIT_BYTES))
     return None

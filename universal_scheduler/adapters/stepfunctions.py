@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from universal_scheduler.domain.model import Execution
+from universal_scheduler.domain.names import execution_name_problem
 
 if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
@@ -28,6 +29,8 @@ class StepFunctionsWorkflow:
 
     def describe(self, name: str) -> dict[str, Any] | None:
         """What Step Functions itself knows of an execution; for one that has no run (yet)."""
+        if execution_name_problem(name):
+            return None
         try:
             seen = self._client.describe_execution(executionArn=self.execution(name).arn)
         except ClientError as error:

@@ -75,6 +75,23 @@ class InvalidParameters(InvalidSchedule):
     headline = "The parameters do not fit the schedule."
 
 
+class InvalidMessage(InvalidSchedule):
+    """The start message does not say what to run, or cannot mean what it says."""
+
+    headline = "The start message is not valid."
+
+
+class InvalidRow(InvalidSchedule):
+    """The row of a stored schedule does not describe a schedule that can run."""
+
+    def __init__(self, schedule_id: str, errors: Sequence[DocumentError]) -> None:
+        self.headline = (
+            f"The schedule '{schedule_id}' is not valid, so it cannot run. GET /v1/schedules/{schedule_id} lists what "
+            "is wrong in 'errors'; correct it and store it again."
+        )
+        super().__init__(errors)
+
+
 class InvalidName(SchedulerError):
     """An execution cannot have this name."""
 

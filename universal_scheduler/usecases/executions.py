@@ -34,7 +34,10 @@ def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, 
 
 def _driven(store: Store, ended: ExecutionEnded) -> Run | None:
     """A restart or a continuation says in its input which run it goes on with; a run's first execution has its name."""
-    schedule_id, restart_of = run_named(json.loads(ended.input))
+    try:
+        schedule_id, restart_of = run_named(json.loads(ended.input))
+    except (ValueError, RecursionError):  # no execution with such an input has come as far as a run
+        return None
     if schedule_id and restart_of:
         return store.get_run(RunKey(schedule_id, restart_of))
     return store.find_run(ended.name)

@@ -12,6 +12,7 @@ from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import (
     IllegalVerb,
+    InvalidRow,
     InvalidSchedule,
     RunNotFound,
     RunStillActive,
@@ -86,6 +87,34 @@ def start_run(
     return replace(run, restarting=False)
 
 
+def check_start(store: Store, given: object) -> Message:
+    """The message, where it would start a run: what makes `start_run` refuse it, as far as the store's rows tell.
+
+    Raises:
+        InvalidSchedule: the message, the document in it, or a parameter.
+        InvalidRow: the row of the stored schedule.
+        ScheduleNotFound, RunNotFound
+    """
+    message = read_message(given)
+    if message.restart:
+        run = store.get_run(RunKey(message.schedule_id, message.restart_of))
+        if run is not None:
+            newest = _stored(store, message.schedule_id) if message.variant.newest else None
+            _restarted_document(run, message.variant, newest)
+        elif message.document is None:
+            raise RunNotFound(message.schedule_id, message.restart_of)
+    elif message.document is None:
+        with_parameters(_stored(store, message.schedule_id).document, message.parameters)
+    return message
+
+
+def _stored(store: Store, schedule_id: str) -> Schedule:
+    try:
+        return parse(_row(store, schedule_id))
+    except InvalidSchedule as invalid:
+        raise InvalidRow(schedule_id, invalid.errors) from None
+
+
 def _told_of_pause(store: Store, schedule_id: str, cause: Mapping[str, Any]) -> Mapping[str, Any]:
     """The cause, with who paused the schedule: no trigger starts it then, but people still can."""
     paused = None if cause.get("kind") in TRIGGERS else store.paused(schedule_id)
@@ -139,7 +168,7 @@ def _restart(
             raise RunStillActive(key.schedule_id, key.start)
         if not ours and message.of_generation not in (None, run.generation):
             raise IllegalVerb("restart", f"the run '{key.start}'", "it was restarted by somebody else meanwhile")
-        newest = _newest(store, key.schedule_id) if variant.newest else None
+        newest = parse(_row(store, key.schedule_id)) if variant.newest else None
         document = _restarted_document(run, variant, newest)
         cause = _told_of_pause(store, key.schedule_id, message.cause or {"kind": "restart"})
         mark = _mark(variant.verb, message.cause or {}, _epoch(started))
@@ -188,10 +217,6 @@ def _restarted(
         verb_count=run.verb_count + 1,
         restarting=True,
     )
-
-
-def _newest(store: Store, schedule_id: str) -> Schedule:
-    return parse(_row(store, schedule_id))
 
 
 def _mark(verb: Verb, cause: Mapping[str, Any], now: float) -> Mark:

@@ -14,6 +14,7 @@ from universal_scheduler.domain.documents.durations import epoch_seconds
 from universal_scheduler.domain.documents.jobs import dependency, read_job
 from universal_scheduler.domain.documents.recorded import recorded_errors
 from universal_scheduler.domain.documents.schema import schema_errors
+from universal_scheduler.domain.documents.size import carried_errors
 from universal_scheduler.domain.documents.storable import MAX_ERRORS, storable_errors
 from universal_scheduler.domain.documents.values import printable, quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
@@ -44,6 +45,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
             _channel_errors(row.get("notifications", ())),
             _zone_errors(row),
             recorded_errors(row),
+            carried_errors(row),
         )
     if not errors:
         upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}

@@ -11,13 +11,14 @@ from typing import Any
 
 from universal_scheduler.domain.documents.parse import SINGLE_JOB_KEYS, is_single_job, is_wrapped, parse
 from universal_scheduler.domain.documents.recorded import RESTART, status_errors
+from universal_scheduler.domain.documents.storable import plain, storable_errors
 from universal_scheduler.domain.documents.values import blank, shown
-from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
+from universal_scheduler.domain.errors import DocumentError, InvalidMessage, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.model import Schedule
 from universal_scheduler.domain.restart import VARIANT_KEYS, Variant, read_variant
 
-ID_LIMIT = 128
-"""Characters of a scheduleId, as dynamo/schema.json has it."""
+ID_LIMIT, START_LIMIT = 128, 64
+"""Characters of a scheduleId and of a startDateTime, as dynamo/schema.json has them."""
 OF_THE_SCHEDULER = ("cause", "continueOf", "ofGeneration")
 """Keys that only the scheduler itself writes into a message."""
 STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
@@ -63,10 +64,14 @@ def read_message(given: object) -> Message:
     keys of a restart; a document; a single job; and the scheduler's own, which goes on with a run.
 
     Raises:
-        InvalidSchedule: with everything that is wrong, each with its JSON path.
+        InvalidMessage, or InvalidSchedule where it is the document in it: with everything that is wrong, each with its
+            JSON path.
     """
+    if errors := storable_errors(given):
+        raise InvalidMessage(errors)
+    given = plain(given)
     if not isinstance(given, Mapping):
-        raise InvalidSchedule([DocumentError("$", shown(given), f"an object with {NOTHING_TO_RUN}")])
+        raise InvalidMessage([DocumentError("$", shown(given), f"an object with {NOTHING_TO_RUN}")])
     body = {key: value for key, value in given.items() if key not in (*OF_THE_SCHEDULER, STARTED_BY)}
     errors = list(_own_errors(given))
     inner = body["output"] if is_wrapped(body) else body
@@ -89,7 +94,7 @@ def read_message(given: object) -> Message:
         except InvalidSchedule as invalid:
             errors += invalid.errors
     if errors:
-        raise InvalidSchedule(errors)
+        raise InvalidSchedule(errors) if inline else InvalidMessage(errors)
     schedule_id = document.schedule_id if document is not None else inner["scheduleId"]
     return Message(
         schedule_id=schedule_id,
@@ -113,7 +118,7 @@ def run_named(given: object) -> tuple[str, str]:
     inner = given["output"] if is_wrapped(given) else given
     schedule_id = inner.get("scheduleId", inner.get("jobName") if is_single_job(inner) else "")
     goes_on = inner.get("scheduleStatus") == RESTART or "continueOf" in inner
-    return _text(schedule_id, ID_LIMIT), _text(inner.get("startDateTime"), 64) if goes_on else ""
+    return _text(schedule_id, ID_LIMIT), _text(inner.get("startDateTime"), START_LIMIT) if goes_on else ""
 
 
 def _text(value: object, limit: int) -> str:
@@ -173,6 +178,8 @@ def _restart_errors(message: Mapping[str, Any], restart: bool, goes_on: bool) ->
         yield from status_errors(message.get("scheduleStatus"), f"blank, or {RESTART} in capitals")
     if not isinstance(start, str | None):
         yield DocumentError("$.startDateTime", shown(start), "the startDateTime of a run, as text")
+    elif isinstance(start, str) and len(start) > START_LIMIT:
+        yield DocumentError("$.startDateTime", f"{len(start)} characters", f"at most {START_LIMIT} characters")
     elif (restart or goes_on) and blank(start):
         yield DocumentError("$.startDateTime", "RESTART without it", RESTART_NEEDS)
     elif not restart and not blank(start) and not goes_on:

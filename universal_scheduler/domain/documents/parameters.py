@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from universal_scheduler.domain.documents.size import carried_errors
 from universal_scheduler.domain.documents.storable import MAX_ERRORS, plain, storable_errors
 from universal_scheduler.domain.documents.values import quoted, shown, step
 from universal_scheduler.domain.errors import DocumentError, InvalidParameters, did_you_mean
@@ -39,7 +40,10 @@ def with_parameters(document: Mapping[str, Any], given: Mapping[str, Any]) -> di
     """The document as a run has it that is given these parameters.
 
     Raises:
-        InvalidParameters: as `effective_parameters`.
+        InvalidParameters: as `effective_parameters`, or they are larger than the row of a run has room for.
     """
     effective = effective_parameters(document.get("parameters", {}), given)
-    return {**document, **({"parameters": effective} if effective else {})}
+    made = {**document, **({"parameters": effective} if effective else {})}
+    if given and (errors := list(carried_errors(made))):
+        raise InvalidParameters(errors)
+    return made

@@ -29,7 +29,7 @@ MAX_KEY_BYTES = 65_535
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html"""
 MAX_ERRORS = 50
 SEVERAL_LINES = frozenset(
-    {"description", "containerOverrides", "parameters", "forEach", "output", "jobId", "scheduleErrors"}
+    {"description", "containerOverrides", "parameters", "forEach", "output", "jobId", "scheduleErrors", "cause"}
 )
 """Keys below which texts may have line breaks and other control characters: they are for the jobs, and no names."""
 TEXT, ONE_LINE = "Unicode text", "one line of text, without control characters"
