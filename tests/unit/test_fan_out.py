@@ -139,6 +139,8 @@ def test_a_list_is_json_or_one_value_a_line(content: bytes, values: tuple[str, .
         (b"[true]", "texts and numbers only"),
         (b'["a\\nb"]', "no line breaks"),
         (b"[1", "delimiter"),
+        (b"[" * 100_000, "no lists and objects"),
+        (b'["\\ud83d"]', "half of a character"),
         (b"\xff", "utf-8"),
     ],
 )

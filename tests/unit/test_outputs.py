@@ -34,11 +34,14 @@ def test_a_flat_object_is_taken(content: bytes, output: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "no JSON: "),
-        (b"\xff", "no JSON: "),
+        (b"", "cannot be read: line 1, column 1, $: this is not JSON: found the end of the text"),
+        (b"\xff", "cannot be read: line 1, column 1, $: found the byte 0xff"),
+        (b'{"a": 1, "a": 2}', "the key 'a' again"),
+        (b'{"a": ' + b"[" * 4000, "more than 32 levels"),
+        (b'{"a": "\\ud83d"}', "cannot be kept: $.output.a: found half a character"),
         (b"[1]", "no JSON object"),
         (b'{"a": 1, "b": {}, "c": null}', "b, c is no text"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": NaN}', "found NaN"),
     ],
 )
 def test_anything_else_is_a_problem(content: bytes, problem: str) -> None:

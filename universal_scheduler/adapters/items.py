@@ -13,7 +13,8 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from universal_scheduler.domain.documents.jobs import dependency
-from universal_scheduler.domain.errors import ItemTooLarge
+from universal_scheduler.domain.documents.json_text import read_json
+from universal_scheduler.domain.errors import ItemTooLarge, UnreadableDocument
 from universal_scheduler.domain.model import (
     AuditEntry,
     Dependency,
@@ -331,9 +332,9 @@ def job_from_values(row: Mapping[str, Any]) -> JobRun:
 def _decompressed(attribute: Mapping[str, Any]) -> Any:
     """The list that `schedule_to_item` has compressed; None where it is anything else."""
     data = attribute.get("B", b"")
-    with suppress(zlib.error, ValueError, RecursionError):
+    with suppress(zlib.error, ValueError, UnreadableDocument):
         packed = base64.b64decode(data, validate=True) if isinstance(data, str) else bytes(data)
-        return json.loads(zlib.decompressobj().decompress(packed, DECOMPRESSED_LIMIT_BYTES))
+        return read_json(zlib.decompressobj().decompress(packed, DECOMPRESSED_LIMIT_BYTES))
     return None
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from universal_scheduler.domain.arrays import MAX_CHILDREN, read_children
 from universal_scheduler.domain.batch_limits import OVERRIDES_LIMIT, overrides_length
+from universal_scheduler.domain.documents.json_text import too_deep
+from universal_scheduler.domain.documents.storable import storable_errors
 from universal_scheduler.domain.errors import SubmissionRefused
 from universal_scheduler.domain.model import Job
 
@@ -108,11 +110,15 @@ def read_list(content: bytes) -> tuple[str, ...]:
     text = content.decode()
     if not text.lstrip().startswith("["):
         return tuple(line for line in text.replace("\r\n", "\n").split("\n") if line.strip())
+    if too_deep(text):
+        raise ValueError("a list for forEach has no lists and objects in it")
     values = json.loads(text, parse_int=str, parse_float=str)
     if not all(isinstance(value, str) for value in values):
         raise ValueError("a list for forEach has texts and numbers only")
     if any("\n" in value or "\r" in value or "\0" in value for value in values):
         raise ValueError("a value for forEach has no line breaks")
+    if storable_errors({"forEach": values}):
+        raise ValueError("a value for forEach has a half of a character (a surrogate without the other)")
     return tuple(values)
 
 

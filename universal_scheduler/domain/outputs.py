@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import NoReturn
 
+from universal_scheduler.domain.documents.json_text import read_json
+from universal_scheduler.domain.documents.storable import plain, storable_errors
+from universal_scheduler.domain.errors import UnreadableDocument
 from universal_scheduler.domain.model import JobRun, RunKey, Scalar
 from universal_scheduler.domain.names import file_name
 
@@ -31,11 +32,13 @@ def run_variables(key: RunKey, job: JobRun, output_address: str) -> dict[str, st
 def with_output(job: JobRun, content: bytes) -> JobRun:
     """The job with its output, or with what is wrong with it."""
     try:
-        output = json.loads(content, parse_constant=_refuse)
-    except ValueError as error:
-        return with_problem(job, f"what it put out is no JSON: {error}")
+        output = plain(read_json(content))
+    except UnreadableDocument as unreadable:
+        return with_problem(job, f"what it put out cannot be read: {unreadable.errors[0]}")
     if not isinstance(output, dict):
         return with_problem(job, "what it put out is no JSON object")
+    if errors := storable_errors({"output": output}):
+        return with_problem(job, f"what it put out cannot be kept: {errors[0]}")
     odd = [name for name, value in output.items() if not isinstance(value, Scalar)]
     if odd:
         return with_problem(job, f"in what it put out, {', '.join(odd)} is no text, no number, not true and not false")
@@ -44,7 +47,3 @@ def with_output(job: JobRun, content: bytes) -> JobRun:
 
 def with_problem(job: JobRun, problem: str) -> JobRun:
     return replace(job, output_problem=problem[:PROBLEM_LIMIT])
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")

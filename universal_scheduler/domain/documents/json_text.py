@@ -40,7 +40,7 @@ def read_json(content: str | bytes) -> Any:
             hold, or goes too deep; likewise.
     """
     text = unicode_text(content)
-    if not _too_deep(text):
+    if not too_deep(text):
         try:
             return _STRICT.decode(text)
         except ValueError as error:
@@ -59,7 +59,8 @@ def json_positions(text: str) -> dict[str, tuple[int, int]]:
     return {path: lines.at(offset) for path, offset in _Scan(text).offsets.items()}
 
 
-def _too_deep(text: str) -> bool:
+def too_deep(text: str) -> bool:
+    """Whether Python's reader of JSON would go down too far: so much is never a document, or anything else we read."""
     depth = 0
     for bracket in NO_BRACKETS.sub("", text):
         if bracket in "[{":
