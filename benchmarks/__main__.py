@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import floor, ours, report, runs, stage, start_latency
+from benchmarks import display, floor, ours, report, runs, stage, start_latency
 from benchmarks.measures import Measured, Summary
 from benchmarks.reference.side import Reference
 from benchmarks.report import FLOOR, OURS, REFERENCE, TRY, Result
@@ -41,6 +41,10 @@ def main() -> None:
             each.name: {TRY: repeated(TRY, ours.try_out, each), FLOOR: repeated(FLOOR, floor.run, each)}
             for each in workloads
         }
+        shown = None
+        if not (arguments.quick or arguments.only):
+            status.update("usched try with its display")
+            shown = display.measure()
         with stage.started() as running:
             mine, theirs = ours.Ours(running), Reference(running)
             measures: dict[str, Measure] = {
@@ -59,9 +63,9 @@ def main() -> None:
             ]
             status.update("start latency")
             latency = None if arguments.quick or arguments.only else start_latency.measure(mine)
-    report.show(Console(width=max(Console().width, WIDTH)), results, latency)
+    report.show(Console(width=max(Console().width, WIDTH)), results, latency, shown)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report.to_json(results, latency), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(report.to_json(results, latency, shown), indent=2) + "\n")
 
 
 def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.display import WAYS, Display
 from benchmarks.measures import Summary, percentile
 from benchmarks.start_latency import StartLatency
 from benchmarks.workloads import Workload
@@ -153,7 +154,25 @@ def latency_table(latency: StartLatency) -> Table:
     return shown
 
 
-def show(console: Console, results: Sequence[Result], latency: StartLatency | None) -> None:
+def display_table(display: Display) -> Table:
+    rounds = len(next(iter(display.taken.values())))
+    shown = Table(
+        title=f"usched try, {display.workload.title}, with its display: {rounds} rounds",
+        title_justify="left",
+        box=SIMPLE,
+    )
+    shown.add_column("", no_wrap=True)
+    for title in ("wall, s", "/ --json", "processors / --json"):
+        shown.add_column(title, justify="right")
+    for way in WAYS:
+        by_clock, of_processors = display.ratios(way)
+        shown.add_row(way, f"{display.wall(way):.2f}", f"{by_clock:.2f}", f"{of_processors:.2f}")
+    return shown
+
+
+def show(
+    console: Console, results: Sequence[Result], latency: StartLatency | None, display: Display | None = None
+) -> None:
     for result in results:
         console.print(table(result))
         for note in footnotes(result):
@@ -163,9 +182,11 @@ def show(console: Console, results: Sequence[Result], latency: StartLatency | No
     console.print(targets_table(results))
     if latency:
         console.print(latency_table(latency))
+    if display:
+        console.print(display_table(display))
 
 
-def to_json(results: Sequence[Result], latency: StartLatency | None) -> dict[str, Any]:
+def to_json(results: Sequence[Result], latency: StartLatency | None, display: Display | None = None) -> dict[str, Any]:
     return {
         "machine": machine(),
         "workloads": {
@@ -182,6 +203,9 @@ def to_json(results: Sequence[Result], latency: StartLatency | None) -> dict[str
             name: {"median": percentile(values, 50), "p95": percentile(values, 95), "all": values}
             for name, values in (("recorded", latency.recorded), ("submitted", latency.submitted))
         },
+        "display": None
+        if display is None
+        else {way: [asdict(each) for each in rounds] for way, rounds in display.taken.items()},
     }
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,3 +106,38 @@ def test_the_table_fits_the_screen_and_names_stay_whole(
     assert all(len(line) <= (screen or 1_000) for line in table)
     assert any(line.startswith(LONG) for line in table)
     assert any("FAILED" in line and LONG in line for line in table) is (screen != 80)
+
+
+def test_in_a_pipe_every_change_has_its_line_and_the_table_what_matters(file: Path) -> None:
+    entry = {"jobQueue": "q", "jobDefinition": "d"}
+    jobs = [
+        {**entry, "jobName": f"j{number}", "containerOverrides": {"command": ["test", str(number), "-ne", "140"]}}
+        for number in range(150)
+    ]
+    file.write_text(json.dumps({"scheduleId": "tried", "jobList": jobs}))
+    result = usched("try", str(file))
+    lines = result.output.splitlines()
+    for number in range(150):
+        ends = [line for line in lines if f" tried j{number} " in line and line.rpartition(" ")[2] != "SUBMITTED"]
+        assert ends[-1].endswith("FAILED exit code 1" if number == 140 else "SUCCEEDED exit code 0")
+    assert sum(line.rpartition("tried ")[2].startswith("FAILED j140 FAILED with exit code 1") for line in lines) == 1
+    assert "100 of 150 jobs: 1 FAILED, 149 SUCCEEDED" in lines
+    table = next(at for at, line in enumerate(lines) if line.startswith("job ")) + 2
+    assert lines[table].startswith("j140"), "what failed comes first"
+
+
+def test_on_a_terminal_the_jobs_are_drawn_as_far_as_there_is_room(file: Path) -> None:
+    here, there = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "24"}
+    command = [sys.executable, "-m", "universal_scheduler.cli", "try", str(file)]
+    process = subprocess.Popen(command, stdin=there, stdout=there, stderr=there, env=environment)
+    os.close(there)
+    drawn = b""
+    with suppress(OSError):  # Linux says so when nobody has the other side open any more
+        while part := os.read(here, 65536):
+            drawn += part
+    os.close(here)
+    assert process.wait() == 1
+    last = drawn.decode().rpartition("tried ")[2]
+    assert "FAILED" in last
+    assert "b printed last:" in last

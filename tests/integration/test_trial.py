@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.model import JobStatus, RunStatus
+from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunStatus
+from universal_scheduler.local import trial as trials
 from universal_scheduler.local.trial import Trial, try_schedule
+from universal_scheduler.usecases.drive import Turn, poll_jobs
 
 
 def job(name: str, *after: Any, command: str = "true", **more: Any) -> dict[str, Any]:
@@ -80,11 +83,53 @@ def test_files_are_kept_where_a_directory_is_given(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "data" / "x").read_text() == "kept\n"
 
 
-def test_whoever_watches_is_told_of_every_state() -> None:
-    seen: list[str] = []
-    document = {"scheduleId": "tried", "jobList": [job("a"), job("b", "a")]}
-    try_schedule(document, on_change=lambda _run, jobs: seen.append("".join(str(each.status)[0] for each in jobs)))
-    assert seen[-1] == "SS"
+def watched(*jobs: dict[str, Any]) -> list[tuple[RunStatus, dict[str, str]]]:
+    """What somebody who watches is told: the run's status, and the jobs that have changed with theirs."""
+    told: list[tuple[RunStatus, dict[str, str]]] = []
+
+    def on_change(run: Run, changed: Sequence[JobRun]) -> None:
+        told.append((run.status, {each.name: str(each.status) for each in changed}))
+
+    try_schedule({"scheduleId": "tried", "jobList": list(jobs)}, on_change=on_change)
+    return told
+
+
+def test_whoever_watches_is_told_of_all_jobs_then_of_what_changes_then_of_the_end() -> None:
+    told = watched(job("a", command="sleep 0.3"), job("b", "a", command="exit 1"), job("c", "b"))
+    assert told[0] == (RunStatus.RUNNING, {"a": "WAITING", "b": "WAITING", "c": "WAITING"})
+    assert told[-1] == (RunStatus.FAILED, {})
+    of_a = [changed["a"] for _, changed in told if "a" in changed]
+    assert "RUNNING" in of_a, "between two looks of the run"
+    known: dict[str, str] = {}
+    for _, changed in told:
+        known |= changed
+    assert known == {"a": "SUCCEEDED", "b": "FAILED", "c": "UPSTREAM_FAILED"}
+    assert "FAILED" not in [changed.get("c") for _, changed in told], "it did not fail itself"
+
+
+def test_whoever_watches_is_told_of_changes_alone() -> None:
+    told = watched(*(job(f"j{number}") for number in range(100)))
+    assert sum(len(changed) for _, changed in told) <= 100 * 7, "a job has seven states at most"
+
+
+def test_whoever_watches_makes_the_run_look_no_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+
+    def counted(*words: Any) -> Turn:
+        looks.append(words)
+        return poll_jobs(*words)
+
+    monkeypatch.setattr(trials, "poll_jobs", counted)
+    watched(*(job(f"j{number}") for number in range(50)))
+    assert len(looks) == 1, "when all have ended"
+
+
+def test_whoever_watches_an_array_is_told_how_far_it_is() -> None:
+    counts: list[Mapping[str, int]] = []
+    wait = "test $AWS_BATCH_JOB_ARRAY_INDEX = 0 || sleep 0.5"
+    document = {"scheduleId": "tried", "jobList": [job("load", command=wait, arrayProperties={"size": 2})]}
+    try_schedule(document, on_change=lambda _, changed: counts.extend(each.child_counts for each in changed))
+    assert {"SUCCEEDED": 1, "RUNNING": 1} in counts
 
 
 def test_a_document_that_is_not_valid_runs_nothing(tmp_path: Path) -> None:

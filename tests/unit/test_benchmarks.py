@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import floor, report
+from benchmarks.display import JSON, PIPE, TERMINAL, Display, Taken
 from benchmarks.measures import (
     PAYLOAD_LIMIT,
     JobTimes,
@@ -211,3 +212,18 @@ def test_targets_say_what_was_missed_and_by_how_much() -> None:
     [line] = [line for line in console.file.getvalue().splitlines() if "W1" in line]
     assert "0.90 / 1.2 " in line
     assert "0.48 / 0.24, missed by 100%" in line
+
+
+def test_what_a_display_costs_is_the_median_of_the_rounds_ratios() -> None:
+    def took(*walls: float) -> tuple[Taken, ...]:
+        return tuple(Taken(wall, wall / 2) for wall in walls)
+
+    display = Display(diamond(), {JSON: took(1, 2, 4), PIPE: took(1, 3, 4), TERMINAL: took(2, 4, 40)})
+    assert display.wall(PIPE) == 3
+    assert display.ratios(PIPE) == (1.0, 1.0)
+    assert display.ratios(TERMINAL) == (2.0, 2.0)
+    screen = StringIO()
+    report.show(Console(file=screen, width=100), [], None, display)
+    [line] = [line for line in screen.getvalue().splitlines() if TERMINAL in line]
+    assert line.split()[-3:] == ["4.00", "2.00", "2.00"]
+    assert report.to_json([], None, display)["display"][JSON][0] == {"wall": 1, "processor": 0.5}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -62,6 +62,8 @@ class MemoryStore:
         self.waits: dict[str, Parked] = {}
         self.pauses: dict[str, Mark] = {}
         self.trails: dict[str, list[AuditEntry]] = {}
+        self.on_write: Callable[[Iterable[JobRun]], None] | None = None
+        """Is told of the jobs that were written, at each write."""
         self._lock = RLock()
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
@@ -143,7 +145,7 @@ class MemoryStore:
         return deepcopy(self.history.get(key, {}).get("jobList", []))
 
     def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
-        self.jobs.setdefault(run_id, {}).update({job.name: job for job in jobs})
+        self._write(run_id, jobs)
 
     def list_jobs(self, run_id: str) -> list[JobRun]:
         return sorted(self.jobs.get(run_id, {}).values(), key=lambda job: job.position)
@@ -285,6 +287,8 @@ class MemoryStore:
         """Write these over what is there; answers their names."""
         written = {job.name: job for job in changed}
         self.jobs.setdefault(run_id, {}).update(written)
+        if self.on_write is not None and written:
+            self.on_write(written.values())
         return set(written)
 
     def record_output(self, run_id: str, job: JobRun) -> bool:

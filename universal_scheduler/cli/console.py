@@ -62,9 +62,12 @@ def status_text(status: str) -> Text:
 
 
 def jobs_table(run: View, now: float, limit: int | None = None, *, titled: bool = True) -> Table:
-    """A run: its jobs with state, duration, exit code and reason; in `limit` lines those that matter most now."""
+    """A run: its jobs with state, duration, exit code and reason; in `limit` lines those that matter most now.
+
+    The run may have only some of its jobs (`views.part_of_run_view`).
+    """
     jobs: Sequence[View] = run["jobs"]
-    count = len(jobs)
+    count = sum(run.get("counts", {}).values()) or len(jobs)
     times = Times((job.get("startedAt", "") for job in jobs), now)
     table = Table(
         "job",
@@ -77,7 +80,7 @@ def jobs_table(run: View, now: float, limit: int | None = None, *, titled: bool 
         height=limit,
         caption=lambda shown: f"{shown:,} of {count:,} jobs: {counts_text(run)}" if shown < count else "",
     )
-    if limit is not None and count > limit:
+    if limit is not None and len(jobs) > limit:
         jobs = sorted(jobs, key=_interest)[:limit]
     for job in jobs:
         table.add_row(

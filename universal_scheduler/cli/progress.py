@@ -15,32 +15,51 @@ from universal_scheduler.cli.times import clock_now
 
 Look = Callable[[], Sequence[View]]
 """What the runs (`views.run_view`) are now."""
+Pause = Callable[[float], object]
+"""Waits for so many seconds, or until there is nothing more to wait for."""
 TABLE_FRAME = 6
 """Lines of a table that are no jobs."""
+SHARE = 0.02
+"""Of the processor's time may be spent on drawing: what is drawn shares it with what runs."""
 
 
 def follow(
-    console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float, *, stays: bool = True
+    console: Console,
+    look: Look,
+    ended: Callable[[Sequence[View]], bool],
+    interval: float,
+    *,
+    stays: bool = True,
+    pause: Pause = time.sleep,
 ) -> Sequence[View]:
     """Look at runs every `interval` seconds until they have ended, and show what changes; answers the last look.
 
-    `stays` says whether the last table stays on the terminal.
+    Where a look and what is drawn of it take long, the next one comes later. A look need not have the jobs that have
+    no line or no room: `counts` counts them all. `stays` says whether the last table stays on the terminal.
     """
     if console.is_terminal:
-        return _live(console, look, ended, interval, stays)
-    return _lines(console, look, ended, interval)
+        return _live(console, look, ended, interval, stays, pause)
+    return quietly(_lines(console, look), ended, interval, pause)
 
 
-def quietly(look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
+def quietly(
+    look: Look, ended: Callable[[Sequence[View]], bool], interval: float, pause: Pause = time.sleep
+) -> Sequence[View]:
     while True:
+        began = time.thread_time()
         runs = look()
         if ended(runs):
             return runs
-        time.sleep(interval)
+        pause(max(interval, (time.thread_time() - began) / SHARE))
 
 
 def _live(
-    console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float, stays: bool
+    console: Console,
+    look: Look,
+    ended: Callable[[Sequence[View]], bool],
+    interval: float,
+    stays: bool,
+    pause: Pause,
 ) -> Sequence[View]:
     with Live(console=console, auto_refresh=False, transient=not stays) as live:
 
@@ -51,11 +70,13 @@ def _live(
             live.update(Group(*tables) if tables else Text("waiting for the run …", style="dim"), refresh=True)
             return runs
 
-        return quietly(shown, ended, interval)
+        return quietly(shown, ended, interval, pause)
 
 
-def _lines(console: Console, look: Look, ended: Callable[[Sequence[View]], bool], interval: float) -> Sequence[View]:
+def _lines(console: Console, look: Look) -> Look:
+    """The looks, each with a line for all that has changed since the one before; they are written together."""
     known: dict[tuple[str, str, int], str] = {}
+    lines: list[str] = []
 
     def shown() -> Sequence[View]:
         runs = look()
@@ -65,11 +86,16 @@ def _lines(console: Console, look: Look, ended: Callable[[Sequence[View]], bool]
                 exit_code = f" exit code {job['exitCode']}" if "exitCode" in job else ""
                 report(f"{name} {job['jobName']}", run["runId"], job["attempts"], job["status"], exit_code)
             report(name, run["runId"], run["generation"], run["status"], f" {run['reason']}" if "reason" in run else "")
+        if lines:
+            now = clock_now()
+            console.file.write("".join(f"{now} {printable(line)}\n" for line in lines))
+            console.file.flush()
+            lines.clear()
         return runs
 
     def report(what: str, run_id: str, turn: int, status: str, more: str) -> None:
         if known.get((what, run_id, turn)) != status:
             known[what, run_id, turn] = status
-            console.print(Text(printable(f"{clock_now()} {what} {status}{more}")), soft_wrap=True)
+            lines.append(f"{what} {status}{more}")
 
-    return quietly(shown, ended, interval)
+    return shown

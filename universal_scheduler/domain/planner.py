@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import assert_never
@@ -131,8 +131,7 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
     `cancel` is who asked for the end of the run: then every job of it ends.
     """
     known = {job.name: job for job in jobs}
-    with_platform = {job.name for job in jobs if job.status.live}
-    room = None if limit is None else limit - len(with_platform) - sum(_in_doubt(job) for job in jobs)
+    with_platform, room = _at_work(jobs, limit)
     wanted = {upstream: job.name for job in jobs if not job.status.ended for upstream in job.job.outputs_of}
     actions: list[Action] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs}):
@@ -175,6 +174,22 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
         _ends_needed(known, with_platform, full),
         _due(jobs, now),
     )
+
+
+def why_waiting(
+    names: Iterable[str], known: Mapping[str, JobRun], now: float, limit: int | None = None, cancel: Mark | None = None
+) -> dict[str, str]:
+    """Why each of these jobs waits, as `plan` would say of it: for whoever shows a few jobs of many."""
+    with_platform, room = _at_work(known.values(), limit)
+    left = [known[name] for name in names if not known[name].status.ended]
+    decided = [_decide(job, known, with_platform, now, room, cancel) for job in left]
+    return {action.name: action.reason for action in decided if isinstance(action, Wait | Withdraw)}
+
+
+def _at_work(jobs: Iterable[JobRun], limit: int | None) -> tuple[set[str], int | None]:
+    """Which jobs are with their platform, and how many more may be."""
+    live = {job.name for job in jobs if job.status.live}
+    return live, None if limit is None else limit - len(live) - sum(_in_doubt(job) for job in jobs)
 
 
 def _ends_needed(known: Mapping[str, JobRun], with_platform: set[str], full: bool) -> int:

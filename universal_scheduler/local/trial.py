@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from universal_scheduler.domain.names import iso
 from universal_scheduler.local import batch as local_batch
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.unheld import unheld
+from universal_scheduler.local.watcher import OnChange, Watcher
 from universal_scheduler.usecases.drive import (
     DESCRIBE_CHUNK,
     Next,
@@ -73,13 +74,15 @@ def try_schedule(
     *,
     directory: Path | None = None,
     vcpus: int | None = None,
-    on_change: Callable[[Run, Sequence[JobRun]], None] | None = None,
+    on_change: OnChange | None = None,
 ) -> Trial:
     """Run a schedule document's jobs here and now; its queues and definitions need not exist.
 
     A job runs its `containerOverrides.command`; one without runs `true`; one on hold is released at once. Jobs find a
     directory that they share in `USCHED_DATA`. `directory` keeps their files; without one they are gone afterwards.
-    `on_change` is told of the run's jobs whenever something has happened to them.
+    `on_change` is told of the run with all its jobs at first, then, at once or within a tenth of a second, with
+    those that have changed, and at last without any, when it has ended. It is called in the middle of the work, and
+    must not take long.
 
     Raises:
         InvalidSchedule: the document is not valid; nothing ran.
@@ -99,10 +102,11 @@ def _directory(given: Path | None) -> Any:
 
 
 class _Trial:
-    def __init__(self, home: Path, vcpus: int, on_change: Callable[[Run, Sequence[JobRun]], None] | None) -> None:
+    def __init__(self, home: Path, vcpus: int, on_change: OnChange | None) -> None:
         self._store = MemoryStore()
         self._changed = asyncio.Event()
         self._on_change = on_change
+        self._watcher: Watcher | None = None
         self._ends, self._ends_needed = 0, 1
         self._logs = _Logs()
         self._objects = FileObjects(home / "objects")
@@ -135,6 +139,10 @@ class _Trial:
     async def run(self, document: Mapping[str, Any]) -> Trial:
         started = time.time()
         run = start_run(self._store, unheld(document), Execution("try", "try"), f"{iso(started)}Z")
+        if self._on_change is not None:
+            self._watcher = Watcher(run, self._on_change, self._platform)
+            self._watcher.wrote(self._store.list_jobs(run.key.run_id))
+            self._store.on_write = self._watcher.wrote
         await self._api.start()
         try:
             self._make_queue()
@@ -147,6 +155,8 @@ class _Trial:
             await self._api.close()
         ended = self._store.get_run(run.key)
         assert ended is not None
+        if self._watcher is not None:
+            self._watcher.ended(ended)
         return Trial(ended, jobs, {name: text for name, text in printed.items() if text}, children)
 
     def _children(self, job: JobRun) -> tuple[TriedChild, ...]:
@@ -166,19 +176,15 @@ class _Trial:
         ref, ports = RunRef(run.key, run.generation), (self._store, self._platform, self._objects)
         turn = submit_jobs(*ports, ref, time.time, lambda: NEVER_ENDING)
         while turn.next is not Next.RECORD:
-            if self._on_change is not None:
-                self._on_change(run, self._store.list_jobs(run.key.run_id))
             if turn.next is Next.SUBMIT:
                 turn = submit_jobs(*ports, ref, time.time, lambda: NEVER_ENDING)
             else:
                 await self._something_happens(turn)
                 turn = poll_jobs(self._store, self._platform, ref, time.time())
-        if self._on_change is not None:
-            self._on_change(run, self._store.list_jobs(run.key.run_id))
         record_result(self._store, ref, time.time())
 
     async def _something_happens(self, turn: Turn) -> None:
-        """Until there is something new to decide, or to show to somebody who watches."""
+        """Until there is something new to decide."""
         self._ends, self._ends_needed = 0, turn.ends_needed
         due = SLOW_LOOK_SECONDS if turn.due is None else turn.due - time.time()
         with suppress(TimeoutError):
@@ -187,9 +193,10 @@ class _Trial:
 
     def _heard(self, detail: dict[str, Any]) -> None:
         self._ends += detail["status"] == "SUCCEEDED"
-        enough = self._ends >= self._ends_needed or detail["status"] == "FAILED"
-        if enough or self._on_change is not None:
+        if self._ends >= self._ends_needed or detail["status"] == "FAILED":
             self._changed.set()
+        if self._watcher is not None:
+            self._watcher.heard(detail)
 
     def _make_queue(self) -> None:
         requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]

@@ -10,7 +10,7 @@ from typing import Any
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Mark, Run
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.planner import Wait, Withdraw, plan, waiting_for
+from universal_scheduler.domain.planner import Wait, Withdraw, plan, waiting_for, why_waiting
 from universal_scheduler.ports import Store
 
 ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
@@ -36,6 +36,18 @@ def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
             "jobs": [_job_view(job, waiting.get(job.name, "")) for job in jobs],
         }
     )
+
+
+def part_of_run_view(
+    run: Run, known: Mapping[str, JobRun], shown: Sequence[str], counts: Mapping[str, int], now: float
+) -> dict[str, Any]:
+    """A run with some of its jobs, for a display that has no room for all: what it costs follows what is shown.
+
+    `counts` is how many of all its jobs are in which state.
+    """
+    waiting = why_waiting(shown, known, now, run.max_concurrent_jobs, run.cancel) if not run.status.ended else {}
+    jobs = [_job_view(known[name], waiting.get(name, "")) for name in shown]
+    return run_summary(run) | {"counts": dict(counts), "jobs": jobs}
 
 
 def run_summary(run: Run) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Tells somebody who watches a trial of its jobs: of those that have changed alone, a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from universal_scheduler.domain.job_events import read_detail
+from universal_scheduler.domain.model import JobRun, JobStatus, Run
+from universal_scheduler.ports import JobPlatform
+from universal_scheduler.usecases.drive import is_news, observed
+from universal_scheduler.usecases.progress import with_progress
+
+OnChange = Callable[[Run, Sequence[JobRun]], None]
+TOGETHER_SECONDS = 0.1
+"""What Batch tells within this time is told together: a short job goes through four states in a few milliseconds."""
+
+
+class Watcher:
+    """Hears what is written of a run's jobs, and what Batch tells between two looks of the run.
+
+    The run itself looks only when its plan may have changed; nobody who watches it makes it look more often.
+    """
+
+    def __init__(self, run: Run, tell: OnChange, platform: JobPlatform) -> None:
+        self._run, self._tell, self._platform = run, tell, platform
+        self._by_id: dict[str, JobRun] = {}
+        self._news: dict[str, Mapping[str, Any] | None] = {}
+        """The last that Batch told of each job; None for an array of which it told a child."""
+
+    def wrote(self, jobs: Iterable[JobRun]) -> None:
+        """The jobs were written like this."""
+        changed = list(jobs)
+        self._by_id.update({job.job_id: job for job in changed if job.job_id})
+        self._tell(self._run, changed)
+
+    def heard(self, detail: Mapping[str, Any]) -> None:
+        """Batch tells of a job. What has failed is left to the run, which knows why."""
+        if not self._news:
+            asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._pass_on)
+        job_id, colon, _ = detail["jobId"].partition(":")
+        if colon:
+            self._news[job_id] = None
+        elif detail["status"] != JobStatus.FAILED:
+            self._news[job_id] = detail
+
+    def ended(self, run: Run) -> None:
+        self._tell(run, ())
+
+    def _pass_on(self) -> None:
+        told = [
+            (job, detail)
+            for job_id, detail in self._news.items()
+            if (job := self._by_id.get(job_id)) and not job.status.ended
+        ]
+        self._news.clear()
+        seen = [(job, read_detail(detail)) for job, detail in told if detail is not None]
+        changed = [observed(job, each) for job, each in seen if is_news(each, job)]
+        changed += with_progress(self._platform, [job for job, detail in told if detail is None], time.time())
+        self._by_id.update({job.job_id: job for job in changed})
+        if changed:
+            self._tell(self._run, changed)
