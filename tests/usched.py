@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from universal_scheduler.adapters.memory import (
     MemoryWorkflow,
 )
 from universal_scheduler.cli import app
+from universal_scheduler.domain.documents.stage import Kind
 from universal_scheduler.domain.errors import DeliveryRefused
 from universal_scheduler.domain.messages import LogTail, Message
 from universal_scheduler.domain.model import Execution, JobStatus, RunKey
@@ -61,7 +62,13 @@ class Stage:
         self.objects = MemoryObjects()
         self.outbox = MemoryOutbox()
         self.job_log = MemoryJobLog()
-        self.settings = Settings(job_queues={"default": QUEUE, "low": QUEUE.replace("default", "low")})
+        self.settings = Settings(
+            job_queues={name: QUEUE.replace("default", name) for name in ("high", "default", "low")},
+            job_definitions={"shell": "arn:aws:batch:us-east-1:123456789012:job-definition/shell:1"},
+        )
+        self.names = {"q", "d"}
+        """The queues and job definitions that Batch has beside the stage's own."""
+        self.batch_names = SimpleNamespace(missing=self.missing)
         self.printed: dict[str, list[str]] = dict(LOGS)
         """By log stream."""
         self.sent: list[tuple[Channel, Message]] = []
@@ -70,6 +77,10 @@ class Stage:
         self.log_tails = SimpleNamespace(tail=lambda *_: LogTail(), last_lines=self.last_lines)
         self.local_api = ""
         self.logs = SimpleNamespace(get_log_events=self.get_log_events)
+
+    def missing(self, kind: Kind, names: Sequence[str]) -> set[str]:
+        assert kind in Kind
+        return set(names) - self.names
 
     def send(self, channel: Channel, message: Message, now: float) -> None:
         assert now

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_stepfunctions import SFNClient
 
+    from universal_scheduler.adapters.batch_names import BatchNames
     from universal_scheduler.adapters.log_tails import CloudWatchLogTails
     from universal_scheduler.adapters.notifier import ServiceNotifier
     from universal_scheduler.adapters.outbox import SqsOutbox
@@ -91,6 +92,12 @@ class Wiring:
     def batch(self) -> BatchClient:
         """For all calls but SubmitJob: what is asked may be asked again."""
         return self._session.client("batch", endpoint_url=self._endpoint, config=QUICK)
+
+    @cached_property
+    def batch_names(self) -> BatchNames:
+        from universal_scheduler.adapters.batch_names import BatchNames
+
+        return BatchNames(self.batch)
 
     @cached_property
     def workflow(self) -> StepFunctionsWorkflow:

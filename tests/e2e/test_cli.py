@@ -67,6 +67,24 @@ def test_a_failed_run_is_restarted_where_it_failed(stage: Stage, tmp_path: Path)
     assert json.loads(again.stdout)["generation"] == 2
 
 
+def test_names_are_looked_up_on_the_engine(stage: Stage, tmp_path: Path) -> None:
+    port = str(stage.engine.port)
+    jobs = [{"jobName": "a", "jobDefinition": "shell", "jobQueue": "hihg"}]
+    bad, _ = written(tmp_path, "true", jobList=jobs)
+    refused = usched("apply", bad, "--json", "--port", port)
+    assert refused.returncode == 1
+    [error] = json.loads(refused.stdout)["errors"]
+    assert error["found"] == "the queue 'hihg' (did you mean 'high'?), which Batch does not have"
+    full = {"jobDefinition": stage.engine.job_definitions["shell"], "jobQueue": stage.engine.queues["high"]}
+    later = {"jobDefinition": "nowhere:3", "jobQueue": "arn:aws:batch:us-east-1:123456789012:job-queue/nowhere"}
+    file, schedule_id = written(tmp_path, "true", jobList=[{"jobName": "a", **full}, {"jobName": "b", **later}])
+    taken = usched("apply", file, "--json", "--port", port)
+    assert taken.returncode == 0, taken.stderr
+    answer = json.loads(taken.stdout)
+    assert [each["scheduleId"] for each in answer["stored"]] == [schedule_id]
+    assert [each["path"] for each in answer["warnings"]] == ["$.jobList[1].jobQueue", "$.jobList[1].jobDefinition"]
+
+
 def test_the_sdks_own_configuration_leads_to_the_stack(stage: Stage, tmp_path: Path) -> None:
     file, schedule_id = written(tmp_path, "true")
     configured = {

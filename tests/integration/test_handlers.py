@@ -319,6 +319,26 @@ def test_odd_ids_and_names_are_not_found(load: Callable[[str], ModuleType]) -> N
         assert (schedule["statusCode"], execution["statusCode"]) == (404, 404), odd
 
 
+def test_put_schedule_warns_of_what_the_stage_does_not_have(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOB_QUEUES", '{"high": "arn:high"}')
+    monkeypatch.setenv("JOB_DEFINITIONS", '{"shell": "arn:shell"}')
+    handler, manual = load("put_schedule").handler, {"trigger": {"manual": True}}
+    jobs = [{"jobName": "a", "jobDefinition": "shell", "jobQueue": "hihg"}]
+    document = {"scheduleId": "doubtful", "jobList": jobs, "trigger": {"after": ["nosuch", "there"]}}
+    handler({"body": json.dumps({**document, "scheduleId": "there", **manual})}, Context())
+    answer = handler({"body": json.dumps(document)}, Context())
+    assert answer["statusCode"] == 201
+    assert [(each["path"], each["found"]) for each in json.loads(answer["body"])["warnings"]] == [
+        ("$.jobList[0].jobQueue", "the queue 'hihg' (did you mean 'high'?), which is no short name of this stage"),
+        ("$.trigger.after[0]", "'nosuch', and there is no such schedule"),
+    ]
+    jobs[0]["jobQueue"] = "high"
+    handler({"body": json.dumps({**document, "scheduleId": "nosuch", **manual})}, Context())
+    assert json.loads(handler({"body": json.dumps(document)}, Context())["body"])["warnings"] == []
+
+
 def test_a_schedule_over_the_item_limit_is_413_and_not_stored(load: Callable[[str], ModuleType]) -> None:
     jobs = [
         {

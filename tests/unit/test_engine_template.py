@@ -246,7 +246,7 @@ MAY = {
         "JobsTable: dynamodb:Query",
         "execution:schedule_runner:*: states:DescribeExecution",
     },
-    "usched-put-schedule": {"SchedulesTable: dynamodb:PutItem"},
+    "usched-put-schedule": {"SchedulesTable: dynamodb:GetItem dynamodb:PutItem"},
     "usched-get-schedule": {
         "SchedulesTable: dynamodb:GetItem",
         "HistoryTable: dynamodb:Query",

@@ -118,7 +118,7 @@ def apply_(files: tuple[str, ...], as_json: bool) -> int:
     """
     from universal_scheduler.cli.apply import apply_command
 
-    return apply_command(_connect().store, files, as_json)
+    return apply_command(_connect(), files, as_json)
 
 
 @main.command(epilog=EPILOG)

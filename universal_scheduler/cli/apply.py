@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
+from universal_scheduler.cli import target
 from universal_scheduler.cli.console import make_console, put_json
-from universal_scheduler.cli.documents import Checked, check_file, files_of
+from universal_scheduler.cli.documents import Checked, Remark, check_file, files_of
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose, wrapped
 from universal_scheduler.domain.documents.parse import parse
+from universal_scheduler.domain.documents.stage import Kind, Short, foreign_names, misspelt
 from universal_scheduler.ports import Store
+from universal_scheduler.usecases.stage_check import check_names, check_upstream
 from universal_scheduler.usecases.triggers import store_schedule
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
 
 FAILED = 1
 
 
-def apply_command(store: Store, paths: Sequence[str], as_json: bool) -> int:
+def apply_command(stage: Wiring, paths: Sequence[str], as_json: bool) -> int:
     """Exit code 1 where a file was not stored."""
-    checked = [check_file(file) for file in files_of(paths)]
-    stored = store_all(store, checked)
+    checked = on_stage(stage, [check_file(file) for file in files_of(paths)])
+    stored = store_all(stage.store, checked)
     if as_json:
-        put_json({"stored": stored, "errors": errors_of(checked)})
+        put_json({"stored": stored, "errors": errors_of(checked), "warnings": warnings_of(checked)})
     else:
-        show(make_console(), stored, checked)
+        console = make_console()
+        show(console, stored, checked)
+        show_warnings(console, checked)
     return FAILED if any(entry.errors for entry in checked) else 0
+
+
+def on_stage(stage: Wiring, checked: Sequence[Checked]) -> list[Checked]:
+    """The files with what the stage says of them: names that can never be right are errors, doubtful ones warnings."""
+    short = {Kind.QUEUE: stage.settings.job_queues, Kind.DEFINITION: stage.settings.job_definitions}
+    together = [row["scheduleId"] for entry in checked for row in entry.rows]
+    return [_on_stage(stage, short, together, entry) for entry in checked]
+
+
+def _on_stage(stage: Wiring, short: Short, together: Sequence[str], entry: Checked) -> Checked:
+    errors: list[Remark] = []
+    warnings: list[Remark] = []
+    for place, row in enumerate(entry.rows):
+        wrong, doubtful = check_names(row, short, stage.batch_names)
+        doubtful += check_upstream(stage.store, row, together)
+        errors += [entry.placed(place, error) for error in wrong]
+        warnings += [entry.placed(place, warning) for warning in doubtful]
+    return replace(
+        entry, rows=() if errors else entry.rows, errors=tuple(errors) or entry.errors, warnings=tuple(warnings)
+    )
 
 
 def store_all(store: Store, checked: Sequence[Checked]) -> list[dict[str, Any]]:
@@ -40,6 +69,26 @@ def store_all(store: Store, checked: Sequence[Checked]) -> list[dict[str, Any]]:
 
 def errors_of(checked: Sequence[Checked]) -> list[dict[str, Any]]:
     return [error for entry in checked for error in entry.errors_as_json]
+
+
+def warnings_of(checked: Sequence[Checked]) -> list[dict[str, Any]]:
+    return [warning for entry in checked for warning in entry.warnings_as_json]
+
+
+def misspelt_names(entry: Checked) -> tuple[Remark, ...]:
+    """Warnings about names that look like those that every stage has; no stage is asked."""
+    short = target.SHORT_NAMES
+    return tuple(
+        entry.placed(place, remark)
+        for place, row in enumerate(entry.rows)
+        for remark in misspelt(foreign_names(row, short), short)
+    )
+
+
+def show_warnings(console: Console, checked: Sequence[Checked]) -> None:
+    for entry in checked:
+        for line in entry.doubts:
+            console.print(Text.assemble(("Warning: ", "bold yellow"), line))
 
 
 def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequence[Checked]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.yaml_text import read_yaml, yaml_positions
@@ -20,6 +21,8 @@ from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, It
 
 SUFFIXES = (".yaml", ".yml", ".json")
 WANTED = "a file of schedules in YAML or JSON"
+Remark: TypeAlias = tuple[str, DocumentError]
+"""What is wrong or doubtful, with the scheduleId, or where there is none the number, of its document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,10 @@ class Checked:
 
     file: str
     rows: tuple[dict[str, Any], ...] = ()
-    errors: tuple[tuple[str, DocumentError], ...] = ()
-    """Each with the scheduleId, or where there is none the number, of its document."""
+    errors: tuple[Remark, ...] = ()
+    warnings: tuple[Remark, ...] = ()
+    places: tuple[Callable[[DocumentError], DocumentError], ...] = ()
+    """For each row, what tells an error of it the line and the column."""
 
     @property
     def told(self) -> list[str]:
@@ -38,10 +43,20 @@ class Checked:
 
     @property
     def errors_as_json(self) -> list[dict[str, Any]]:
-        file = printable(self.file)
-        return [
-            {"file": file, **({"document": label} if label else {}), **error.as_dict()} for label, error in self.errors
-        ]
+        return [_as_json(self.file, label, error) for label, error in self.errors]
+
+    @property
+    def doubts(self) -> list[str]:
+        """A line for each warning, as of errors."""
+        return [_line(self.file, label, warning) for label, warning in self.warnings]
+
+    @property
+    def warnings_as_json(self) -> list[dict[str, Any]]:
+        return [_as_json(self.file, label, warning) for label, warning in self.warnings]
+
+    def placed(self, number: int, remark: DocumentError) -> Remark:
+        """What is wrong or doubtful in the row of this number, from 0."""
+        return printable(self.rows[number]["scheduleId"]), self.places[number](remark)
 
 
 def files_of(paths: Sequence[str]) -> Iterator[str]:
@@ -60,7 +75,8 @@ def check_file(file: str) -> Checked:
     except UnreadableDocument as unreadable:
         return Checked(file, errors=tuple(("", error) for error in unreadable.errors))
     rows: list[dict[str, Any]] = []
-    errors: list[tuple[str, DocumentError]] = []
+    errors: list[Remark] = []
+    places: list[Callable[[DocumentError], DocumentError]] = []
     known: set[str] = set()
     for number, written in enumerate(source.documents, start=1):
         label = f"document {number}"
@@ -77,7 +93,8 @@ def check_file(file: str) -> Checked:
             errors.append((label, source.placed(again, written)))
         known.add(label)
         rows.append(row)
-    return Checked(file, errors=tuple(errors)) if errors else Checked(file, rows=tuple(rows))
+        places.append(partial(source.placed, written=written))
+    return Checked(file, errors=tuple(errors)) if errors else Checked(file, rows=tuple(rows), places=tuple(places))
 
 
 def too_large(row: dict[str, Any]) -> list[DocumentError]:
@@ -171,6 +188,10 @@ def _inside(directory: str) -> list[str]:
         return sorted(str(entry) for entry in Path(directory).iterdir() if entry.suffix in SUFFIXES)
     except OSError:
         return []
+
+
+def _as_json(file: str, label: str, error: DocumentError) -> dict[str, Any]:
+    return {"file": printable(file), **({"document": label} if label else {}), **error.as_dict()}
 
 
 def _line(file: str, label: str, error: DocumentError) -> str:

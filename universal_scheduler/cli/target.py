@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from universal_scheduler.cli.problems import Problem
+from universal_scheduler.domain.documents.stage import Kind
 
 if TYPE_CHECKING:
     from universal_scheduler.local.engine import Engine
@@ -22,6 +23,8 @@ DEFAULT_STACK = "universal-scheduler"
 START_ENGINE = "Start one with: usched local start"
 QUEUES = ("high", "default", "low")
 DEFINITIONS = ("shell",)
+SHORT_NAMES = {Kind.QUEUE: QUEUES, Kind.DEFINITION: DEFINITIONS}
+"""What every stage calls its own queues and job definitions."""
 
 
 @dataclass(frozen=True, slots=True)

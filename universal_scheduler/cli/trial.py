@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -11,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from universal_scheduler.cli.apply import errors_of
+from universal_scheduler.cli.apply import errors_of, misspelt_names, show_warnings, warnings_of
 from universal_scheduler.cli.console import INTEREST, View, jobs_table, make_console, put_json
 from universal_scheduler.cli.documents import check_file, files_of
 from universal_scheduler.cli.failures import put_last_lines
@@ -41,9 +42,13 @@ def try_command(paths: Sequence[str], directory: Path | None, params: Sequence[s
         lines = "".join(f"\n         {line}" for entry in checked for line in entry.told)
         raise Problem(f"Nothing was tried.{lines}", "Correct the documents.", errors=errors)
     rows = [with_params(row, params) for entry in checked for row in entry.rows]
+    checked = [replace(entry, warnings=misspelt_names(entry)) for entry in checked]
+    if not as_json:
+        show_warnings(make_console(), checked)
     tried = [_quietly(row, directory) if as_json else _shown(make_console(), row, directory) for row in rows]
     if as_json:
-        put_json({"runs": [_with_printed(trial, run_view(trial.run, trial.jobs, time.time())) for trial in tried]})
+        runs = [_with_printed(trial, run_view(trial.run, trial.jobs, time.time())) for trial in tried]
+        put_json({"runs": runs, "warnings": warnings_of(checked)})
     return 0 if all(trial.run.status is RunStatus.SUCCEEDED for trial in tried) else FAILED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -111,6 +111,22 @@ def outputs_referred_to(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, st
         for token in TOKEN.finditer(text):
             if parts := OUTPUT.fullmatch(token[1]):
                 yield where, parts[1], parts[2]
+
+
+def unread_outputs(jobs: Sequence[Mapping[str, Any]], given: Mapping[str, Collection[str]]) -> Iterator[DocumentError]:
+    """Of outputs that jobs of a document are said to have, by job name: those that no job of it refers to."""
+    read: dict[str, list[str]] = {}
+    for entry in jobs:
+        for _, upstream, name in outputs_referred_to(entry):
+            read.setdefault(upstream, []).append(name)
+    for index, entry in enumerate(jobs):
+        known = list(dict.fromkeys(read.get(entry["jobName"], ())))
+        for name in given.get(entry["jobName"], ()):
+            if name not in known:
+                hint = did_you_mean(name, known)
+                found = f"the output '{name}' of '{entry['jobName']}'{hint}, which no job refers to"
+                expected = f"an output that is referred to: {', '.join(known) or 'this job has none'}"
+                yield DocumentError(f"$.jobList[{index}]", found, expected, job=entry["jobName"])
 
 
 def reference_errors(

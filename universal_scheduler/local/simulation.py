@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
-from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.model import Changes, Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.references import outputs_referred_to
@@ -180,4 +180,5 @@ def _check_names(jobs: Sequence[JobRun], names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         expected = f"a job of the schedule: {', '.join(known[:20])}"
-        raise InvalidSchedule([DocumentError("$.jobList", f"no job '{name}'", expected) for name in unknown])
+        found = [f"no job '{name}'{did_you_mean(name, known)}" for name in unknown]
+        raise InvalidSchedule([DocumentError("$.jobList", what, expected) for what in found])
