@@ -10,6 +10,7 @@ import pytest
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.documents.schema import SCHEMA_PATH
+from universal_scheduler.domain.documents.storable import MAX_ERRORS
 from universal_scheduler.domain.errors import InvalidSchedule
 
 
@@ -140,6 +141,48 @@ def test_whatever_a_document_says_its_errors_are_told_and_not_raised(value: obje
         find_errors(row(job("a") | {key: value}, job("b", "a")))
     for key in schema["properties"]:
         find_errors(row(job("a")) | {key: value})
+
+
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {LONG: 1},
+        {"jobName": LONG},
+        {"jobDependencies": [LONG]},
+        {"jobDependencies": [{"job": LONG, "exitCode": 1}]},
+        {"runWhen": LONG},
+        {"notBefore": LONG},
+        {"parameters": {LONG: 1}},
+        {"parameters": {"x": "{{run." + LONG + "}}"}},
+        {"containerOverrides": {"command": ["{{jobs." + LONG + ".output.x}}"]}},
+        {"containerOverrides": {"environment": [{"name": "AWS_BATCH_" + LONG, "value": ""}]}},
+        {"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": LONG}]}},
+        {"retryStrategy": {"attempts": 1, "evaluateOnExit": [{"action": "EXIT", "onReason": LONG}]}},
+    ],
+    ids=lambda change: next(iter(change))[:20],
+)
+def test_an_error_is_short_however_long_what_is_wrong_is(change: dict[str, Any]) -> None:
+    errors = find_errors(row(job("a") | change))
+    assert errors
+    assert all(len(str(error)) < 1000 for error in errors)
+
+
+def test_10_000_wrong_jobs_are_told_by_the_first_50_errors() -> None:
+    jobs = [job(f"load-table-{n:05d}", f"load-tabel-{n:05d}") for n in range(10_000)]
+    errors = find_errors(row(*jobs))
+    assert len(errors) == MAX_ERRORS
+    assert errors[0].found == "'load-tabel-00000' (did you mean 'load-table-00000'?)"
+    assert len(find_errors(row(*[{"jobNam": "x"}] * 10_000))) == MAX_ERRORS
+    assert str(find_errors(row(*[{}] * 100_000))[0]) == "$.jobList: found 100,000 entries, expected at most 10,000"
+
+
+def test_a_long_cycle_is_told_by_some_of_its_jobs() -> None:
+    error = only_error(row(*[job(f"j{n}", f"j{(n + 1) % 1000}") for n in range(1000)]))
+    assert "991 more" in error
+    assert len(error) < 300
 
 
 def test_a_schedule_cannot_wait_for_itself() -> None:

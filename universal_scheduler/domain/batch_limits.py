@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from universal_scheduler.domain.documents.values import quoted
+
 MAX_ATTEMPTS = 10
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_RetryStrategy.html"""
 MAX_RULES = 5
@@ -119,7 +121,7 @@ def command_refusals(
     """
     for index, (said, word) in enumerate(zip(written or command, substitute(command, parameters), strict=True)):
         if not word:
-            found = f"'{said}', which is empty" if said else "an empty word"
+            found = f"{quoted(said)}, which is empty" if said else "an empty word"
             # https://github.com/boto/boto3/issues/3612
             answer = "Command cannot be empty"
             path = f"containerOverrides.command[{index}]"
@@ -133,7 +135,7 @@ def environment_refusals(variables: Sequence[Mapping[str, Any]]) -> Iterator[Ref
         if name.startswith(RESERVED_PREFIX):
             yield Refusal(
                 f"containerOverrides.environment[{index}].name",
-                f"'{name}'",
+                quoted(name),
                 f"a name that does not start with {RESERVED_PREFIX}: AWS Batch keeps those for itself",
                 f"Environment variables cannot start with {RESERVED_PREFIX}: {name}",
             )
@@ -152,7 +154,9 @@ def resource_refusals(requirements: Sequence[Mapping[str, Any]]) -> Iterator[Ref
             case _:
                 good, expected = _whole(value) >= 1, "whole GPUs in a string, at least 1"
         if not good:
-            yield Refusal(f"containerOverrides.resourceRequirements[{index}].value", f"'{value}' for {kind}", expected)
+            yield Refusal(
+                f"containerOverrides.resourceRequirements[{index}].value", f"{quoted(value)} for {kind}", expected
+            )
 
 
 def retry_refusals(strategy: Mapping[str, Any] | None) -> Iterator[Refusal]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WORD_COMPARED, KNOWN_COMPARED = 100, 1000
+WORD_COMPARED, KNOWN_COMPARED = 100, 300
 """Characters of a word, and known ones: comparing more takes seconds; of more, those that begin alike are compared."""
 MESSAGE_LIMIT = 8000
 """Characters: an error goes from state to state beside a payload that has its own limit."""

@@ -64,8 +64,8 @@ def step(part: object) -> str:
         case str() if PLAIN_KEY.fullmatch(part) and len(part) <= SHOWN:
             return f".{part}"
         case str():
-            quoted = part[: SHOWN + 1].replace("\\", "\\\\").replace("'", "\\'")
-            return f"['{_cut(printable(quoted))}']"
+            escaped = part[: SHOWN + 1].replace("\\", "\\\\").replace("'", "\\'")
+            return f"['{_cut(printable(escaped))}']"
         case _:
             return f"[{shown(part)}]"
 
