@@ -151,6 +151,17 @@ def test_what_a_job_puts_out_is_what_others_are_given_and_branch_on() -> None:
     assert trial.jobs[0].output == {"n": "3", "kind": "part", "day": "monday"}
 
 
+def test_a_run_is_given_parameters_for_the_schedules_defaults() -> None:
+    document = {
+        "scheduleId": "tried",
+        "parameters": {"day": "today", "limit": 5},
+        "jobList": [job("load", command="echo {{run.parameters.day}} {{run.parameters.limit}}")],
+    }
+    assert try_schedule(document, parameters={"day": "friday"}).printed == {"load": "friday 5"}
+    with pytest.raises(InvalidSchedule, match="unknown parameter 'dya'"):
+        try_schedule(document, parameters={"dya": "friday"})
+
+
 def test_a_reference_to_what_was_not_put_out_fails_the_job_that_refers() -> None:
     trial = tried(job("list"), job("load", "list", command="echo {{jobs.list.output.n}}"))
     assert statuses(trial) == {"list": "SUCCEEDED", "load": "FAILED"}

@@ -150,3 +150,18 @@ def test_an_array_that_fails_has_no_exit_code() -> None:
 def test_a_branch_on_an_arrays_exit_code_is_refused() -> None:
     with pytest.raises(InvalidSchedule, match="an exit code of 'arr', which is an array"):
         played(job("arr", arrayProperties={"size": 3}), job("b", {"job": "arr", "exitCode": 2}), exit_codes={"arr": 2})
+
+
+DAY = job("a") | {"containerOverrides": {"command": ["load", "{{run.parameters.day}}"]}}
+
+
+def test_a_run_is_given_parameters_for_the_schedules_defaults() -> None:
+    day = {"day": "today", "limit": 5}
+    assert played(DAY, parameters={"day": "friday"}, document={"parameters": day}).run.parameters == {
+        "day": "friday",
+        "limit": 5,
+    }
+    with pytest.raises(InvalidSchedule, match="unknown parameter 'dya'"):
+        played(DAY, parameters={"dya": "friday"}, document={"parameters": day})
+    with pytest.raises(InvalidSchedule, match=r"\$\.parameters"):
+        played(DAY, parameters={"day": "friday"}, document={"parameters": 7})

@@ -16,7 +16,7 @@ from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, di
 from universal_scheduler.domain.model import Changes, Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.references import outputs_referred_to
-from universal_scheduler.local.unheld import unheld
+from universal_scheduler.local.as_tried import as_tried
 from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
@@ -39,21 +39,24 @@ def simulate(
     exit_codes: Mapping[str, int] | None = None,
     durations: Mapping[str, float] | None = None,
     outputs: Mapping[str, Mapping[str, Scalar]] | None = None,
-    now: float,
+    parameters: Mapping[str, Scalar] | None = None,
+    now: float = 0.0,
 ) -> Simulated:
     """Play a run through in no time: nothing is submitted anywhere, and the same arguments give the same run.
 
     `exit_codes` names the jobs that fail, by job name; all others succeed; an array just fails, it has no
     code. `durations` are seconds, 60 where not given.
     `outputs` is what jobs put out, by job name; what one refers to and is not given is `simulated`, and so is the only
-    value of a list in S3. Capacity is unlimited, and a held job is released at once. What a job's end is noticed late
-    by in a real run is left out.
+    value of a list in S3. `parameters` are given to the run, for the schedule's defaults.
+    `now` is when the run starts (epoch seconds).
+    Capacity is unlimited, and a held job is released at once. What a job's end is noticed late by in a real run is
+    left out.
 
     Raises:
-        InvalidSchedule: the document is not valid, or a job is named that it does not have.
+        InvalidSchedule: the document is not valid, or a job or parameter is named that it does not have.
     """
     store, platform, objects = MemoryStore(), MemoryPlatform(), _Objects()
-    run = start_run(store, unheld(document), Execution("simulation", "simulation"), f"{iso(now)}Z")
+    run = start_run(store, as_tried(document, parameters), Execution("simulation", "simulation"), f"{iso(now)}Z")
     _check_names(store.list_jobs(run.key.run_id), [*(exit_codes or {}), *(durations or {}), *(outputs or {})])
     put_out = _expected_outputs(run.document, outputs or {})
     world = _World(platform, objects, exit_codes or {}, durations or {}, put_out, now)

@@ -19,11 +19,11 @@ from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.adapters.objects import FileObjects
 from universal_scheduler.domain.arrays import children_of
-from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run
+from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.names import iso
 from universal_scheduler.local import batch as local_batch
+from universal_scheduler.local.as_tried import as_tried
 from universal_scheduler.local.job_environment import job_path
-from universal_scheduler.local.unheld import unheld
 from universal_scheduler.local.watcher import OnChange, Watcher
 from universal_scheduler.usecases.drive import (
     DESCRIBE_CHUNK,
@@ -72,6 +72,7 @@ class TriedChild:
 def try_schedule(
     document: Mapping[str, Any],
     *,
+    parameters: Mapping[str, Scalar] | None = None,
     directory: Path | None = None,
     vcpus: int | None = None,
     on_change: OnChange | None = None,
@@ -79,16 +80,20 @@ def try_schedule(
     """Run a schedule document's jobs here and now; its queues and definitions need not exist.
 
     A job runs its `containerOverrides.command`; one without runs `true`; one on hold is released at once. Jobs find a
-    directory that they share in `USCHED_DATA`. `directory` keeps their files; without one they are gone afterwards.
+    directory that they share in `USCHED_DATA`. `parameters` are given to the run, for the schedule's defaults.
+    `vcpus` is how many vCPUs they have together, four for each processor unless given: as many jobs run at a time.
+    `directory` keeps the jobs' files; without one they are gone afterwards.
     `on_change` is told of the run with all its jobs at first, then, at once or within a tenth of a second, with
     those that have changed, and at last without any, when it has ended. It is called in the middle of the work, and
     must not take long.
 
     Raises:
-        InvalidSchedule: the document is not valid; nothing ran.
+        InvalidSchedule: the document is not valid, or has no such parameter; nothing ran.
     """
     with _directory(directory) as home:
-        return asyncio.run(_Trial(home, vcpus or 4 * (os.cpu_count() or 1), on_change).run(document))
+        return asyncio.run(
+            _Trial(home, vcpus or 4 * (os.cpu_count() or 1), on_change).run(as_tried(document, parameters))
+        )
 
 
 @contextmanager
@@ -138,7 +143,7 @@ class _Trial:
 
     async def run(self, document: Mapping[str, Any]) -> Trial:
         started = time.time()
-        run = start_run(self._store, unheld(document), Execution("try", "try"), f"{iso(started)}Z")
+        run = start_run(self._store, document, Execution("try", "try"), f"{iso(started)}Z")
         if self._on_change is not None:
             self._watcher = Watcher(run, self._on_change, self._platform)
             self._watcher.wrote(self._store.list_jobs(run.key.run_id))
