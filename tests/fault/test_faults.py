@@ -23,6 +23,7 @@ EXPECTED = {
     "publish": "UPSTREAM_FAILED",
     "clean-up": "SUCCEEDED",
     "other": "SUCCEEDED",
+    "sweep": "SUCCEEDED",
 }
 
 
@@ -35,10 +36,11 @@ def document(**more: Any) -> dict[str, Any]:
         "publish": ("load",),
         "clean-up": ("transform",),
         "other": (),
+        "sweep": (),
     }
     jobs = [
         {"jobName": name, "jobDefinition": "d", "jobQueue": "q", "jobDependencies": list(upstream)}
-        | ({"runWhen": "one_failed"} if name == "clean-up" else {})
+        | ({"runWhen": "one_failed"} if name == "clean-up" else {"finally": name == "sweep"})
         for name, upstream in after.items()
     ]
     return {"scheduleId": "nightly", "jobList": jobs, "wait_time": 20, **more}

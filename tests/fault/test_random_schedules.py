@@ -40,6 +40,10 @@ def schedule(chance: random.Random) -> dict[str, Any]:
         }
         job |= chance.choice([{}] * 8 + [{"hold": True}, {"jobStatus": "PASS"}])
         jobs.append(job)
+    for index in range(len(jobs), len(jobs) + chance.choice([0, 0, 1, 2])):
+        after = [jobs[-1]["jobName"]] if jobs[-1].get("finally") else []
+        final = {"jobName": f"j{index}", "jobDefinition": "d", "jobQueue": "q", "jobDependencies": after}
+        jobs.append(final | {"finally": True, "optional": chance.random() < 0.3})
     chance.shuffle(jobs)
     limit = None if plain else chance.choice([None, None, 1, 4])
     return {"scheduleId": "random", "jobList": jobs, "wait_time": 20} | ({"maxConcurrentJobs": limit} if limit else {})

@@ -298,6 +298,7 @@ class World:
         taken_back = [entry for job_id, entry in self.platform.jobs.items() if job_id not in known]
         assert not [entry for entry in taken_back if entry.seen.started_at], "a job ran that nobody knows of"
         self._check_nothing_is_left()
+        self._check_last(run)
         well = (JobStatus.SUCCEEDED, JobStatus.SKIPPED)
         fine = all(status in well or name in optional for name, status in expected.items())
         assert run.status is (RunStatus.SUCCEEDED if fine else RunStatus.FAILED)
@@ -309,9 +310,20 @@ class World:
         names = Counter(entry.name for entry in self.platform.jobs.values())
         assert not [name for name, count in names.items() if count > 1], "a job was submitted twice"
         self._check_nothing_is_left()
+        self._check_last(run)
         assert all(job.status.ended for job in self.store.list_jobs(run.key.run_id))
         assert (run.status is RunStatus.CANCELLED) == (run.cancel is not None)
         assert not self.store.waits.get(run.key.run_id, Parked()).token, "a token is left"
+
+    def _check_last(self, run: Run) -> None:
+        """Finally jobs were given to Batch after all others, at least for the last time; and ran, unless skipped."""
+        final = {job.name for job in self.store.list_jobs(run.key.run_id) if job.job.final}
+        order = [entry.job.name for entry in self.platform.jobs.values()]
+        others = max((at for at, name in enumerate(order) if name not in final), default=-1)
+        for job in self.store.list_jobs(run.key.run_id):
+            if job.name in final and job.status is not JobStatus.SKIPPED:
+                assert max(at for at, name in enumerate(order) if name == job.name) > others
+                assert job.status in (JobStatus.SUCCEEDED, JobStatus.FAILED)
 
     def _check_nothing_is_left(self) -> None:
         """What has not ended never starts: Batch was told to end it."""

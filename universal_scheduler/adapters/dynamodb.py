@@ -269,7 +269,7 @@ class DynamoStore:
                 _forward(
                     job,
                     JobStatus.SUBMITTING,
-                    {"intentAt": now, "behind": dict(job.behind)},
+                    {"intentAt": now, "behind": dict(job.behind), "follows": job.follows or None},
                     # Only what was seen may be claimed: a second claimer finds another intent than the one it saw.
                     condition="attempt = :attempt AND jobStatus = :seen"
                     " AND (attribute_not_exists(intentAt) OR intentAt = :old)",

@@ -213,7 +213,7 @@ class MemoryStore:
         return self._write(
             run_id,
             (
-                replace(known, status=JobStatus.SUBMITTING, intent_at=now, behind=job.behind)
+                replace(known, status=JobStatus.SUBMITTING, intent_at=now, behind=job.behind, follows=job.follows)
                 for job in jobs
                 for known in self._attempt(run_id, job)
                 if known.status is job.status and known.intent_at == job.intent_at

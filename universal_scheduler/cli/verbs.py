@@ -71,17 +71,25 @@ def cancel_command(stage: Wiring, schedule_id: str, start: str | None, reason: s
     entry = verbs.cancel_run(stage.store, stage.workflow, run.key, mark_of(stage, Verb.CANCEL, reason))
     alive = stage.workflow.is_running(run.execution)
     if not alive:
-        verbs.end_cancelled_run(stage.store, stage.platform, stage.objects, run.key, time.time, time.sleep)
+        verbs.end_cancelled_run(
+            stage.store, stage.workflow, stage.platform, stage.objects, run.key, time.time, time.sleep
+        )
     if as_json:
         put_json({**_named(run), **audit_view(entry), "ended": not alive})
         return DONE
     console = make_console()
     if alive:
-        say(console, f"{schedule_id} {run.key.start}: its jobs are being ended")
+        say(console, f"{schedule_id} {run.key.start}: {_being_ended(stage, run)}")
         _follow(console, run)
     else:
         say(console, f"{schedule_id} {run.key.start}: CANCELLED. Its execution had died")
     return DONE
+
+
+def _being_ended(stage: Wiring, run: Run) -> str:
+    last = verbs.open_finally_jobs(stage.store, run.key)
+    then = f", then its finally jobs run: {', '.join(last)}" if last else ""
+    return f"its jobs are being ended{then}"
 
 
 def restart_command(

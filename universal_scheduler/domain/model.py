@@ -151,6 +151,8 @@ class Job:
     definition: str
     dependencies: tuple[Dependency, ...] = ()
     run_when: RunWhen = RunWhen.ALL_SUCCESS
+    final: bool = False
+    """`finally`: whether it runs when all others have ended, whatever they ended as."""
     optional: bool = False
     """Whether its failure leaves the run a success."""
     hold: bool = False
@@ -319,6 +321,8 @@ class JobRun:
     """Whether what `mark` asks for is done when the job has been taken back from Batch."""
     move_to: str = ""
     """The queue that it is to be moved to, because it waits in its own for too long."""
+    follows: int = 0
+    """Of a finally job: how often the others had been submitted when it was; after more it runs once again."""
     behind: Mapping[str, int] = field(default_factory=dict)
     """The upstream jobs that Batch itself starts it after (dependsOn), with the attempts that they were at."""
     children: str = ""

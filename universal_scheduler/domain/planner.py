@@ -33,6 +33,8 @@ class Submit:
     name: str
     reason: str
     after: tuple[str, ...] = ()
+    follows: int = 0
+    """Of a finally job: how often the others have been submitted before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,24 +130,29 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
     A job that refers to an output waits until it has been read.
 
     `limit` is how many jobs of the run may be with their platform at a time; with one, nothing is handed down.
-    `cancel` is who asked for the end of the run: then every job of it ends.
+    `cancel` is who asked for the end of the run: then every job of it ends, and its finally jobs run all the same.
     """
     known = {job.name: job for job in jobs}
     with_platform, room = _at_work(jobs, limit)
     wanted = {upstream: job.name for job in jobs if not job.status.ended for upstream in job.job.outputs_of}
     actions: list[Action] = []
-    for name in upstream_first({job.name: job.job.depends_on for job in jobs}):
+    order = upstream_first({job.name: job.job.depends_on for job in jobs})
+    others = NO_OTHERS
+    for name in sorted(order, key=lambda name: known[name].job.final):
         job = known[name]
+        if job.job.final and others is NO_OTHERS:
+            others = _others(jobs, known, cancel)
+        stop = None if job.job.final else cancel
         if name in wanted and job.output_unread:
             actions.append(ReadOutput(name, f"{wanted[name]} refers to its output"))
         if job.status.ended:
-            if cancel is None and job.asked_back:
+            if stop is None and job.asked_back:
                 actions.append(_withdrawal(job))
-            elif cancel is None and (_ended_too_early(job, known) or _ended_to_be_moved(job)):
+            elif stop is None and (_ended_too_early(job, known) or _ended_to_be_moved(job) or others.outdate(job)):
                 actions.append(Reopen(name, "what kept it from running has changed"))
                 known[name] = withdrawn(job)
             continue
-        action = _decide(job, known, with_platform, now, room, cancel)
+        action = _decide(job, known, with_platform, now, room, stop, others)
         actions.append(action)
         match action:
             case End():
@@ -171,7 +178,7 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
     return Plan(
         tuple(actions),
         outcome(jobs, cancel) if done else None,
-        _ends_needed(known, with_platform, full),
+        _ends_needed(known, with_platform, full, others),
         _due(jobs, now),
     )
 
@@ -182,7 +189,8 @@ def why_waiting(
     """Why each of these jobs waits, as `plan` would say of it: for whoever shows a few jobs of many."""
     with_platform, room = _at_work(known.values(), limit)
     left = [known[name] for name in names if not known[name].status.ended]
-    decided = [_decide(job, known, with_platform, now, room, cancel) for job in left]
+    others = _others(list(known.values()), known, cancel) if any(job.job.final for job in left) else NO_OTHERS
+    decided = [_decide(job, known, with_platform, now, room, None if job.job.final else cancel, others) for job in left]
     return {action.name: action.reason for action in decided if isinstance(action, Wait | Withdraw)}
 
 
@@ -192,7 +200,36 @@ def _at_work(jobs: Iterable[JobRun], limit: int | None) -> tuple[set[str], int |
     return live, None if limit is None else limit - len(live) - sum(_in_doubt(job) for job in jobs)
 
 
-def _ends_needed(known: Mapping[str, JobRun], with_platform: set[str], full: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """The jobs of a run that are no finally jobs, as a finally job sees them."""
+
+    open: tuple[str, ...]
+    """Those that have not ended for good."""
+    submissions: int
+    """How often they have been submitted, in all."""
+
+    def outdate(self, job: JobRun) -> bool:
+        """Whether it is a finally job that ran, and others run again, or have run since."""
+        ran = job.status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.NOTFOUND)
+        if not job.job.final or not ran or (job.mark is not None and job.mark.verb is Verb.FORCE_OK):
+            return False
+        return bool(self.open) or job.follows != self.submissions
+
+
+NO_OTHERS = _Others((), 0)
+
+
+def _others(jobs: Sequence[JobRun], known: Mapping[str, JobRun], cancel: Mark | None) -> _Others:
+    """`jobs` as they are, `known` as the plan makes them: what it ends has not ended before that is recorded."""
+    others = [job for job in jobs if not job.job.final]
+    left = [job for job in others if not (job.status.ended and known[job.name].status.ended)]
+    left += [job for job in others if job.status.ended and job.asked_back and cancel is None]
+    submissions = sum(job.attempt - 1 + _was_submitted(job) for job in others)
+    return _Others(tuple(job.name for job in left), submissions)
+
+
+def _ends_needed(known: Mapping[str, JobRun], with_platform: set[str], full: bool, others: _Others) -> int:
     """The fewest ends after which a job that is not submitted could be, or the run be over.
 
     A job that waits for all of several ends counts them; one that waits for another which itself waits counts nothing,
@@ -202,7 +239,7 @@ def _ends_needed(known: Mapping[str, JobRun], with_platform: set[str], full: boo
     for job in known.values():
         if job.status.ended or job.name in with_platform:
             continue
-        upstream = dict.fromkeys([*job.job.depends_on, *job.job.outputs_of])
+        upstream = dict.fromkeys([*job.job.depends_on, *job.job.outputs_of, *(others.open if job.job.final else ())])
         open_ends = [name for name in upstream if not known[name].status.ended]
         at_work = sum(name in with_platform for name in open_ends)
         if not open_ends:
@@ -227,6 +264,7 @@ def _decide(
     now: float,
     room: int | None,
     cancel: Mark | None,
+    others: _Others,
 ) -> Action:
     if _in_doubt(job):
         if now - job.intent_at < INTENT_SETTLE_SECONDS:
@@ -253,6 +291,8 @@ def _decide(
         return End(job.name, did_not_run(job, judgement, known), judgement.status, not_taken)
     if job.status is JobStatus.HELD:
         return Wait(job.name, state_text(job, now))
+    if job.job.final and others.open:
+        return Wait(job.name, f"runs last, waits for {states(others.open, known, now)}")
     if now < job.job.not_before:
         return Wait(job.name, f"not before {clock(job.job.not_before, now)}")
     if room is not None and room <= 0:
@@ -260,7 +300,7 @@ def _decide(
     if judgement.verdict is Verdict.READY:
         if awaited := [name for name in job.job.outputs_of if known[name].output_awaited]:
             return Wait(job.name, f"waits for the output of {states(awaited, known, now)}")
-        return Submit(job.name, why_ready(job))
+        return Submit(job.name, why_ready(job), follows=others.submissions if job.job.final else 0)
     if room is None and _can_be_handed_down(job, upstream, with_platform):
         return Submit(job.name, f"Batch starts it after {', '.join(open_ends)}", open_ends)
     return Wait(job.name, f"waits for {states(open_ends, known, now)}")
@@ -307,17 +347,21 @@ def _can_be_handed_down(job: JobRun, upstream: Mapping[str, Edge], with_platform
 
 def again(job: JobRun) -> JobRun:
     """A job as it waits for being run once more: on hold if that was the last word, a new attempt if there was one."""
-    submitted = bool(job.intent_at or job.job_id)
     return JobRun(
         job=job.job,
         position=job.position,
         status=JobStatus.HELD if job.on_hold else JobStatus.WAITING,
-        attempt=job.attempt + submitted,
+        attempt=job.attempt + _was_submitted(job),
         attempts=job.attempts,
         earlier=earlier_submissions(job),
         children="" if job.status.satisfies and not job.not_taken else job.children,
         mark=job.mark if job.mark is not None and job.mark.verb in (Verb.HOLD, Verb.RELEASE) else None,
     )
+
+
+def _was_submitted(job: JobRun) -> bool:
+    """Whether its present attempt was given to its platform, or is just being given."""
+    return bool(job.intent_at or job.job_id)
 
 
 def never_runs(job: JobRun, known: Mapping[str, JobRun]) -> str:
@@ -405,12 +449,16 @@ def waiting_for(jobs: Sequence[JobRun], planned: Plan, now: float, cancel: Mark 
     Of the jobs that do not themselves wait for another one, those that run come first.
     """
     known = {job.name: job for job in jobs}
+    others_open = any(not job.status.ended for job in jobs if not job.job.final)
     waits = [action for action in planned.actions if isinstance(action, Wait)]
     first_hand = [
         action
         for action in waits
         if known[action.name].status is not JobStatus.WAITING
-        or all(known[name].status.ended for name in known[action.name].job.depends_on)
+        or (
+            all(known[name].status.ended for name in known[action.name].job.depends_on)
+            and not (known[action.name].job.final and others_open)
+        )
     ]
     told = [f"its end was asked for {cancel}"] if cancel is not None else []
     for action in sorted(first_hand or waits, key=lambda action: not known[action.name].status.live)[:1]:

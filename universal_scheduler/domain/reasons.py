@@ -71,6 +71,8 @@ def _pairs(values: Sequence[tuple[str, str]]) -> str:
 
 
 def why_ready(job: JobRun) -> str:
+    if job.job.final:
+        return "all other jobs have ended"
     if not job.job.dependencies:
         return "has no upstream job"
     return "all upstream jobs succeeded" if job.job.run_when is RunWhen.ALL_SUCCESS else f"{job.job.run_when} holds"

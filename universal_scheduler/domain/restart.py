@@ -186,16 +186,25 @@ def check_names(jobs: Iterable[JobRun], variant: Variant) -> None:
 
 def _chosen(jobs: Sequence[JobRun], variant: Variant) -> set[str]:
     """The jobs that run again."""
+    last = {job.name for job in jobs if job.job.final}
+    named = {*variant.start_from, *variant.named}
+    # Finally jobs run again after whatever runs again; where only some of them are named, these alone do.
+    again_last = set() if named and named <= last else {job.name for job in jobs if job.name in last and _ran(job)}
     if variant.only is not None:
-        return set(variant.only)
+        return set(variant.only) | again_last
     if not variant.start_from:
-        return {job.name for job in jobs if not job.status.satisfies or job.not_taken}
+        return {job.name for job in jobs if not job.status.satisfies or job.not_taken} | again_last
     upstream = {job.name: job.job.depends_on for job in jobs}
     chosen = set(variant.start_from)
     for name in upstream_first(upstream):
         if not chosen.isdisjoint(upstream[name]):
             chosen.add(name)
-    return chosen
+    return chosen | again_last
+
+
+def _ran(job: JobRun) -> bool:
+    """Whether nobody has skipped it."""
+    return job.status is not JobStatus.SKIPPED
 
 
 def _after(

@@ -106,7 +106,8 @@ def _can_be_asked_back(run: Run, job: JobRun) -> bool:
 
 
 def _check_run(run: Run, job: JobRun, verb: Verb) -> None:
-    check_cancelling(run, verb, f"the job '{job.name}'")
+    # A finally job runs in a cancelled run, so that it can be acted on there, too.
+    check_cancelling(replace(run, cancel=None) if job.job.final else run, verb, f"the job '{job.name}'")
     if run.status.ended and verb not in ALSO_AFTER_THE_END:
         advice = "Run it again with: usched restart, or usched rerun for this job alone"
         raise _illegal(verb, job, f"its run has ended {run.status}", advice)

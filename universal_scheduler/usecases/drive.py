@@ -16,6 +16,7 @@ from universal_scheduler.domain.names import batch_job_name, iso
 from universal_scheduler.domain.planner import (
     LOST_AFTER_SECONDS,
     ReadOutput,
+    Submit,
     Withdraw,
     Work,
     explain,
@@ -136,6 +137,12 @@ def submit_jobs(
             return Turn(Next.PAUSE, seen)
         work = work_to_do()
     before = dict(jobs)
+    if any(isinstance(action, Submit) and jobs[action.name].job.final for action in work):
+        try:
+            if _still_ending(platform, list(jobs.values()), each):
+                return Turn(Next.PAUSE, seen)
+        except PlatformUnavailable:
+            return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
     for start in range(0, len(work), WAVE):
         if time_left() < ENOUGH_SECONDS:
             return Turn(Next.SUBMIT, seen)
@@ -151,6 +158,13 @@ def submit_jobs(
         # The platform has not yet said what became of them: an event will, or the next look.
         return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
     return turn
+
+
+def _still_ending(platform: JobPlatform, jobs: Sequence[JobRun], each: Each) -> bool:
+    """Whether a job that was cancelled still runs: it has time to end in good order, and finally jobs come after it."""
+    ids = [job.job_id for job in jobs if job.status is JobStatus.CANCELLED and job.job_id and not job.job.final]
+    chunks = [ids[start : start + DESCRIBE_CHUNK] for start in range(0, len(ids), DESCRIBE_CHUNK)]
+    return any(one.begun and not one.status.ended for answer in each(platform.describe, chunks) for one in answer)
 
 
 def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each: Each = map) -> Turn:

@@ -290,7 +290,7 @@ def _fresh(index: int, job: Job, keep: Mapping[str, JobStatus]) -> JobRun:
     made = fresh(job, index)
     if word == SKIP_WORD:
         return replace(made, status=JobStatus.SKIPPED, reason="PASS in the document")
-    if word in keep:
+    if word in keep and not job.final:
         return replace(made, status=keep[word], job_id=job.recorded_id, reason="done before the restart")
     return made
 

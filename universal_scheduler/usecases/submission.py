@@ -294,7 +294,11 @@ class _Submission:
         ours = {action.name for action in actions}
         # An upstream job that was refused a moment ago lets its dependents go to the next plan.
         wanted = [
-            replace(self.known[action.name], behind={name: self.known[name].attempt for name in action.after})
+            replace(
+                self.known[action.name],
+                behind={name: self.known[name].attempt for name in action.after},
+                follows=action.follows,
+            )
             for action in actions
             if all(name in ours or self.known[name].status.live for name in action.after)
         ]

@@ -7,6 +7,7 @@ is cut off never leaves half a verb.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -71,7 +72,7 @@ def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: M
 
 
 def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> AuditEntry:
-    """Ask for the end of a run: its execution ends its jobs, and records it as CANCELLED.
+    """Ask for the end of a run: its execution ends its jobs, runs its finally jobs, and records it as CANCELLED.
 
     Raises:
         RunNotFound
@@ -79,7 +80,13 @@ def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> Aud
     """
     for _ in range(TRIES):
         run = find_run(store, key)
-        asked = cancelled(run, mark)
+        try:
+            asked = cancelled(run, mark)
+        except IllegalVerb as refused:
+            if run.cancel is not None and (left := open_finally_jobs(store, key)):
+                names = " ".join([key.schedule_id, *left])
+                refused.advice = f"Its finally jobs run now. End them with: usched cancel {names}"
+            raise
         entry = AuditEntry(mark, before=str(run.status), after=str(RunStatus.CANCELLED))
         if store.ask_for_end(asked, entry):
             notify_change(store, workflow, key.run_id, urgent=True)
@@ -87,8 +94,14 @@ def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> Aud
     raise IllegalVerb(mark.verb, f"the run '{key.start}'", "it changes all the time", "Try again.")
 
 
+def open_finally_jobs(store: Store, key: RunKey) -> list[str]:
+    """The names of the run's finally jobs that have not ended."""
+    return [job.name for job in store.list_jobs(key.run_id) if job.job.final and not job.status.ended]
+
+
 def end_cancelled_run(
     store: Store,
+    workflow: Workflow,
     platform: JobPlatform,
     objects: ObjectStore,
     key: RunKey,
@@ -97,6 +110,8 @@ def end_cancelled_run(
 ) -> RunStatus:
     """Do what the execution of a run would do after `cancel_run`: for one whose execution has died.
 
+    Its finally jobs end too: they run when it is restarted, because nothing drives the run any more.
+
     Takes a minute where a submission was under way when it died: only then is it known what became of it.
 
     Raises:
@@ -104,6 +119,9 @@ def end_cancelled_run(
     """
     run = find_run(store, key)
     ref = RunRef(key, run.generation)
+    for name in open_finally_jobs(store, key):
+        with suppress(IllegalVerb):  # it has ended meanwhile, or somebody has asked for it
+            act_on_job(store, workflow, key, name, run.cancel or Mark(Verb.CANCEL, "the scheduler", clock()))
     while True:
         then = submit_jobs(store, platform, objects, ref, clock, lambda: float("inf")).next
         while then in (Next.WAIT, Next.PAUSE):

@@ -11,6 +11,7 @@ from typing import Any
 
 from universal_scheduler.domain.documents.batch import batch_errors, exit_code_errors
 from universal_scheduler.domain.documents.durations import epoch_seconds
+from universal_scheduler.domain.documents.finally_jobs import finally_errors, is_finally
 from universal_scheduler.domain.documents.jobs import dependency, read_job
 from universal_scheduler.domain.documents.recorded import recorded_errors
 from universal_scheduler.domain.documents.schema import schema_errors
@@ -39,6 +40,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     if not errors:
         errors = _first(
             _graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})),
+            finally_errors(row["jobList"]),
             _fan_out_errors(row["jobList"]),
             exit_code_errors(row["jobList"]),
             batch_errors(row["scheduleId"], row["jobList"]),
@@ -48,8 +50,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
             carried_errors(row),
         )
     if not errors:
-        upstream_of = {job["jobName"]: _upstream_names(job) for job in row["jobList"]}
-        errors = _first(reference_errors(row["jobList"], upstream_of, list(row.get("parameters", {}))))
+        errors = _first(reference_errors(row["jobList"], _ahead_of(row["jobList"]), list(row.get("parameters", {}))))
     return [_with_job(error, row) for error in errors]
 
 
@@ -119,6 +120,14 @@ def _graph_errors(
 
 def _upstream_names(job: Mapping[str, Any]) -> list[str]:
     return [dependency(each).job for each in job.get("jobDependencies", ())]
+
+
+def _ahead_of(jobs: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[str]]:
+    """For each job those that have ended when it runs, nearest first: for a finally job, all that are none."""
+    others = [job["jobName"] for job in jobs if not is_finally(job)]
+    return {
+        job["jobName"]: [*_upstream_names(job), *others] if is_finally(job) else _upstream_names(job) for job in jobs
+    }
 
 
 def _fan_out_errors(jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:

@@ -16,12 +16,14 @@ def read_job(entry: Mapping[str, Any]) -> Job:
         recorded_id = recorded_id.get("jobId", "")
     timeout = entry.get("timeout", {}).get("attemptDurationSeconds")
     values = entry.get("forEach", ())
+    final = entry.get("finally", False)
     return Job(
         name=entry["jobName"],
         queue=entry["jobQueue"],
         definition=entry["jobDefinition"],
         dependencies=tuple(dependency(each) for each in entry.get("jobDependencies", ())),
-        run_when=RunWhen(entry.get("runWhen", RunWhen.ALL_SUCCESS)),
+        run_when=RunWhen.ALL_DONE if final else RunWhen(entry.get("runWhen", RunWhen.ALL_SUCCESS)),
+        final=final,
         optional=entry.get("optional", False),
         hold=entry.get("hold", False),
         not_before=epoch_seconds(entry["notBefore"]) if "notBefore" in entry else 0.0,
