@@ -116,7 +116,10 @@ def test_what_was_not_put_out_fails_the_job_that_refers_to_it(stage: Stage) -> N
     assert "job 'list' has no output: s3://" in run["statusReason"]
 
 
-def test_a_parameter_that_the_schedule_does_not_have_fails_the_run_and_is_named(stage: Stage) -> None:
-    run = started(stage, schedule(job("a"), parameters={"day": "today"}), parameters={"dya": "x"})
-    assert run["scheduleStatus"] == "FAILED"
-    assert "unknown parameter 'dya' (did you mean 'day'?)" in run["statusReason"]
+def test_a_parameter_that_the_schedule_does_not_have_is_refused_and_named(stage: Stage) -> None:
+    row = schedule(job("a"), parameters={"day": "today"}, trigger={"manual": True})
+    stage.put(row)
+    status, answer = stage.call("POST", "/executions", {"scheduleId": row["scheduleId"], "parameters": {"dya": "x"}})
+    assert status == 400
+    assert "unknown parameter 'dya' (did you mean 'day'?)" in json.dumps(answer, ensure_ascii=False)
+    assert stage.runs(row["scheduleId"]) == []

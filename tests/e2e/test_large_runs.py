@@ -39,7 +39,7 @@ def test_a_schedule_over_the_limit_of_an_item_is_kept_whole(stage: Stage) -> Non
     }
     assert stage.call("POST", "/schedules", document) == (
         201,
-        {"scheduleId": document["scheduleId"], "created": True},
+        {"scheduleId": document["scheduleId"], "created": True, "warnings": []},
     )
     assert "jobListCompressed" in stage.row(document["scheduleId"])
     status, shown = stage.call("GET", f"/schedules/{document['scheduleId']}")

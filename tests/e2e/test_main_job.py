@@ -208,7 +208,8 @@ def test_submit_job_refuses_what_cannot_run(stage: Stage, change: dict[str, Any]
 
 def test_post_schedules_stores_a_row_that_runs(stage: Stage) -> None:
     row = schedule(job("a"))
-    assert stage.call("POST", "/schedules", row) == (201, {"scheduleId": row["scheduleId"], "created": True})
+    stored = {"scheduleId": row["scheduleId"], "created": True, "warnings": []}
+    assert stage.call("POST", "/schedules", row) == (201, stored)
     assert stage.ended(row["scheduleId"])["scheduleStatus"] == "SUCCEEDED"
     assert stage.call("POST", "/schedules", row)[0] == 200
     assert len(stage.runs(row["scheduleId"])) == 1, "a changed row starts nothing"

@@ -125,7 +125,7 @@ def test_outputs_are_read_once_and_only_where_somebody_refers_to_them(world: Wor
     ("output", "why"),
     [
         (None, "job 'list' has no output: s3://memory/outputs/"),
-        (b"not json", "job 'list' has no output: what it put out is no JSON"),
+        (b"not json", "job 'list' has no output: what it put out cannot be read: line 1, column 1"),
         (b"x" * 5000, "has 5,000 bytes, and the limit is 4,096"),
         ({"m": 1}, "the output of job 'list' has no 'n', only m"),
     ],
