@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import boto3
 import pytest
+from boto3.dynamodb.conditions import Key
 
 from universal_scheduler.local import engine as engines
 
@@ -78,7 +79,7 @@ class Stage:
         return self.table("BatchSchedules").get_item(Key={"scheduleId": schedule_id}).get("Item")
 
     def runs(self, schedule_id: str) -> list[Any]:
-        key = boto3.dynamodb.conditions.Key("scheduleId").eq(schedule_id)
+        key = Key("scheduleId").eq(schedule_id)
         return list(self.table("BatchScheduleHistory").query(KeyConditionExpression=key)["Items"])
 
     def ended(self, schedule_id: str, *, number: int = 1) -> Any:
@@ -93,7 +94,7 @@ class Stage:
         return eventually(look, what=f"the end of a run of {schedule_id}")
 
     def jobs(self, run: Any) -> dict[str, Any]:
-        key = boto3.dynamodb.conditions.Key("runId").eq(run["runId"])
+        key = Key("runId").eq(run["runId"])
         rows = self.table("BatchScheduleJobs").query(KeyConditionExpression=key, ConsistentRead=True)["Items"]
         return {row["jobName"]: row for row in rows if not row["jobName"].startswith("#")}
 
