@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.items import from_item, run_from_values
 from universal_scheduler.adapters.telemetry import about, emit, failure_told, observed
-from universal_scheduler.domain.model import Run
+from universal_scheduler.domain.runs.model import Run
 from universal_scheduler.usecases.notify import announce_run
 from universal_scheduler.usecases.triggers import run_ended
 from universal_scheduler.wiring import from_env

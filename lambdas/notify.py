@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from universal_scheduler.adapters.telemetry import about, observed
-from universal_scheduler.domain.notifications import Delivery
+from universal_scheduler.domain.messages.notifications import Delivery
 from universal_scheduler.usecases.delivery import deliver, deliver_received
 from universal_scheduler.wiring import from_env
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from universal_scheduler.domain.model import Run, RunKey
 from universal_scheduler.domain.names import execution_name
+from universal_scheduler.domain.runs.model import Run, RunKey
 from universal_scheduler.usecases.drive import Next, RunRef, Turn, next_or_continue, seconds_to_wait
 
 

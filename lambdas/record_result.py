@@ -10,7 +10,7 @@ from typing import Any
 
 from lambdas.payload import run_ref
 from universal_scheduler.adapters.telemetry import observed, of_payload
-from universal_scheduler.domain.model import Execution
+from universal_scheduler.domain.runs.model import Execution
 from universal_scheduler.usecases.drive import abandon_run, record_result
 from universal_scheduler.usecases.start import record_refusal
 from universal_scheduler.wiring import from_env

@@ -9,7 +9,7 @@ from typing import Any
 from lambdas.payload import first_payload
 from universal_scheduler.adapters.telemetry import about, observed, of_payload
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.model import Execution
+from universal_scheduler.domain.runs.model import Execution
 from universal_scheduler.usecases.start import start_run
 from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env

@@ -6,7 +6,7 @@ from typing import Any
 
 from lambdas.payload import run_ref
 from universal_scheduler.adapters.telemetry import observed, of_payload
-from universal_scheduler.domain.model import Changes
+from universal_scheduler.domain.runs.model import Changes
 from universal_scheduler.usecases.wake import wait_for_change
 from universal_scheduler.wiring import from_env
 

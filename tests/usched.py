@@ -24,9 +24,9 @@ from universal_scheduler.adapters.memory import (
 from universal_scheduler.cli import app
 from universal_scheduler.domain.documents.stage import Kind
 from universal_scheduler.domain.errors import DeliveryRefused
-from universal_scheduler.domain.messages import LogTail, Message
-from universal_scheduler.domain.model import Execution, JobStatus, RunKey
-from universal_scheduler.domain.notifications import Channel
+from universal_scheduler.domain.messages.messages import LogTail, Message
+from universal_scheduler.domain.messages.notifications import Channel
+from universal_scheduler.domain.runs.model import Execution, JobStatus, RunKey
 from universal_scheduler.settings import Settings
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run

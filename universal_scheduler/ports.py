@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.runs.model import (
     Attempt,
     AuditEntry,
     Changes,
@@ -23,8 +23,8 @@ from universal_scheduler.domain.model import (
 )
 
 if TYPE_CHECKING:  # most functions tell nobody anything: they need not load it
-    from universal_scheduler.domain.messages import LogTail, Message
-    from universal_scheduler.domain.notifications import Channel
+    from universal_scheduler.domain.messages.messages import LogTail, Message
+    from universal_scheduler.domain.messages.notifications import Channel
 
 
 class Store(Protocol):

@@ -14,8 +14,8 @@ from typing import Any
 
 from lambdas.payload import first_payload, next_payload, run_ref
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Changes, Execution, JobStatus, RunKey
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.runs.model import Changes, Execution, JobStatus, RunKey
 from universal_scheduler.usecases.drive import poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 from universal_scheduler.usecases.wake import jobs_changed, wait_for_change

@@ -14,9 +14,9 @@ from botocore.stub import ANY, Stubber
 from universal_scheduler import wiring
 from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
-from universal_scheduler.domain.job_events import read_detail
-from universal_scheduler.domain.model import Child, Job, JobStatus
-from universal_scheduler.domain.planner import INTENT_SETTLE_SECONDS
+from universal_scheduler.domain.events.job_events import read_detail
+from universal_scheduler.domain.runs.model import Child, Job, JobStatus
+from universal_scheduler.domain.runs.planner import INTENT_SETTLE_SECONDS
 from universal_scheduler.settings import Settings
 from universal_scheduler.usecases.submission import CLAIM_LIMIT_SECONDS
 from universal_scheduler.wiring import Wiring

@@ -14,8 +14,8 @@ from tests.tables import create_tables
 from universal_scheduler.adapters.job_log import DynamoJobLog
 from universal_scheduler.adapters.memory import MemoryJobLog
 from universal_scheduler.domain.errors import StoreUnavailable
-from universal_scheduler.domain.job_events import JobEvent, read_event
-from universal_scheduler.domain.model import JobStatus
+from universal_scheduler.domain.events.job_events import JobEvent, read_event
+from universal_scheduler.domain.runs.model import JobStatus
 from universal_scheduler.ports import JobLog
 
 OTHER = QUEUE.replace("default", "low")

@@ -18,7 +18,7 @@ from tests.tables import create_tables
 from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.runs.model import (
     AuditEntry,
     Changes,
     Dependency,

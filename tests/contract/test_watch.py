@@ -14,7 +14,7 @@ from tests.tables import create_tables
 from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.memory import MemoryStore, MemoryWatch
 from universal_scheduler.adapters.watch import JOBS_IN_ROW, DynamoWatch
-from universal_scheduler.domain.model import Changes, Execution, Run, RunKey, RunStatus
+from universal_scheduler.domain.runs.model import Changes, Execution, Run, RunKey, RunStatus
 from universal_scheduler.ports import Store, Watch
 
 RUN_ID = KEY.run_id

@@ -12,9 +12,9 @@ from tests.docs.desk import ROOT, Desk, Wrong, aws_service, check_aws_input
 from tests.docs.markdown import Example
 from tests.rest_api import openapi
 from universal_scheduler.cli.documents import check_file
-from universal_scheduler.domain.messages import JobReport, Message, webhook_body
-from universal_scheduler.domain.model import RunKey
-from universal_scheduler.domain.notifications import Kind, Service
+from universal_scheduler.domain.messages.messages import JobReport, Message, webhook_body
+from universal_scheduler.domain.messages.notifications import Kind, Service
+from universal_scheduler.domain.runs.model import RunKey
 
 SCHEMA = json.loads((ROOT / "dynamo" / "schema.json").read_text())
 SCHEDULE_KEYS = frozenset(SCHEMA["properties"])

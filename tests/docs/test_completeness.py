@@ -14,8 +14,8 @@ from tests.docs.markdown import examples
 from tests.rest_api import openapi
 from tests.tables import template
 from universal_scheduler.cli import app
-from universal_scheduler.domain.model import JobStatus, RunStatus, RunWhen, Verb
-from universal_scheduler.domain.notifications import Kind, Service
+from universal_scheduler.domain.messages.notifications import Kind, Service
+from universal_scheduler.domain.runs.model import JobStatus, RunStatus, RunWhen, Verb
 
 RECORDED = {"scheduleStatus", "startDateTime", "lastDateTime", "scheduleErrors", "jobId"}
 """Keys that rows of runs have, and that a document may carry along."""

@@ -16,8 +16,8 @@ from universal_scheduler.adapters import job_log
 from universal_scheduler.adapters.dynamodb import DynamoStore
 from universal_scheduler.adapters.items import COMPRESSED_JOBS, audit_to_values, job_to_values, run_to_values, to_item
 from universal_scheduler.adapters.watch import DynamoWatch
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.runs.model import (
     AuditEntry,
     Changes,
     Execution,

@@ -11,7 +11,7 @@ import pytest
 from tests.docs.checks import check_page
 from tests.docs.desk import ROOT
 from tests.docs.markdown import examples
-from universal_scheduler.domain.messages import signature
+from universal_scheduler.domain.messages.messages import signature
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "DECISIONS.md", "CHANGELOG.md")),

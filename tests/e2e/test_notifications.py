@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage, eventually
 from tests.webhooks import checked, receiver
 from universal_scheduler.cli.app import main
-from universal_scheduler.domain.messages import signature
+from universal_scheduler.domain.messages.messages import signature
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ from tests.fault.world import Faults, World
 from tests.unit.test_rules import Case, oracle
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import IllegalVerb
-from universal_scheduler.domain.model import JobRun, JobStatus, Mark, RunWhen, Verb
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark, RunWhen, Verb
 from universal_scheduler.usecases.verbs import act_on_job
 
 LARGEST = 60

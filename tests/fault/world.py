@@ -23,8 +23,8 @@ from universal_scheduler.domain.errors import (
     StoreUnavailable,
     Throttled,
 )
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Changes, Execution, JobStatus, Mark, Run, RunKey, RunStatus, Verb
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.runs.model import Changes, Execution, JobStatus, Mark, Run, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.drive import (
     Next,
     RunRef,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from universal_scheduler.domain.fan_out import read_list
+from universal_scheduler.domain.runs.fan_out import read_list
 from universal_scheduler.local.job_environment import JOB_SCRIPTS, job_path
 
 

@@ -13,8 +13,8 @@ from moto import mock_aws
 
 from universal_scheduler.adapters.log_tails import DEFAULT_GROUP, CloudWatchLogTails, LogStream
 from universal_scheduler.adapters.memory import MemoryPlatform
-from universal_scheduler.domain.messages import LogTail
-from universal_scheduler.domain.model import Attempt, Job, JobRun, JobStatus
+from universal_scheduler.domain.messages.messages import LogTail
+from universal_scheduler.domain.runs.model import Attempt, Job, JobRun, JobStatus
 
 FAILED = JobRun(Job("load", "default", "shell"), status=JobStatus.FAILED, job_id="job-1", log_stream="s/1")
 

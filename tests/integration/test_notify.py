@@ -19,9 +19,9 @@ from tests.tables import create_tables, template
 from tests.webhooks import Receiver, checked, receiver
 from universal_scheduler.adapters.outbox import SqsOutbox
 from universal_scheduler.domain.errors import StoreUnavailable
-from universal_scheduler.domain.messages import signature
-from universal_scheduler.domain.model import RunKey
-from universal_scheduler.domain.notifications import Channel, Delivery, Kind, Notification, Service, to_body
+from universal_scheduler.domain.messages.messages import signature
+from universal_scheduler.domain.messages.notifications import Channel, Delivery, Kind, Notification, Service, to_body
+from universal_scheduler.domain.runs.model import RunKey
 
 RECEIVES = template()["Resources"]["NotificationsQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
 TOLD = Notification(Kind.RUN_FAILED, RunKey("load", "2026-11-21T06:00:00.000001"), 0.0)

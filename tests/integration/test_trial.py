@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunStatus
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run, RunStatus
 from universal_scheduler.local import trial as trials
 from universal_scheduler.local.trial import Trial, try_schedule
 from universal_scheduler.usecases.drive import Turn, poll_jobs

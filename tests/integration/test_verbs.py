@@ -11,8 +11,8 @@ import pytest
 
 from tests.integration.test_handlers import RUN, STREAMS, Context, load, put, started
 from universal_scheduler.domain.errors import IllegalVerb, JobNotFound
-from universal_scheduler.domain.model import JobStatus, Mark, RunKey, Verb
-from universal_scheduler.domain.restart import Variant
+from universal_scheduler.domain.runs.model import JobStatus, Mark, RunKey, Verb
+from universal_scheduler.domain.runs.restart import Variant
 from universal_scheduler.usecases import verbs
 
 __all__ = ["load"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from universal_scheduler.domain.arrays import children_of, left_over, read_children, read_selection, write_children
-from universal_scheduler.domain.model import Job, JobRun, JobStatus
+from universal_scheduler.domain.runs.arrays import children_of, left_over, read_children, read_selection, write_children
+from universal_scheduler.domain.runs.model import Job, JobRun, JobStatus
 
 
 def array(size: int = 5, *, command: tuple[str, ...] = ("work",), **more: Any) -> JobRun:

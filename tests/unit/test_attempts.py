@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from tests.events import state_change
-from universal_scheduler.domain.attempts import (
+from universal_scheduler.domain.events.job_events import FIRST_ATTEMPT_TAG, read_event
+from universal_scheduler.domain.runs.attempts import (
     SUBMISSIONS_KEPT,
     Numbered,
     attempts_after,
@@ -19,9 +20,8 @@ from universal_scheduler.domain.attempts import (
     recorded_attempts,
     submissions,
 )
-from universal_scheduler.domain.job_events import FIRST_ATTEMPT_TAG, read_event
-from universal_scheduler.domain.model import Attempt, Job, JobRun, JobStatus, Observation, Submission
-from universal_scheduler.domain.planner import again
+from universal_scheduler.domain.runs.model import Attempt, Job, JobRun, JobStatus, Observation, Submission
+from universal_scheduler.domain.runs.planner import again
 
 FAILED = JobRun(Job("a", "q", "d"), status=JobStatus.FAILED, job_id="id-1", intent_at=1.0, attempts=2)
 ARRAY = replace(FAILED, job=Job("a", "q", "d", array_size=4), attempts=1)

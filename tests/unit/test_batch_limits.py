@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.domain import batch_limits
-from universal_scheduler.domain.batch_limits import overrides_length, overrides_refusals, payload_refusals, refusals
-from universal_scheduler.domain.batch_request import check_job, check_request, submit_job_request
+from universal_scheduler.domain.batch import limits as batch_limits
+from universal_scheduler.domain.batch.limits import overrides_length, overrides_refusals, payload_refusals, refusals
+from universal_scheduler.domain.batch.request import check_job, check_request, submit_job_request
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.errors import SubmissionRefused
-from universal_scheduler.domain.model import Job
+from universal_scheduler.domain.runs.model import Job
 
 
 def rule(**conditions: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tests.usched import Stage, told, usched
 from universal_scheduler.cli import target
 from universal_scheduler.cli.jobs import moment, queue_arn
 from universal_scheduler.cli.problems import Problem
-from universal_scheduler.domain.job_events import read_event
+from universal_scheduler.domain.events.job_events import read_event
 
 TAGS = {"usched:scheduleId": "nightly", "usched:start": "2026-11-21T05:59:59.000001", "usched:jobName": "load"}
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()

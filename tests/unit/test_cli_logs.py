@@ -10,8 +10,8 @@ import pytest
 from tests.events import state_change
 from tests.usched import STARTED, Stage, row, told, usched
 from universal_scheduler.cli import app
-from universal_scheduler.domain.job_events import read_event
-from universal_scheduler.domain.model import Attempt, JobStatus, RunKey
+from universal_scheduler.domain.events.job_events import read_event
+from universal_scheduler.domain.runs.model import Attempt, JobStatus, RunKey
 
 FIRST = Attempt(JobStatus.FAILED, 1.0, 2.0, 3, "Essential container in task exited", "/mine", "s/1")
 SECOND = replace(FIRST, started_at=5.0, stopped_at=6.0, log_stream="s/2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.usched import Stage, row, told, usched
-from universal_scheduler.domain.notifications import Kind
+from universal_scheduler.domain.messages.notifications import Kind
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:people"
 CHANNELS = [

@@ -15,7 +15,7 @@ from tests.usched import STARTED, Stage, row, told, usched
 from universal_scheduler.cli import run
 from universal_scheduler.cli.console import jobs_table
 from universal_scheduler.cli.progress import follow
-from universal_scheduler.domain.model import Execution, RunKey
+from universal_scheduler.domain.runs.model import Execution, RunKey
 from universal_scheduler.usecases.start import start_run
 
 

@@ -22,7 +22,7 @@ from tests.usched import Stage, row, told, usched, written
 from universal_scheduler.cli import local
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose
-from universal_scheduler.domain.job_events import read_event
+from universal_scheduler.domain.events.job_events import read_event
 from universal_scheduler.local.engine import Engine
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")

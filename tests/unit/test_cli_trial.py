@@ -11,7 +11,7 @@ from rich.console import Console
 from universal_scheduler.cli.console import View, jobs_table
 from universal_scheduler.cli.progress import SHARE, follow
 from universal_scheduler.cli.trial import Board
-from universal_scheduler.domain.model import Dependency, Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
+from universal_scheduler.domain.runs.model import Dependency, Execution, Job, JobRun, JobStatus, Run, RunKey, RunStatus
 
 RUN = Run(RunKey("tried", "2026-11-21T06:00:00.000001"), RunStatus.RUNNING, Execution("arn", "try"))
 

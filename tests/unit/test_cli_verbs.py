@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.usched import Stage, execution, row, told, usched
-from universal_scheduler.domain.model import JobStatus, Observation, RunKey, RunStatus
+from universal_scheduler.domain.runs.model import JobStatus, Observation, RunKey, RunStatus
 from universal_scheduler.usecases.drive import RunRef, submit_jobs
 
 

@@ -19,7 +19,7 @@ from universal_scheduler.domain.errors import (
     StaleExecution,
     Throttled,
 )
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.runs.model import (
     AuditEntry,
     Execution,
     Job,

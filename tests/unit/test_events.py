@@ -11,8 +11,8 @@ from tests.events import documented, execution_ended, state_change
 from tests.unit.test_drive import World, document
 from universal_scheduler.adapters.memory import MemoryJobLog, MemoryOutbox, MemoryWorkflow
 from universal_scheduler.domain.errors import PlatformUnavailable
-from universal_scheduler.domain.execution_events import ExecutionEnded
-from universal_scheduler.domain.model import JobStatus, Run, RunStatus
+from universal_scheduler.domain.events.execution_events import ExecutionEnded
+from universal_scheduler.domain.runs.model import JobStatus, Run, RunStatus
 from universal_scheduler.usecases.drive import Next
 from universal_scheduler.usecases.events import Event, read, take_in
 from universal_scheduler.usecases.start import start_run

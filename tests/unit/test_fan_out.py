@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from universal_scheduler.domain.errors import SubmissionRefused
-from universal_scheduler.domain.fan_out import (
+from universal_scheduler.domain.runs.fan_out import (
     OVERRIDES_LIMIT,
     fan_out,
     overrides_limit_error,
     read_list,
     with_environment,
 )
-from universal_scheduler.domain.model import Job
+from universal_scheduler.domain.runs.model import Job
 
 PRINT = 'printf "%s|" "$USCHED_VALUE" "$USCHED_INDEX" "$AWS_BATCH_JOB_ARRAY_INDEX" "$AWS_BATCH_JOB_ARRAY_SIZE" "$@"'
 

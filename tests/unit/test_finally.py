@@ -10,7 +10,7 @@ import pytest
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import IllegalVerb, InvalidSchedule
-from universal_scheduler.domain.model import Execution, JobStatus, Mark, Run, RunStatus, RunWhen, Verb
+from universal_scheduler.domain.runs.model import Execution, JobStatus, Mark, Run, RunStatus, RunWhen, Verb
 from universal_scheduler.local.simulation import simulate
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.events import documented, state_change
-from universal_scheduler.domain.job_events import read_event
-from universal_scheduler.domain.model import JobStatus, Observation, RunKey
+from universal_scheduler.domain.events.job_events import read_event
+from universal_scheduler.domain.runs.model import JobStatus, Observation, RunKey
 
 ID = "4c7599ae-0a82-49aa-ba5a-4727fcce14a8"
 

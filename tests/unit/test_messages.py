@@ -13,7 +13,7 @@ import pytest
 from botocore.stub import Stubber
 
 from tests.webhooks import checked
-from universal_scheduler.domain.messages import (
+from universal_scheduler.domain.messages.messages import (
     JobReport,
     Message,
     log_link,
@@ -26,8 +26,8 @@ from universal_scheduler.domain.messages import (
     text,
     webhook_body,
 )
-from universal_scheduler.domain.model import RunKey
-from universal_scheduler.domain.notifications import Kind, Service
+from universal_scheduler.domain.messages.notifications import Kind, Service
+from universal_scheduler.domain.runs.model import RunKey
 
 KEY = RunKey("daily-edw-load", "2026-11-21T06:00:00.000001")
 WEBHOOKS = [service for service in Service if service is not Service.SNS]

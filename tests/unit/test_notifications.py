@@ -13,20 +13,8 @@ from universal_scheduler.adapters.memory import MemoryOutbox, MemoryStore, Memor
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.schema import SCHEMA_PATH
 from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, StoreUnavailable
-from universal_scheduler.domain.messages import LogTail, Message
-from universal_scheduler.domain.model import (
-    Execution,
-    Job,
-    JobRun,
-    JobStatus,
-    Mark,
-    Observation,
-    Run,
-    RunKey,
-    RunStatus,
-    Verb,
-)
-from universal_scheduler.domain.notifications import (
+from universal_scheduler.domain.messages.messages import LogTail, Message
+from universal_scheduler.domain.messages.notifications import (
     Channel,
     Delivery,
     Kind,
@@ -37,6 +25,18 @@ from universal_scheduler.domain.notifications import (
     channels_for,
     from_body,
     to_body,
+)
+from universal_scheduler.domain.runs.model import (
+    Execution,
+    Job,
+    JobRun,
+    JobStatus,
+    Mark,
+    Observation,
+    Run,
+    RunKey,
+    RunStatus,
+    Verb,
 )
 from universal_scheduler.usecases.delivery import compose, deliver, deliver_received
 from universal_scheduler.usecases.notify import announce, announce_job, announce_run

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.domain.model import Job, JobRun, RunKey
-from universal_scheduler.domain.outputs import output_key, with_output
+from universal_scheduler.domain.runs.model import Job, JobRun, RunKey
+from universal_scheduler.domain.runs.outputs import output_key, with_output
 
 JOB = JobRun(Job("load", "q", "d"), attempt=2)
 

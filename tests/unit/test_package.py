@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_zip_has_the_code_and_neither_cli_nor_engine(built: Path) -> None:
     names = zipfile.ZipFile(built).namelist()
-    assert {"lambdas/start_run.py", "universal_scheduler/domain/planner.py", "dynamo/schema.json"} <= set(names)
+    assert {"lambdas/start_run.py", "universal_scheduler/domain/runs/planner.py", "dynamo/schema.json"} <= set(names)
     assert not [name for name in names if name.startswith(("universal_scheduler/cli/", "universal_scheduler/local/"))]
     assert not [name for name in names if "__pycache__" in name]
 

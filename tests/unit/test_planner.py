@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from universal_scheduler.domain.model import Dependency, Job, JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
-from universal_scheduler.domain.planner import (
+from universal_scheduler.domain.runs.model import Dependency, Job, JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
+from universal_scheduler.domain.runs.planner import (
     MAX_BATCH_DEPENDENCIES,
     Cancel,
     End,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.domain.model import Dependency, Job, JobRun, JobStatus, RunWhen
-from universal_scheduler.domain.planner import Wait, never_runs, plan
+from universal_scheduler.domain.runs.model import Dependency, Job, JobRun, JobStatus, RunWhen
+from universal_scheduler.domain.runs.planner import Wait, never_runs, plan
 
 NOW = 1_000_000.0
 VERDICT = Dependency("quality", output=(("verdict", "good"),))

@@ -10,8 +10,8 @@ from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parameters import effective_parameters
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.model import Job, RunKey, Scalar
-from universal_scheduler.domain.references import Unresolved, Values, as_text, resolve
+from universal_scheduler.domain.runs.model import Job, RunKey, Scalar
+from universal_scheduler.domain.runs.references import Unresolved, Values, as_text, resolve
 
 VALUES = Values(
     RunKey("nightly", "2026-11-21T06:00:00.000001"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.runs.model import (
     Dependency,
     Execution,
     Job,
@@ -23,7 +23,7 @@ from universal_scheduler.domain.model import (
     RunStatus,
     RunWhen,
 )
-from universal_scheduler.domain.rules import Edge, Verdict, edge, judge
+from universal_scheduler.domain.runs.rules import Edge, Verdict, edge, judge
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 
 MET, FAILED, NOT_TAKEN, OPEN = Edge.MET, Edge.FAILED, Edge.NOT_TAKEN, Edge.OPEN

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.runs.model import (
     Dependency,
     Execution,
     Job,
@@ -23,7 +23,7 @@ from universal_scheduler.domain.model import (
     RunWhen,
     Verb,
 )
-from universal_scheduler.domain.rules import Edge, edge
+from universal_scheduler.domain.runs.rules import Edge, edge
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.verbs import act_on_job
 

@@ -17,7 +17,7 @@ import yaml
 from pyarrow import parquet
 
 from universal_scheduler.domain.documents.parse import parse
-from universal_scheduler.domain.planner import upstream_first
+from universal_scheduler.domain.runs.planner import upstream_first
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "containers" / "job" / "bin"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from universal_scheduler.cli import app
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.model import JobStatus
+from universal_scheduler.domain.runs.model import JobStatus
 from universal_scheduler.local.simulation import Simulated, simulate
 
 LOAD = str(Path(__file__).parents[2] / "schedules" / "daily-edw-load.yaml")

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.test_drive import World, document, ref
 from universal_scheduler.adapters.memory import MemoryJobLog, MemoryOutbox, MemoryWatch, MemoryWorkflow
 from universal_scheduler.domain.errors import StoreUnavailable, SweepFailed
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import JobStatus, Mark, Observation, Run, RunStatus, Verb
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.runs.model import JobStatus, Mark, Observation, Run, RunStatus, Verb
 from universal_scheduler.usecases.drive import Next, submit_jobs
 from universal_scheduler.usecases.sweep import TELLING_SECONDS, Watchdogs, sweep
 from universal_scheduler.usecases.telling import telling

@@ -8,8 +8,8 @@ import pytest
 
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryOutbox, MemoryPlatform, MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.errors import IllegalVerb
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Child, Execution, JobRun, JobStatus, Mark, Observation, Run, Verb
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.runs.model import Child, Execution, JobRun, JobStatus, Mark, Observation, Run, Verb
 from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, submit_jobs
 from universal_scheduler.usecases.start import start_run
 from universal_scheduler.usecases.telling import telling

@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 from universal_scheduler.adapters import telemetry
 from universal_scheduler.adapters.telemetry import VALUES_LIMIT, JsonLines, about, emit, observed, of_payload
 from universal_scheduler.domain.errors import RunChanged
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Execution, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.runs.model import Execution, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.usecases.events import measures
 
 KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")

@@ -9,7 +9,7 @@ import pytest
 
 from universal_scheduler.adapters.memory import MemoryStore, MemoryWorkflow
 from universal_scheduler.domain.errors import InvalidSchedule, ItemTooLarge
-from universal_scheduler.domain.model import AuditEntry, Execution, Mark, Run, RunKey, RunStatus, Verb
+from universal_scheduler.domain.runs.model import AuditEntry, Execution, Mark, Run, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.triggers import run_ended, schedule_written, store_schedule
 
 KEY = RunKey("load", "2026-11-21T06:00:00.000001")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from universal_scheduler.domain.errors import IllegalVerb, InvalidSchedule, JobNotFound
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.runs.model import (
     Dependency,
     Execution,
     Job,
@@ -20,8 +20,8 @@ from universal_scheduler.domain.model import (
     RunStatus,
     Verb,
 )
-from universal_scheduler.domain.restart import Variant, read_variant, redefined, remaining
-from universal_scheduler.domain.verbs import ON_JOBS, cancelled, on_job
+from universal_scheduler.domain.runs.restart import Variant, read_variant, redefined, remaining
+from universal_scheduler.domain.runs.verbs import ON_JOBS, cancelled, on_job
 
 RUN = Run(RunKey("nightly", "2026-11-21T06:00:00.000001"), RunStatus.RUNNING, Execution("arn", "name"))
 NOW = 1_000_000.0

@@ -10,9 +10,9 @@ import pytest
 from tests.unit.test_drive import DIAMOND, World, document, ref
 from universal_scheduler.adapters.memory import MemoryPlatform, MemoryWorkflow
 from universal_scheduler.domain.errors import RunChanged
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Changes, JobStatus, Observation, Run
+from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import batch_job_name
+from universal_scheduler.domain.runs.model import Changes, JobStatus, Observation, Run
 from universal_scheduler.usecases.drive import Next, Turn, poll_jobs, seconds_to_wait, submit_jobs
 from universal_scheduler.usecases.wake import jobs_changed, notify_change, wait_for_change
 

@@ -9,7 +9,16 @@ import pytest
 
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.durations import duration_seconds
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.messages.watchdogs import (
+    SAMPLES_KEPT,
+    deadline,
+    late,
+    learned,
+    queued_since,
+    unusual,
+    usual,
+)
+from universal_scheduler.domain.runs.model import (
     Dependency,
     Execution,
     Job,
@@ -21,15 +30,6 @@ from universal_scheduler.domain.model import (
     RunKey,
     RunStatus,
     Verb,
-)
-from universal_scheduler.domain.watchdogs import (
-    SAMPLES_KEPT,
-    deadline,
-    late,
-    learned,
-    queued_since,
-    unusual,
-    usual,
 )
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from universal_scheduler.domain.attempts import read_attempts
-from universal_scheduler.domain.batch_request import submit_job_request
+from universal_scheduler.domain.batch.request import submit_job_request
 from universal_scheduler.domain.errors import PlatformUnavailable, SubmissionRefused, Throttled
-from universal_scheduler.domain.job_events import read_detail
-from universal_scheduler.domain.model import Attempt, Child, Job, JobStatus, Observation
+from universal_scheduler.domain.events.job_events import read_detail
+from universal_scheduler.domain.runs.attempts import read_attempts
+from universal_scheduler.domain.runs.model import Attempt, Child, Job, JobStatus, Observation
 
 if TYPE_CHECKING:
     from types_boto3_batch import BatchClient

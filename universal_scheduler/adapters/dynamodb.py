@@ -34,8 +34,8 @@ from universal_scheduler.adapters.items import (
     to_attribute,
     to_item,
 )
-from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.runs.attempts import attempts_after, is_next_attempt
+from universal_scheduler.domain.runs.model import (
     AuditEntry,
     Changes,
     JobRun,

@@ -15,7 +15,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from universal_scheduler.domain.documents.jobs import dependency
 from universal_scheduler.domain.documents.json_text import read_json
 from universal_scheduler.domain.errors import ItemTooLarge, UnreadableDocument
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.model import (
     AuditEntry,
     Dependency,
     Execution,
@@ -30,7 +31,6 @@ from universal_scheduler.domain.model import (
     Submission,
     Verb,
 )
-from universal_scheduler.domain.names import iso
 
 ITEM_LIMIT_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from universal_scheduler.adapters.bulk_write import put_items
 from universal_scheduler.adapters.items import from_item, to_item
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import LIVE, JobStatus, Observation, RunKey
+from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.model import LIVE, JobStatus, Observation, RunKey
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

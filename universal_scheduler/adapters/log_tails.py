@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from universal_scheduler.domain.errors import PlatformUnavailable
-from universal_scheduler.domain.messages import LogTail
-from universal_scheduler.domain.model import Attempt, JobRun, JobStatus
+from universal_scheduler.domain.messages.messages import LogTail
+from universal_scheduler.domain.runs.model import Attempt, JobRun, JobStatus
 from universal_scheduler.ports import JobPlatform
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from universal_scheduler.adapters.items import (
     run_to_values,
     schedule_to_item,
 )
-from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.errors import ObjectUnreadable, SubmissionRefused
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.events.job_events import JobEvent
+from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.attempts import attempts_after, is_next_attempt
+from universal_scheduler.domain.runs.model import (
     Attempt,
     AuditEntry,
     Changes,
@@ -35,7 +36,6 @@ from universal_scheduler.domain.model import (
     RunKey,
     RunStatus,
 )
-from universal_scheduler.domain.names import iso
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import urllib3
 from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError, ParamValidationError
 
 from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused
-from universal_scheduler.domain.messages import (
+from universal_scheduler.domain.messages.messages import (
     ID_HEADER,
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
@@ -19,7 +19,7 @@ from universal_scheduler.domain.messages import (
     sns_request,
     webhook_body,
 )
-from universal_scheduler.domain.notifications import Channel, Service, is_secret
+from universal_scheduler.domain.messages.notifications import Channel, Service, is_secret
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 READ_OF_ANSWER, TOLD_OF_ANSWER = 4096, 200

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from universal_scheduler.domain.errors import StoreUnavailable
-from universal_scheduler.domain.messages import printable
+from universal_scheduler.domain.messages.messages import printable
 
 CHUNK = 10
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html"""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from universal_scheduler.domain.model import Execution
 from universal_scheduler.domain.names import execution_name_problem
+from universal_scheduler.domain.runs.model import Execution
 
 if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from universal_scheduler.domain.errors import RunChanged, StaleExecution
-from universal_scheduler.domain.model import RunKey
+from universal_scheduler.domain.runs.model import RunKey
 
 Event = TypeVar("Event", bound=Mapping[str, Any])
 Answer = TypeVar("Answer")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from universal_scheduler.adapters.bulk_write import Patience, put_items, write_if
 from universal_scheduler.adapters.items import WATCHED, from_item, to_item
-from universal_scheduler.domain.model import RunKey, RunStatus
+from universal_scheduler.domain.runs.model import RunKey, RunStatus
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -271,7 +271,7 @@ def _job_verb(verb: str, what: str) -> None:
     @_command
     def command(schedule_id: str, jobs: tuple[str, ...], start: str | None, reason: str, as_json: bool) -> int:
         from universal_scheduler.cli.verbs import jobs_command
-        from universal_scheduler.domain.model import Verb
+        from universal_scheduler.domain.runs.model import Verb
 
         return jobs_command(_connect(), Verb(verb), schedule_id, jobs, start, reason, as_json)
 
@@ -294,7 +294,7 @@ _job_verb("rerun", "Run ended jobs of schedule ID again. Where their run has end
 def cancel(schedule_id: str, jobs: tuple[str, ...], start: str | None, reason: str, as_json: bool) -> int:
     """Cancel jobs of schedule ID, or without JOB its whole run."""
     from universal_scheduler.cli.verbs import cancel_command, jobs_command
-    from universal_scheduler.domain.model import Verb
+    from universal_scheduler.domain.runs.model import Verb
 
     if jobs:
         return jobs_command(_connect(), Verb.CANCEL, schedule_id, jobs, start, reason, as_json)
@@ -331,7 +331,7 @@ def restart(
     """
     from universal_scheduler.cli.options import pairs
     from universal_scheduler.cli.verbs import restart_command
-    from universal_scheduler.domain.restart import Variant
+    from universal_scheduler.domain.runs.restart import Variant
 
     variant = Variant(start_from, skip=skip, newest=newest, parameters=pairs(param, "--param", "NAME=VALUE"))
     chosen = target.chosen()
@@ -358,7 +358,7 @@ def _schedule_verb(verb: str, what: str) -> None:
     @_command
     def command(schedule_id: str, reason: str, as_json: bool) -> int:
         from universal_scheduler.cli.verbs import pause_command
-        from universal_scheduler.domain.model import Verb
+        from universal_scheduler.domain.runs.model import Verb
 
         return pause_command(_connect(), Verb(verb), schedule_id, reason, as_json)
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from universal_scheduler.cli.printable import json_text, printable
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.cli.times import Times, clock, seconds
-from universal_scheduler.domain.arrays import progress_text
+from universal_scheduler.domain.runs.arrays import progress_text
 
 WIDTH_WITHOUT_TERMINAL = 1_000_000
 COLOURS = {

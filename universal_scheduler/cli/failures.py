@@ -10,9 +10,9 @@ from rich.text import Text
 from universal_scheduler.cli.console import View, say
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.target import command
-from universal_scheduler.domain.arrays import read_children
 from universal_scheduler.domain.errors import PlatformUnavailable
-from universal_scheduler.domain.model import Attempt, JobStatus
+from universal_scheduler.domain.runs.arrays import read_children
+from universal_scheduler.domain.runs.model import Attempt, JobStatus
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring

@@ -17,7 +17,7 @@ from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.cli.times import Times, clock
-from universal_scheduler.domain.model import JobStatus
+from universal_scheduler.domain.runs.model import JobStatus
 from universal_scheduler.usecases.job_log import find_jobs, job_view
 
 if TYPE_CHECKING:

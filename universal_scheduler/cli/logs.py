@@ -16,9 +16,9 @@ from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.show import find_run
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.cli.target import command
-from universal_scheduler.domain.arrays import progress_text
-from universal_scheduler.domain.attempts import Numbered, has_child, submissions
-from universal_scheduler.domain.model import JobRun, RunKey, Submission
+from universal_scheduler.domain.runs.arrays import progress_text
+from universal_scheduler.domain.runs.attempts import Numbered, has_child, submissions
+from universal_scheduler.domain.runs.model import JobRun, RunKey, Submission
 from universal_scheduler.usecases.attempts import SeenChild, attempts_of, children_of
 from universal_scheduler.usecases.progress import with_progress
 from universal_scheduler.usecases.views import present

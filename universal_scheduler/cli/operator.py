@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from universal_scheduler.domain.model import Mark, Verb
+from universal_scheduler.domain.runs.model import Mark, Verb
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring

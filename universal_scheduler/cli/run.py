@@ -16,9 +16,9 @@ from universal_scheduler.cli.progress import follow, quietly
 from universal_scheduler.cli.show import find_run
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import ScheduleNotFound
-from universal_scheduler.domain.model import Execution, JobRun, RunKey, RunStatus, Verb
 from universal_scheduler.domain.names import check_execution_name, execution_name
-from universal_scheduler.domain.restart import Variant
+from universal_scheduler.domain.runs.model import Execution, JobRun, RunKey, RunStatus, Verb
+from universal_scheduler.domain.runs.restart import Variant
 from universal_scheduler.usecases import verbs
 from universal_scheduler.usecases.progress import with_progress
 from universal_scheduler.usecases.views import find_execution, mark_view

@@ -17,8 +17,8 @@ from universal_scheduler.cli.options import pairs, with_params
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.errors import did_you_mean
-from universal_scheduler.domain.model import JobRun, Scalar
-from universal_scheduler.domain.references import unread_outputs
+from universal_scheduler.domain.runs.model import JobRun, Scalar
+from universal_scheduler.domain.runs.references import unread_outputs
 from universal_scheduler.local.simulation import Simulated, simulate
 from universal_scheduler.usecases.views import run_view
 

@@ -19,7 +19,7 @@ from universal_scheduler.cli.failures import put_last_lines
 from universal_scheduler.cli.options import with_params
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.progress import follow
-from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunStatus
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run, RunStatus
 from universal_scheduler.local.trial import Trial, TriedChild, try_schedule
 from universal_scheduler.usecases.views import part_of_run_view, present, run_summary, run_view
 

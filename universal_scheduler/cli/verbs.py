@@ -19,9 +19,9 @@ from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.run import finished
 from universal_scheduler.cli.show import RUNS_SHOWN, find_run
 from universal_scheduler.domain.errors import IllegalVerb, JobNotFound, ScheduleNotFound
-from universal_scheduler.domain.model import Mark, Run, Verb
-from universal_scheduler.domain.restart import Variant
-from universal_scheduler.domain.verbs import ALSO_AFTER_THE_END
+from universal_scheduler.domain.runs.model import Mark, Run, Verb
+from universal_scheduler.domain.runs.restart import Variant
+from universal_scheduler.domain.runs.verbs import ALSO_AFTER_THE_END
 from universal_scheduler.usecases import verbs
 from universal_scheduler.usecases.telling import telling
 from universal_scheduler.usecases.views import audit_view

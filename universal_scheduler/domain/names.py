@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from universal_scheduler.domain.errors import InvalidName
-from universal_scheduler.domain.model import RunKey
+from universal_scheduler.domain.runs.model import RunKey
 
 EXECUTION_NAME_LIMIT = 80
 """https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""

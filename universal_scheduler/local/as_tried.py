@@ -7,7 +7,7 @@ from typing import Any
 
 from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.documents.parse import parse
-from universal_scheduler.domain.model import Scalar
+from universal_scheduler.domain.runs.model import Scalar
 
 
 def as_tried(document: Mapping[str, Any], parameters: Mapping[str, Scalar] | None) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
-from universal_scheduler.domain.model import Changes, Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.references import outputs_referred_to
+from universal_scheduler.domain.runs.model import Changes, Execution, JobRun, JobStatus, Run, Scalar
+from universal_scheduler.domain.runs.references import outputs_referred_to
 from universal_scheduler.local.as_tried import as_tried
 from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run

@@ -18,9 +18,9 @@ from botocore.exceptions import ClientError
 from universal_scheduler.adapters.batch import BatchPlatform
 from universal_scheduler.adapters.memory import MemoryStore
 from universal_scheduler.adapters.objects import FileObjects
-from universal_scheduler.domain.arrays import children_of
-from universal_scheduler.domain.model import Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.arrays import children_of
+from universal_scheduler.domain.runs.model import Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.local import batch as local_batch
 from universal_scheduler.local.as_tried import as_tried
 from universal_scheduler.local.job_environment import job_path

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from universal_scheduler.domain.job_events import read_detail
-from universal_scheduler.domain.model import JobRun, JobStatus, Run
+from universal_scheduler.domain.events.job_events import read_detail
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run
 from universal_scheduler.ports import JobPlatform
 from universal_scheduler.usecases.drive import is_news, observed
 from universal_scheduler.usecases.progress import with_progress

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from universal_scheduler.domain.arrays import read_children
-from universal_scheduler.domain.attempts import (
+from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.arrays import read_children
+from universal_scheduler.domain.runs.attempts import (
     Numbered,
     attempts_in,
     numbered,
@@ -15,8 +16,7 @@ from universal_scheduler.domain.attempts import (
     recorded_attempts,
     submissions,
 )
-from universal_scheduler.domain.model import Attempt, Child, JobRun, JobStatus, Submission
-from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.model import Attempt, Child, JobRun, JobStatus, Submission
 from universal_scheduler.ports import JobLog, JobPlatform
 from universal_scheduler.usecases.views import present
 

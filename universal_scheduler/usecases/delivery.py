@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, ScheduleNotFound
-from universal_scheduler.domain.messages import (
+from universal_scheduler.domain.messages.messages import (
     JOBS_TOLD,
     LINES_TOLD,
     TEXT_LIMIT,
@@ -19,8 +19,7 @@ from universal_scheduler.domain.messages import (
     run_link,
     utc,
 )
-from universal_scheduler.domain.model import JobRun, RunKey, RunStatus
-from universal_scheduler.domain.notifications import (
+from universal_scheduler.domain.messages.notifications import (
     Channel,
     Delivery,
     Kind,
@@ -29,6 +28,7 @@ from universal_scheduler.domain.notifications import (
     backoff,
     from_body,
 )
+from universal_scheduler.domain.runs.model import JobRun, RunKey, RunStatus
 from universal_scheduler.ports import LogTails, Notifier, Outbox, Store
 
 STATUSES = {

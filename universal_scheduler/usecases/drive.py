@@ -8,12 +8,12 @@ from enum import StrEnum
 from math import ceil
 from typing import Any
 
-from universal_scheduler.domain.arrays import array_seen, first_child
-from universal_scheduler.domain.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
-from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.names import batch_job_name, iso
-from universal_scheduler.domain.planner import (
+from universal_scheduler.domain.runs.arrays import array_seen, first_child
+from universal_scheduler.domain.runs.attempts import attempts_after, is_next_attempt
+from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.runs.planner import (
     LOST_AFTER_SECONDS,
     ReadOutput,
     Submit,

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.errors import PlatformUnavailable, Throttled
-from universal_scheduler.domain.execution_events import EXECUTION_STATUS, ExecutionEnded, read_execution_event
-from universal_scheduler.domain.job_events import JobEvent, read_event
-from universal_scheduler.domain.notifications import Kind
+from universal_scheduler.domain.events.execution_events import EXECUTION_STATUS, ExecutionEnded, read_execution_event
+from universal_scheduler.domain.events.job_events import JobEvent, read_event
+from universal_scheduler.domain.messages.notifications import Kind
 from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Workflow
 from universal_scheduler.usecases.executions import execution_ended
 from universal_scheduler.usecases.notify import announce_job

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from universal_scheduler.domain.batch_request import check_job
+from universal_scheduler.domain.batch.request import check_job
 from universal_scheduler.domain.errors import ObjectUnreadable, SubmissionRefused
-from universal_scheduler.domain.fan_out import LIST_LIMIT_BYTES, fan_out, read_list
-from universal_scheduler.domain.model import Job, JobRun, Run, RunKey
-from universal_scheduler.domain.outputs import OUTPUT_LIMIT_BYTES, output_key, run_variables, with_output, with_problem
-from universal_scheduler.domain.references import Values, resolve
+from universal_scheduler.domain.runs.fan_out import LIST_LIMIT_BYTES, fan_out, read_list
+from universal_scheduler.domain.runs.model import Job, JobRun, Run, RunKey
+from universal_scheduler.domain.runs.outputs import (
+    OUTPUT_LIMIT_BYTES,
+    output_key,
+    run_variables,
+    with_output,
+    with_problem,
+)
+from universal_scheduler.domain.runs.references import Values, resolve
 from universal_scheduler.ports import ObjectStore
 
 

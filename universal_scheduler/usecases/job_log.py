@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import JobStatus
+from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.model import JobStatus
 from universal_scheduler.ports import JobLog
 from universal_scheduler.usecases.views import present
 

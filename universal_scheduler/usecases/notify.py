@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from universal_scheduler.domain.model import Run
-from universal_scheduler.domain.notifications import (
+from universal_scheduler.domain.messages.notifications import (
     Delivery,
     Kind,
     Notification,
@@ -14,6 +13,7 @@ from universal_scheduler.domain.notifications import (
     run_change,
     to_body,
 )
+from universal_scheduler.domain.runs.model import Run
 from universal_scheduler.ports import Outbox, Store
 
 

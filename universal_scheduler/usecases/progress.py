@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from universal_scheduler.domain.arrays import array_seen, first_child
 from universal_scheduler.domain.errors import PlatformUnavailable
-from universal_scheduler.domain.model import JobRun
+from universal_scheduler.domain.runs.arrays import array_seen, first_child
+from universal_scheduler.domain.runs.model import JobRun
 from universal_scheduler.ports import JobPlatform
 from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, is_news, observed
 

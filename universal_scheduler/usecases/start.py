@@ -19,7 +19,8 @@ from universal_scheduler.domain.errors import (
     ScheduleNotFound,
     StaleExecution,
 )
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.names import iso, next_start, start_date_time
+from universal_scheduler.domain.runs.model import (
     AuditEntry,
     Execution,
     Job,
@@ -32,8 +33,7 @@ from universal_scheduler.domain.model import (
     Schedule,
     Verb,
 )
-from universal_scheduler.domain.names import iso, next_start, start_date_time
-from universal_scheduler.domain.restart import Variant, fresh, redefined, remaining, same_array
+from universal_scheduler.domain.runs.restart import Variant, fresh, redefined, remaining, same_array
 from universal_scheduler.ports import JobPlatform, Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Protocol, TypeVar
 
-from universal_scheduler.domain.batch_request import check_request, submit_job_request
+from universal_scheduler.domain.batch.pacing import next_slot
+from universal_scheduler.domain.batch.request import check_request, submit_job_request
 from universal_scheduler.domain.errors import PlatformUnavailable, StoreUnavailable, SubmissionRefused, Throttled
-from universal_scheduler.domain.job_events import FIRST_ATTEMPT_TAG
-from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Mark, Observation, Run, RunKey
+from universal_scheduler.domain.events.job_events import FIRST_ATTEMPT_TAG
 from universal_scheduler.domain.names import batch_job_name
-from universal_scheduler.domain.pacing import next_slot
-from universal_scheduler.domain.planner import (
+from universal_scheduler.domain.runs.model import AuditEntry, JobRun, JobStatus, Mark, Observation, Run, RunKey
+from universal_scheduler.domain.runs.planner import (
     DONE_BY,
     INTENT_SETTLE_SECONDS,
     Cancel,

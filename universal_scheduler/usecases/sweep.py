@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from universal_scheduler.domain.errors import SweepFailed
-from universal_scheduler.domain.model import JobRun, Observation, Run, RunKey, RunStatus
-from universal_scheduler.domain.notifications import Notification
-from universal_scheduler.domain.watchdogs import (
+from universal_scheduler.domain.messages.notifications import Notification
+from universal_scheduler.domain.messages.watchdogs import (
     LOOK_SECONDS,
     LOST_AFTER_SECONDS,
     Breach,
@@ -24,6 +23,7 @@ from universal_scheduler.domain.watchdogs import (
     to_tell,
     unusual,
 )
+from universal_scheduler.domain.runs.model import JobRun, Observation, Run, RunKey, RunStatus
 from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Watch, Workflow
 from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, RunRef, abandon_run
 from universal_scheduler.usecases.notify import announce

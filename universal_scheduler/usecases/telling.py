@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from universal_scheduler.domain.errors import StoreUnavailable
-from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Observation, Run, RunKey
-from universal_scheduler.domain.notifications import Kind, Notification
+from universal_scheduler.domain.messages.notifications import Kind, Notification
+from universal_scheduler.domain.runs.model import AuditEntry, JobRun, JobStatus, Observation, Run, RunKey
 from universal_scheduler.ports import Outbox, Store
 from universal_scheduler.usecases.notify import bodies_for
 

@@ -8,8 +8,8 @@ from typing import Any
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parse import as_row, parse
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.model import Execution, Run, RunStatus
 from universal_scheduler.domain.names import execution_name
+from universal_scheduler.domain.runs.model import Execution, Run, RunStatus
 from universal_scheduler.ports import Store, Workflow
 
 CHAIN_LIMIT = 100

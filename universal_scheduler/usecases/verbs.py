@@ -20,7 +20,8 @@ from universal_scheduler.domain.errors import (
     RunStillActive,
     ScheduleNotFound,
 )
-from universal_scheduler.domain.model import (
+from universal_scheduler.domain.names import check_execution_name, execution_name
+from universal_scheduler.domain.runs.model import (
     AuditEntry,
     Execution,
     JobRun,
@@ -31,10 +32,9 @@ from universal_scheduler.domain.model import (
     RunStatus,
     Verb,
 )
-from universal_scheduler.domain.names import check_execution_name, execution_name
-from universal_scheduler.domain.planner import never_runs, withdrawn
-from universal_scheduler.domain.restart import Variant, check_names, redefined
-from universal_scheduler.domain.verbs import cancelled, on_job
+from universal_scheduler.domain.runs.planner import never_runs, withdrawn
+from universal_scheduler.domain.runs.restart import Variant, check_names, redefined
+from universal_scheduler.domain.runs.verbs import cancelled, on_job
 from universal_scheduler.ports import JobPlatform, ObjectStore, Store, Workflow
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.wake import notify_change

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.documents.check import find_errors
-from universal_scheduler.domain.model import AuditEntry, JobRun, JobStatus, Mark, Run
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.planner import Wait, Withdraw, plan, waiting_for, why_waiting
+from universal_scheduler.domain.runs.model import AuditEntry, JobRun, JobStatus, Mark, Run
+from universal_scheduler.domain.runs.planner import Wait, Withdraw, plan, waiting_for, why_waiting
 from universal_scheduler.ports import Store
 
 ANSWER_LIMIT_BYTES = 5 * 1024 * 1024

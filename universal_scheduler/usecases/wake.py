@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from universal_scheduler.domain.attempts import is_next_attempt
 from universal_scheduler.domain.errors import PlatformUnavailable, RunChanged
-from universal_scheduler.domain.job_events import JobEvent
-from universal_scheduler.domain.model import Changes, JobRun, JobStatus, Observation, RunKey
+from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import batch_job_name, is_batch_job_name
-from universal_scheduler.domain.planner import explain, upstream_first
+from universal_scheduler.domain.runs.attempts import is_next_attempt
+from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, RunKey
+from universal_scheduler.domain.runs.planner import explain, upstream_first
 from universal_scheduler.ports import JobPlatform, Store, Workflow
 from universal_scheduler.usecases.drive import RunRef
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from universal_scheduler.domain.batch_limits import Refusal, overrides_refusals, payload_refusals, refusals
+from universal_scheduler.domain.batch.limits import Refusal, overrides_refusals, payload_refusals, refusals
 from universal_scheduler.domain.documents.jobs import dependency
 from universal_scheduler.domain.errors import DocumentError
-from universal_scheduler.domain.fan_out import with_environment
-from universal_scheduler.domain.model import Job, JobRun, RunKey
-from universal_scheduler.domain.outputs import output_key, run_variables
-from universal_scheduler.domain.references import TOKEN
+from universal_scheduler.domain.runs.fan_out import with_environment
+from universal_scheduler.domain.runs.model import Job, JobRun, RunKey
+from universal_scheduler.domain.runs.outputs import output_key, run_variables
+from universal_scheduler.domain.runs.references import TOKEN
 
 AS_WRITTEN = ("jobName", "jobQueue", "jobDefinition", "retryStrategy", "timeout", "arrayProperties", "shareIdentifier")
 """What a job of a document has under the name and in the form of a SubmitJob request."""

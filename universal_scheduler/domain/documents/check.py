@@ -19,10 +19,10 @@ from universal_scheduler.domain.documents.size import carried_errors
 from universal_scheduler.domain.documents.storable import MAX_ERRORS, storable_errors
 from universal_scheduler.domain.documents.values import printable, quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
-from universal_scheduler.domain.fan_out import overrides_limit_error
-from universal_scheduler.domain.notifications import Service
-from universal_scheduler.domain.planner import upstream_first
-from universal_scheduler.domain.references import reference_errors
+from universal_scheduler.domain.messages.notifications import Service
+from universal_scheduler.domain.runs.fan_out import overrides_limit_error
+from universal_scheduler.domain.runs.planner import upstream_first
+from universal_scheduler.domain.runs.references import reference_errors
 
 LONGEST_NAME = 128
 CYCLE_TOLD = 10

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from universal_scheduler.domain.documents.durations import duration_seconds, epoch_seconds
-from universal_scheduler.domain.model import Dependency, Job, JobStatus, RunWhen
-from universal_scheduler.domain.references import as_text, outputs_of
+from universal_scheduler.domain.runs.model import Dependency, Job, JobStatus, RunWhen
+from universal_scheduler.domain.runs.references import as_text, outputs_of
 
 
 def read_job(entry: Mapping[str, Any]) -> Job:

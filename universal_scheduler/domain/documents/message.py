@@ -14,8 +14,8 @@ from universal_scheduler.domain.documents.recorded import RESTART, status_errors
 from universal_scheduler.domain.documents.storable import plain, storable_errors
 from universal_scheduler.domain.documents.values import blank, shown
 from universal_scheduler.domain.errors import DocumentError, InvalidMessage, InvalidSchedule, did_you_mean
-from universal_scheduler.domain.model import Schedule
-from universal_scheduler.domain.restart import VARIANT_KEYS, Variant, read_variant
+from universal_scheduler.domain.runs.model import Schedule
+from universal_scheduler.domain.runs.restart import VARIANT_KEYS, Variant, read_variant
 
 ID_LIMIT, START_LIMIT = 128, 64
 """Characters of a scheduleId and of a startDateTime, as dynamo/schema.json has them."""

@@ -9,7 +9,7 @@ from universal_scheduler.domain.documents.size import carried_errors
 from universal_scheduler.domain.documents.storable import MAX_ERRORS, plain, storable_errors
 from universal_scheduler.domain.documents.values import quoted, shown, step
 from universal_scheduler.domain.errors import DocumentError, InvalidParameters, did_you_mean
-from universal_scheduler.domain.model import Scalar
+from universal_scheduler.domain.runs.model import Scalar
 
 
 def effective_parameters(defaults: Mapping[str, Scalar], given: Any) -> dict[str, Scalar]:

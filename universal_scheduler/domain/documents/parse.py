@@ -10,7 +10,7 @@ from universal_scheduler.domain.documents.jobs import read_job
 from universal_scheduler.domain.documents.storable import plain
 from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
-from universal_scheduler.domain.model import Schedule
+from universal_scheduler.domain.runs.model import Schedule
 
 SINGLE_JOB_KEYS = frozenset({"jobName", "jobDefinition", "jobQueue"})
 RECORDED_KEYS = frozenset({"scheduleErrors", "scheduleStatus", "startDateTime", "lastDateTime"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from universal_scheduler.domain.documents.values import blank, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
-from universal_scheduler.domain.model import RunStatus
+from universal_scheduler.domain.runs.model import RunStatus
 
 RESTART = "RESTART"
 """What a start message says that restarts a run."""

@@ -18,7 +18,7 @@ from signal import Signals
 from typing import Any
 from uuid import uuid4
 
-from universal_scheduler.domain.batch_limits import OVERRIDES_LIMIT
+from universal_scheduler.domain.batch.limits import OVERRIDES_LIMIT
 from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.clock import Clock
 from universal_scheduler.local.batch.dependencies import Waiters

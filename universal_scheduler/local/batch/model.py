@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from universal_scheduler.domain.batch_limits import OVERRIDES_TOO_LONG
+from universal_scheduler.domain.batch.limits import OVERRIDES_TOO_LONG
 from universal_scheduler.local.batch.clock import Timer
 
 Json: TypeAlias = Mapping[str, Any]

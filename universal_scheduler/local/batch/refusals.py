@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from universal_scheduler.domain import batch_limits
-from universal_scheduler.domain.batch_limits import Refusal
+from universal_scheduler.domain.batch import limits as batch_limits
+from universal_scheduler.domain.batch.limits import Refusal
 from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.model import Json
 

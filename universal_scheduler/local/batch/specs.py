@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from universal_scheduler.domain.batch_limits import overrides_length, substitute
+from universal_scheduler.domain.batch.limits import overrides_length, substitute
 from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.dependencies import parse_dependencies
 from universal_scheduler.local.batch.errors import ClientError

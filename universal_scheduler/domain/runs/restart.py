@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from universal_scheduler.domain.arrays import left_over, read_selection
 from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError, IllegalVerb, InvalidSchedule, JobNotFound
-from universal_scheduler.domain.model import Job, JobRun, JobStatus, Mark, Verb
-from universal_scheduler.domain.planner import again, upstream_first
-from universal_scheduler.domain.verbs import check_failed, forced
+from universal_scheduler.domain.runs.arrays import left_over, read_selection
+from universal_scheduler.domain.runs.model import Job, JobRun, JobStatus, Mark, Verb
+from universal_scheduler.domain.runs.planner import again, upstream_first
+from universal_scheduler.domain.runs.verbs import check_failed, forced
 
 NEWEST = "newest"
 VARIANT_KEYS = ("from", "only", "skip", "forceOk", "definition")

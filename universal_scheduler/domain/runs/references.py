@@ -11,7 +11,7 @@ from typing import Any
 
 from universal_scheduler.domain.documents.values import quoted
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
-from universal_scheduler.domain.model import Job, RunKey, Scalar
+from universal_scheduler.domain.runs.model import Job, RunKey, Scalar
 
 TOKEN = re.compile(r"\{\{\s*((?:run|jobs)\.[^{}\s]*(?:\s+[^{}\s]+)*)\s*\}\}")
 """Only these are references: every other `{{…}}` is the job's own."""

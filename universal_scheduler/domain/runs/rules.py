@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from universal_scheduler.domain.model import Dependency, JobRun, JobStatus, RunWhen
-from universal_scheduler.domain.references import as_text
+from universal_scheduler.domain.runs.model import Dependency, JobRun, JobStatus, RunWhen
+from universal_scheduler.domain.runs.references import as_text
 
 
 class Edge(StrEnum):

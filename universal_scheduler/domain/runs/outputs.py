@@ -7,8 +7,8 @@ from dataclasses import replace
 from universal_scheduler.domain.documents.json_text import read_json
 from universal_scheduler.domain.documents.storable import plain, storable_errors
 from universal_scheduler.domain.errors import UnreadableDocument
-from universal_scheduler.domain.model import JobRun, RunKey, Scalar
 from universal_scheduler.domain.names import file_name
+from universal_scheduler.domain.runs.model import JobRun, RunKey, Scalar
 
 OUTPUT_LIMIT_BYTES = 4096
 PROBLEM_LIMIT = 500

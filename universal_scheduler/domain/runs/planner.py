@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import assert_never
 
-from universal_scheduler.domain.attempts import earlier_submissions
-from universal_scheduler.domain.model import JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
-from universal_scheduler.domain.reasons import clock, did_not_run, in_batch, state_text, states, why_ready
-from universal_scheduler.domain.rules import Edge, Verdict, edge, judge
+from universal_scheduler.domain.runs.attempts import earlier_submissions
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
+from universal_scheduler.domain.runs.reasons import clock, did_not_run, in_batch, state_text, states, why_ready
+from universal_scheduler.domain.runs.rules import Edge, Verdict, edge, judge
 
 MAX_BATCH_DEPENDENCIES = 20
 """SubmitJob takes at most 20 dependsOn: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from universal_scheduler.domain.arrays import progress_text
-from universal_scheduler.domain.model import Dependency, JobRun, JobStatus, RunWhen
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.references import as_text
-from universal_scheduler.domain.rules import Edge, Judgement, edge
+from universal_scheduler.domain.runs.arrays import progress_text
+from universal_scheduler.domain.runs.model import Dependency, JobRun, JobStatus, RunWhen
+from universal_scheduler.domain.runs.references import as_text
+from universal_scheduler.domain.runs.rules import Edge, Judgement, edge
 
 SHOWN = 5
 """How many jobs a sentence names."""

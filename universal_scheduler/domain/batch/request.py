@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from universal_scheduler.domain.batch_limits import (
+from universal_scheduler.domain.batch.limits import (
     MAX_TAG_VALUE,
     Refusal,
     overrides_refusals,
@@ -16,8 +16,8 @@ from universal_scheduler.domain.batch_limits import (
     refusals,
 )
 from universal_scheduler.domain.errors import SubmissionRefused
-from universal_scheduler.domain.fan_out import with_environment
-from universal_scheduler.domain.model import Job
+from universal_scheduler.domain.runs.fan_out import with_environment
+from universal_scheduler.domain.runs.model import Job
 
 
 def submit_job_request(

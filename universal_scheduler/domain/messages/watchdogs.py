@@ -10,9 +10,9 @@ from statistics import median
 from typing import Any
 
 from universal_scheduler.domain.documents.durations import duration_seconds
-from universal_scheduler.domain.model import JobRun, JobStatus, Run, RunKey
+from universal_scheduler.domain.messages.notifications import Kind
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.notifications import Kind
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run, RunKey
 from universal_scheduler.domain.wall_clock import next_time_of_day, time_zone
 
 LOOK_SECONDS = 300.0

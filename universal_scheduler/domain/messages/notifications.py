@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from universal_scheduler.domain.model import Run, RunKey, RunStatus
 from universal_scheduler.domain.names import digest
+from universal_scheduler.domain.runs.model import Run, RunKey, RunStatus
 
 DETAIL_LIMIT = 1000
 BACKOFF_SECONDS = 5.0

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from universal_scheduler.domain.model import Job, JobRun, JobStatus, Observation
+from universal_scheduler.domain.runs.model import Job, JobRun, JobStatus, Observation
 
 MAX_CHILDREN = 10_000
 """https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""

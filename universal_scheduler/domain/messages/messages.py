@@ -11,9 +11,9 @@ from hashlib import sha256
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from universal_scheduler.domain.model import JobRun, JobStatus, RunKey
+from universal_scheduler.domain.messages.notifications import Kind, Service
 from universal_scheduler.domain.names import iso
-from universal_scheduler.domain.notifications import Kind, Service
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, RunKey
 
 SUBJECT_LIMIT = 99
 """Characters; SNS wants fewer than 100, no line break and no control character; some mail gateways want ASCII.

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from universal_scheduler.domain.model import JobStatus, Observation, RunKey
 from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.runs.model import JobStatus, Observation, RunKey
 
 STATE_CHANGE = "Batch Job State Change"
 FIRST_ATTEMPT_TAG = "usched:firstAttempt"

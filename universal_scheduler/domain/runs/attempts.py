@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from universal_scheduler.domain.arrays import children_of, read_children
-from universal_scheduler.domain.job_events import JobEvent, array_began, log_group_of, read_reason
-from universal_scheduler.domain.model import Attempt, JobRun, JobStatus, Observation, Submission
+from universal_scheduler.domain.events.job_events import JobEvent, array_began, log_group_of, read_reason
+from universal_scheduler.domain.runs.arrays import children_of, read_children
+from universal_scheduler.domain.runs.model import Attempt, JobRun, JobStatus, Observation, Submission
 
 SUBMISSIONS_KEPT = 10
 """How many earlier submissions a job's row names: the oldest are forgotten, so that no row grows without end."""

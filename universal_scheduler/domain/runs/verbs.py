@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from universal_scheduler.domain.errors import IllegalVerb
-from universal_scheduler.domain.model import JobRun, JobStatus, Mark, Run, Verb
-from universal_scheduler.domain.planner import DONE_BY, again
+from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark, Run, Verb
+from universal_scheduler.domain.runs.planner import DONE_BY, again
 
 NOT_BEGUN = frozenset({JobStatus.WAITING, JobStatus.HELD})
 FAILED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND, JobStatus.UPSTREAM_FAILED})
