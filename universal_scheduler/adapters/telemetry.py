@@ -11,7 +11,16 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, TypeVar
 
-from universal_scheduler.domain.errors import RunChanged, StaleExecution
+from universal_scheduler.domain.errors import (
+    IllegalVerb,
+    InvalidSchedule,
+    JobNotFound,
+    RunChanged,
+    RunNotFound,
+    RunStillActive,
+    ScheduleNotFound,
+    StaleExecution,
+)
 from universal_scheduler.domain.runs.model import RunKey
 
 Event = TypeVar("Event", bound=Mapping[str, Any])
@@ -22,6 +31,8 @@ VALUES_LIMIT = 100
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
 EXPECTED = (RunChanged, StaleExecution)
 """What states are told by an error though nothing is wrong."""
+REFUSALS = (InvalidSchedule, ScheduleNotFound, RunNotFound, JobNotFound, RunStillActive, IllegalVerb)
+"""What is wrong with what a caller has sent: the caller is told, and nothing is wrong with the function."""
 
 logger = logging.getLogger(__name__)
 _subject: dict[str, str] = {}
@@ -63,10 +74,16 @@ def of_payload(event: Mapping[str, Any]) -> None:
 
 @contextmanager
 def failure_told(what: str, namespace: str, **more: Any) -> Iterator[None]:
-    """An unexpected error inside is logged, with `more` in its line, counted as FunctionErrors, and raised again."""
+    """An unexpected error inside is logged, with `more` in its line, counted as FunctionErrors, and raised again.
+
+    A refusal is logged as a warning, without a traceback, and is not counted.
+    """
     try:
         yield
     except EXPECTED:
+        raise
+    except REFUSALS as refusal:
+        logger.warning("%s refused what it was given: %s: %s", what, type(refusal).__name__, refusal, extra=more)
         raise
     except Exception as error:
         logger.exception("%s failed: %s", what, type(error).__name__, extra=more)

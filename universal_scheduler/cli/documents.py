@@ -81,7 +81,7 @@ def check_file(file: str) -> Checked:
     for number, written in enumerate(source.documents, start=1):
         label = f"document {number}"
         try:
-            row = {key: value for key, value in as_row(written.document).items() if key != "scheduleErrors"}
+            row = as_row(written.document)
         except InvalidSchedule as invalid:
             errors += [(label, source.placed(error, written)) for error in invalid.errors]
             continue

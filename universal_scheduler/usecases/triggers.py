@@ -28,7 +28,7 @@ def schedule_written(
     """
     schedule_id = str(new["scheduleId"])
     try:
-        schedule = parse(_own(new))
+        schedule = parse(new)
     except InvalidSchedule as invalid:
         errors = [error.as_dict() for error in invalid.errors]
         if errors != new.get("scheduleErrors"):
@@ -78,10 +78,6 @@ def run_ended(
     return started
 
 
-def _own(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "scheduleErrors"}
-
-
 def store_schedule(store: Store, document: Mapping[str, Any]) -> tuple[str, bool]:
     """Check a schedule and store its row; answers its scheduleId, and whether it is new.
 
@@ -89,7 +85,7 @@ def store_schedule(store: Store, document: Mapping[str, Any]) -> tuple[str, bool
         InvalidSchedule: nothing was stored.
         ItemTooLarge: nothing was stored.
     """
-    row = _own(as_row(document))
+    row = as_row(document)
     errors = find_errors(row)
     if errors:
         raise InvalidSchedule(errors)

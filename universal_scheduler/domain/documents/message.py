@@ -67,6 +67,7 @@ def read_message(given: object) -> Message:
         InvalidMessage, or InvalidSchedule where it is the document in it: with everything that is wrong, each with its
             JSON path.
     """
+    given = _without_recorded_errors(given)
     if errors := storable_errors(given):
         raise InvalidMessage(errors)
     given = plain(given)
@@ -119,6 +120,17 @@ def run_named(given: object) -> tuple[str, str]:
     schedule_id = inner.get("scheduleId", inner.get("jobName") if is_single_job(inner) else "")
     goes_on = inner.get("scheduleStatus") == RESTART or "continueOf" in inner
     return _text(schedule_id, ID_LIMIT), _text(inner.get("startDateTime"), START_LIMIT) if goes_on else ""
+
+
+def _without_recorded_errors(given: object) -> object:
+    """A document without the errors that the scheduler wrote beside its row: no door looks at them."""
+    if not isinstance(given, Mapping):
+        return given
+    inner = given["output"] if is_wrapped(given) else given
+    if "scheduleErrors" not in inner or not ("jobList" in inner or is_single_job(inner)):
+        return given
+    document = {key: value for key, value in inner.items() if key != "scheduleErrors"}
+    return {**given, "output": document} if inner is not given else document
 
 
 def _text(value: object, limit: int) -> str:

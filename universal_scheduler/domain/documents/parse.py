@@ -45,6 +45,8 @@ def parse(document: Any) -> Schedule:
 def as_row(document: Any) -> dict[str, Any]:
     """The document in the form of a row: unwrapped, a single job as a schedule of one, and numbers as `plain` has them.
 
+    The errors that the scheduler has written beside a row are left out: nobody looks at them.
+
     Raises:
         InvalidSchedule: it is no object.
     """
@@ -52,12 +54,13 @@ def as_row(document: Any) -> dict[str, Any]:
         raise InvalidSchedule([DocumentError("$", shown(document), "an object: a schedule")])
     document = plain(document)
     if is_wrapped(document):
-        return dict(document["output"])
+        return {key: value for key, value in document["output"].items() if key != "scheduleErrors"}
     if is_single_job(document):
-        job = {key: value for key, value in document.items() if key not in ("wait_time", "scheduleId", "trigger")}
+        of_schedule = ("wait_time", "scheduleId", "trigger", "scheduleErrors")
+        job = {key: value for key, value in document.items() if key not in of_schedule}
         row: dict[str, Any] = {"scheduleId": document.get("scheduleId", document["jobName"]), "jobList": [job]}
         return row | {key: document[key] for key in ("wait_time", "trigger") if key in document}
-    return dict(document)
+    return {key: value for key, value in document.items() if key != "scheduleErrors"}
 
 
 def is_wrapped(document: Mapping[str, Any]) -> bool:
