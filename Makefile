@@ -1,11 +1,13 @@
 # Everything a newcomer needs; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fault lint bench bench-large bench-peers test-sfn-local build clean
+.PHONY: help setup run test test-unit fault lint bench bench-large bench-peers test-sfn-local build clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# More than the processors of a small machine, because most tests wait for processes. A file's tests share an engine.
+SIDE_BY_SIDE := -n 4 --dist loadfile
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -21,8 +23,11 @@ setup: $(STAMP) ## Install everything into .venv
 run: $(STAMP) ## Run two schedules with real jobs on the embedded engine, end to end
 	@$(BIN)/python -m universal_scheduler.cli.demo
 
-test: $(STAMP) ## Run all tests that need only this machine
-	@$(BIN)/python -m pytest -q
+test: $(STAMP) ## Run all tests that need only this machine, several side by side
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
+
+test-unit: $(STAMP) ## Run the unit tests alone
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) tests/unit
 
 fault: $(STAMP) ## Run simulated runs with tens of thousands of injected faults
 	@USCHED_FAULT_SEEDS=1500 $(BIN)/python -m pytest -q -s tests/fault
