@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks import stage as stages
 from benchmarks.measures import largest_payload, transitions
 from benchmarks.stage import Stage, until
-from universal_scheduler.adapters.items import schedule_to_item
+from universal_scheduler.adapters.dynamodb.items import schedule_to_item
 from universal_scheduler.local import processes
 
 JOBS = 10_000

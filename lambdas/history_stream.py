@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from universal_scheduler.adapters.items import from_item, run_from_values
+from universal_scheduler.adapters.dynamodb.items import from_item, run_from_values
 from universal_scheduler.adapters.telemetry import about, emit, failure_told, observed
 from universal_scheduler.domain.runs.model import Run
 from universal_scheduler.usecases.notify import announce_run

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from universal_scheduler.adapters.items import from_item
+from universal_scheduler.adapters.dynamodb.items import from_item
 from universal_scheduler.adapters.telemetry import about, failure_told, observed
 from universal_scheduler.usecases.triggers import schedule_written
 from universal_scheduler.wiring import from_env

@@ -13,14 +13,12 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from tests.events import QUEUE
-from universal_scheduler.adapters.memory import (
-    MemoryJobLog,
-    MemoryObjects,
-    MemoryOutbox,
-    MemoryPlatform,
-    MemoryStore,
-    MemoryWorkflow,
-)
+from universal_scheduler.adapters.memory.job_log import MemoryJobLog
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.outbox import MemoryOutbox
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.cli import app
 from universal_scheduler.domain.documents.stage import Kind
 from universal_scheduler.domain.errors import DeliveryRefused

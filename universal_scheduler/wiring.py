@@ -9,8 +9,8 @@ import boto3
 from botocore.config import Config
 
 from universal_scheduler.adapters.batch import BatchPlatform
-from universal_scheduler.adapters.dynamodb import DynamoStore
-from universal_scheduler.adapters.job_log import DynamoJobLog
+from universal_scheduler.adapters.dynamodb.job_log import DynamoJobLog
+from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.adapters.message_queue import MessageQueue
 from universal_scheduler.adapters.objects import S3Objects
 from universal_scheduler.adapters.stepfunctions import StepFunctionsWorkflow
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
     from universal_scheduler.adapters.batch_names import BatchNames
+    from universal_scheduler.adapters.dynamodb.watch import DynamoWatch
     from universal_scheduler.adapters.log_tails import CloudWatchLogTails
     from universal_scheduler.adapters.notifier import ServiceNotifier
     from universal_scheduler.adapters.outbox import SqsOutbox
-    from universal_scheduler.adapters.watch import DynamoWatch
 
 QUICK = Config(
     retries={"mode": "standard", "total_max_attempts": 6},
@@ -67,7 +67,7 @@ class Wiring:
 
     @cached_property
     def watch(self) -> DynamoWatch:
-        from universal_scheduler.adapters.watch import DynamoWatch
+        from universal_scheduler.adapters.dynamodb.watch import DynamoWatch
 
         return DynamoWatch(self.dynamodb, history=self.settings.history_table, jobs=self.settings.jobs_table)
 

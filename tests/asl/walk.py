@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from lambdas.payload import first_payload, next_payload, run_ref
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import Changes, Execution, JobStatus, RunKey
 from universal_scheduler.usecases.drive import poll_jobs, record_result, submit_jobs

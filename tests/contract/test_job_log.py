@@ -11,12 +11,12 @@ from moto import mock_aws
 
 from tests.events import QUEUE, documented, state_change
 from tests.tables import create_tables
-from universal_scheduler.adapters.job_log import DynamoJobLog
-from universal_scheduler.adapters.memory import MemoryJobLog
+from universal_scheduler.adapters.dynamodb.job_log import DynamoJobLog
+from universal_scheduler.adapters.memory.job_log import MemoryJobLog
 from universal_scheduler.domain.errors import StoreUnavailable
 from universal_scheduler.domain.events.job_events import JobEvent, read_event
 from universal_scheduler.domain.runs.model import JobStatus
-from universal_scheduler.ports import JobLog
+from universal_scheduler.ports.job_log import JobLog
 
 OTHER = QUEUE.replace("default", "low")
 TAGS = {"usched:scheduleId": "nightly", "usched:start": "2026-11-21T05:59:59.000001", "usched:jobName": "load"}

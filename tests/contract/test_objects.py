@@ -12,10 +12,10 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from universal_scheduler.adapters.memory import MemoryObjects
+from universal_scheduler.adapters.memory.objects import MemoryObjects
 from universal_scheduler.adapters.objects import FileObjects, S3Objects
 from universal_scheduler.domain.errors import ObjectUnreadable, StoreUnavailable
-from universal_scheduler.ports import ObjectStore
+from universal_scheduler.ports.objects import ObjectStore
 
 Put = Callable[[str, bytes], None]
 BUCKET = "outputs"

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tests.tables import create_tables
-from universal_scheduler.adapters.dynamodb import DynamoStore
-from universal_scheduler.adapters.memory import MemoryStore
+from universal_scheduler.adapters.dynamodb.store import DynamoStore
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
 from universal_scheduler.domain.runs.model import (
     AuditEntry,
@@ -34,7 +34,7 @@ from universal_scheduler.domain.runs.model import (
     Submission,
     Verb,
 )
-from universal_scheduler.ports import Store
+from universal_scheduler.ports.store import Store
 
 KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")
 RUN = Run(KEY, RunStatus.RUNNING, Execution("arn:one", "one"), cause={"kind": "row"}, wait_seconds=7)

@@ -11,11 +11,13 @@ from moto import mock_aws
 
 from tests.contract.test_store import JOB, KEY, RUN
 from tests.tables import create_tables
-from universal_scheduler.adapters.dynamodb import DynamoStore
-from universal_scheduler.adapters.memory import MemoryStore, MemoryWatch
-from universal_scheduler.adapters.watch import JOBS_IN_ROW, DynamoWatch
+from universal_scheduler.adapters.dynamodb.store import DynamoStore
+from universal_scheduler.adapters.dynamodb.watch import JOBS_IN_ROW, DynamoWatch
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.watch import MemoryWatch
 from universal_scheduler.domain.runs.model import Changes, Execution, Run, RunKey, RunStatus
-from universal_scheduler.ports import Store, Watch
+from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.watch import Watch
 
 RUN_ID = KEY.run_id
 

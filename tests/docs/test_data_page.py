@@ -12,10 +12,16 @@ from moto import mock_aws
 
 from tests.docs.desk import ROOT
 from tests.tables import create_tables
-from universal_scheduler.adapters import job_log
-from universal_scheduler.adapters.dynamodb import DynamoStore
-from universal_scheduler.adapters.items import COMPRESSED_JOBS, audit_to_values, job_to_values, run_to_values, to_item
-from universal_scheduler.adapters.watch import DynamoWatch
+from universal_scheduler.adapters.dynamodb import job_log
+from universal_scheduler.adapters.dynamodb.items import (
+    COMPRESSED_JOBS,
+    audit_to_values,
+    job_to_values,
+    run_to_values,
+    to_item,
+)
+from universal_scheduler.adapters.dynamodb.store import DynamoStore
+from universal_scheduler.adapters.dynamodb.watch import DynamoWatch
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import (
     AuditEntry,

@@ -33,7 +33,7 @@ from tests.e2e.faulty_batch import (
     throttled,
 )
 from tests.e2e.test_main_job import job, schedule
-from universal_scheduler.adapters.dynamodb import JOB_LIST_LIMIT_BYTES
+from universal_scheduler.adapters.dynamodb.runs import JOB_LIST_LIMIT_BYTES
 from universal_scheduler.domain.names import batch_job_name
 from universal_scheduler.domain.runs.model import RunKey
 from universal_scheduler.domain.runs.planner import INTENT_SETTLE_SECONDS

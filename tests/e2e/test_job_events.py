@@ -19,7 +19,7 @@ from tests.e2e.conftest import PATIENCE_SECONDS, Stage, eventually
 from tests.e2e.test_cli import usched
 from tests.e2e.test_main_job import job, schedule
 from tests.events import state_change
-from universal_scheduler.adapters.dynamodb import DynamoStore
+from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.domain.runs.model import Job, JobRun, JobStatus, RunKey
 from universal_scheduler.local import engine as engines
 

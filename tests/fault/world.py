@@ -12,7 +12,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow, Parked
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.state import Parked
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import (
     IllegalVerb,
     PlatformUnavailable,

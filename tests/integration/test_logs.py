@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from universal_scheduler.adapters.log_tails import DEFAULT_GROUP, CloudWatchLogTails, LogStream
-from universal_scheduler.adapters.memory import MemoryPlatform
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
 from universal_scheduler.domain.messages.messages import LogTail
 from universal_scheduler.domain.runs.model import Attempt, Job, JobRun, JobStatus
 

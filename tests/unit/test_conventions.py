@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "universal_scheduler"
 ALLOWED: dict[str, set[str]] = {
     "domain": {"domain"},
-    "ports": {"domain"},
+    "ports": {"domain", "ports"},
     "usecases": {"domain", "ports", "usecases"},
     "adapters": {"domain", "ports", "adapters"},
     "settings": set(),

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.errors import (
     InvalidSchedule,
     PlatformUnavailable,

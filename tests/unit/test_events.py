@@ -9,7 +9,9 @@ import pytest
 
 from tests.events import documented, execution_ended, state_change
 from tests.unit.test_drive import World, document
-from universal_scheduler.adapters.memory import MemoryJobLog, MemoryOutbox, MemoryWorkflow
+from universal_scheduler.adapters.memory.job_log import MemoryJobLog
+from universal_scheduler.adapters.memory.outbox import MemoryOutbox
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import PlatformUnavailable
 from universal_scheduler.domain.events.execution_events import ExecutionEnded
 from universal_scheduler.domain.runs.model import JobStatus, Run, RunStatus

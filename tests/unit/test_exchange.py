@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_drive import World, ref
-from universal_scheduler.adapters.memory import MemoryObjects
+from universal_scheduler.adapters.memory.objects import MemoryObjects
 from universal_scheduler.domain.errors import InvalidSchedule, SchedulerError, StoreUnavailable
 from universal_scheduler.domain.runs.model import Execution, JobRun, JobStatus, Run, RunStatus
 from universal_scheduler.usecases.drive import Next, submit_jobs

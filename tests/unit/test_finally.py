@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import IllegalVerb, InvalidSchedule
 from universal_scheduler.domain.runs.model import Execution, JobStatus, Mark, Run, RunStatus, RunWhen, Verb

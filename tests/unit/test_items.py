@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from universal_scheduler.adapters.items import from_item
+from universal_scheduler.adapters.dynamodb.items import from_item
 from universal_scheduler.domain.documents.check import find_errors
 
 COMPRESSED = "jobListCompressed"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryOutbox, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory.outbox import MemoryOutbox
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.schema import SCHEMA_PATH
 from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, StoreUnavailable

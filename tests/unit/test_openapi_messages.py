@@ -20,8 +20,8 @@ import pytest
 
 from tests.rest_api import ACCOUNT, BATCH, NAMES, REGION, ROOT, Backends, call, error, rest_api
 from tests.tables import create_tables
-from universal_scheduler.adapters.dynamodb import DynamoStore
-from universal_scheduler.adapters.items import to_item
+from universal_scheduler.adapters.dynamodb.items import to_item
+from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.local.gateway import AwsRequest, RestApi
 
 MESSAGES = json.loads((ROOT / "api_gateway" / "test_message.json").read_text())["requests"]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.runs.model import (
     Dependency,
     Execution,

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.runs.model import (
     Dependency,
     Execution,

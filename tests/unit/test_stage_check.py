@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.usched import Stage, row, told, usched, written
-from universal_scheduler.adapters.memory import MemoryStore
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.documents.stage import Kind, foreign_names, misspelt
 from universal_scheduler.domain.errors import PlatformUnavailable
 from universal_scheduler.usecases.stage_check import MAX_NAMES, check_names, check_upstream

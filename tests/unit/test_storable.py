@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from universal_scheduler.adapters.items import from_item, to_item
+from universal_scheduler.adapters.dynamodb.items import from_item, to_item
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parameters import effective_parameters
 from universal_scheduler.domain.documents.parse import as_row, parse

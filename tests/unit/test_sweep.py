@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from tests.unit.test_drive import World, document, ref
-from universal_scheduler.adapters.memory import MemoryJobLog, MemoryOutbox, MemoryWatch, MemoryWorkflow
+from universal_scheduler.adapters.memory.job_log import MemoryJobLog
+from universal_scheduler.adapters.memory.outbox import MemoryOutbox
+from universal_scheduler.adapters.memory.watch import MemoryWatch
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import StoreUnavailable, SweepFailed
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import JobStatus, Mark, Observation, Run, RunStatus, Verb

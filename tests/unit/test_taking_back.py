@@ -6,7 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryOutbox, MemoryPlatform, MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.outbox import MemoryOutbox
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import IllegalVerb
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import Child, Execution, JobRun, JobStatus, Mark, Observation, Run, Verb

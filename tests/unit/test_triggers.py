@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.adapters.memory import MemoryStore, MemoryWorkflow
+from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import InvalidSchedule, ItemTooLarge
 from universal_scheduler.domain.runs.model import AuditEntry, Execution, Mark, Run, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.triggers import run_ended, schedule_written, store_schedule

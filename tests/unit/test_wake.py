@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.test_drive import DIAMOND, World, document, ref
-from universal_scheduler.adapters.memory import MemoryPlatform, MemoryWorkflow
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import RunChanged
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import batch_job_name

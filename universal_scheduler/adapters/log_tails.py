@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from universal_scheduler.domain.errors import PlatformUnavailable
 from universal_scheduler.domain.messages.messages import LogTail
 from universal_scheduler.domain.runs.model import Attempt, JobRun, JobStatus
-from universal_scheduler.ports import JobPlatform
+from universal_scheduler.ports.platform import JobPlatform
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient

@@ -16,7 +16,7 @@ from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose, wrapped
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.documents.stage import Kind, Short, foreign_names, misspelt
-from universal_scheduler.ports import Store
+from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.stage_check import check_names, check_upstream
 from universal_scheduler.usecases.triggers import store_schedule
 

@@ -31,7 +31,7 @@ from universal_scheduler.cli.progress import follow
 from universal_scheduler.cli.target import of_engine
 from universal_scheduler.local import engine as engines
 from universal_scheduler.local.engine import Engine
-from universal_scheduler.ports import Store
+from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.views import run_view
 
 if TYPE_CHECKING:

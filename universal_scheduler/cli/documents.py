@@ -99,7 +99,7 @@ def check_file(file: str) -> Checked:
 
 def too_large(row: dict[str, Any]) -> list[DocumentError]:
     """Whether the row of a schedule that is valid does not fit into the table."""
-    from universal_scheduler.adapters.items import ITEM_LIMIT_BYTES, schedule_to_item
+    from universal_scheduler.adapters.dynamodb.items import ITEM_LIMIT_BYTES, schedule_to_item
 
     try:
         schedule_to_item(row)

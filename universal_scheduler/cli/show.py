@@ -31,7 +31,8 @@ from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
 from universal_scheduler.domain.runs.model import Run, RunKey
-from universal_scheduler.ports import JobPlatform, Store
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.progress import with_progress
 from universal_scheduler.usecases.views import audit_view, mark_view, run_summary, run_view, schedule_view
 

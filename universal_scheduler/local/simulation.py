@@ -11,7 +11,9 @@ from itertools import count, islice
 from math import inf
 from typing import Any
 
-from universal_scheduler.adapters.memory import MemoryObjects, MemoryPlatform, MemoryStore
+from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import Changes, Execution, JobRun, JobStatus, Run, Scalar

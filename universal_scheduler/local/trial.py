@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from universal_scheduler.adapters.batch import BatchPlatform
-from universal_scheduler.adapters.memory import MemoryStore
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.adapters.objects import FileObjects
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.arrays import children_of

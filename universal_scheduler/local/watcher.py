@@ -9,7 +9,7 @@ from typing import Any
 
 from universal_scheduler.domain.events.job_events import read_detail
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run
-from universal_scheduler.ports import JobPlatform
+from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.usecases.drive import is_news, observed
 from universal_scheduler.usecases.progress import with_progress
 

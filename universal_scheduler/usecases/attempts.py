@@ -17,7 +17,8 @@ from universal_scheduler.domain.runs.attempts import (
     submissions,
 )
 from universal_scheduler.domain.runs.model import Attempt, Child, JobRun, JobStatus, Submission
-from universal_scheduler.ports import JobLog, JobPlatform
+from universal_scheduler.ports.job_log import JobLog
+from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.usecases.views import present
 
 INTEREST = (

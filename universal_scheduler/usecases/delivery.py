@@ -29,7 +29,8 @@ from universal_scheduler.domain.messages.notifications import (
     from_body,
 )
 from universal_scheduler.domain.runs.model import JobRun, RunKey, RunStatus
-from universal_scheduler.ports import LogTails, Notifier, Outbox, Store
+from universal_scheduler.ports.messages import LogTails, Notifier, Outbox
+from universal_scheduler.ports.store import Store
 
 STATUSES = {
     Kind.RUN_STARTED: RunStatus.RUNNING,

@@ -23,7 +23,9 @@ from universal_scheduler.domain.runs.planner import (
     plan,
     upstream_first,
 )
-from universal_scheduler.ports import JobPlatform, ObjectStore, Store
+from universal_scheduler.ports.objects import ObjectStore
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.submission import (
     ENOUGH_SECONDS,
     TERMINATE_REASON_LIMIT,

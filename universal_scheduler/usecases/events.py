@@ -10,7 +10,11 @@ from universal_scheduler.domain.errors import PlatformUnavailable, Throttled
 from universal_scheduler.domain.events.execution_events import EXECUTION_STATUS, ExecutionEnded, read_execution_event
 from universal_scheduler.domain.events.job_events import JobEvent, read_event
 from universal_scheduler.domain.messages.notifications import Kind
-from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Workflow
+from universal_scheduler.ports.job_log import JobLog
+from universal_scheduler.ports.messages import Outbox
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.executions import execution_ended
 from universal_scheduler.usecases.notify import announce_job
 from universal_scheduler.usecases.submission import Each

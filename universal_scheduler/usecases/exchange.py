@@ -16,7 +16,7 @@ from universal_scheduler.domain.runs.outputs import (
     with_problem,
 )
 from universal_scheduler.domain.runs.references import Values, resolve
-from universal_scheduler.ports import ObjectStore
+from universal_scheduler.ports.objects import ObjectStore
 
 
 def read_output(objects: ObjectStore, key: RunKey, job: JobRun) -> JobRun:

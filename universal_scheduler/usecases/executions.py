@@ -8,7 +8,8 @@ from universal_scheduler.domain.documents.message import run_named
 from universal_scheduler.domain.errors import StaleExecution
 from universal_scheduler.domain.events.execution_events import ABORTED, ExecutionEnded
 from universal_scheduler.domain.runs.model import Run, RunKey, RunStatus
-from universal_scheduler.ports import JobPlatform, Store
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.drive import RunRef, abandon_run
 from universal_scheduler.usecases.submission import Each
 

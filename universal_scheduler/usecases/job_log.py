@@ -9,7 +9,7 @@ from typing import Any
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import JobStatus
-from universal_scheduler.ports import JobLog
+from universal_scheduler.ports.job_log import JobLog
 from universal_scheduler.usecases.views import present
 
 

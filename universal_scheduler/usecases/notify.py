@@ -14,7 +14,8 @@ from universal_scheduler.domain.messages.notifications import (
     to_body,
 )
 from universal_scheduler.domain.runs.model import Run
-from universal_scheduler.ports import Outbox, Store
+from universal_scheduler.ports.messages import Outbox
+from universal_scheduler.ports.store import Store
 
 
 def announce(outbox: Outbox, notification: Notification, document: Mapping[str, Any]) -> int:

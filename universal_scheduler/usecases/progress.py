@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from universal_scheduler.domain.errors import PlatformUnavailable
 from universal_scheduler.domain.runs.arrays import array_seen, first_child
 from universal_scheduler.domain.runs.model import JobRun
-from universal_scheduler.ports import JobPlatform
+from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, is_news, observed
 
 ARRAYS_ASKED = DESCRIBE_CHUNK // 2

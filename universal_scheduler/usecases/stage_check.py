@@ -14,7 +14,7 @@ from universal_scheduler.domain.documents.stage import (
     upstream_remarks,
 )
 from universal_scheduler.domain.errors import DocumentError, PlatformUnavailable
-from universal_scheduler.ports import Store
+from universal_scheduler.ports.store import Store
 
 MAX_NAMES = 50
 """How many names of a document are looked at: as many as it can have errors told."""

@@ -34,7 +34,8 @@ from universal_scheduler.domain.runs.model import (
     Verb,
 )
 from universal_scheduler.domain.runs.restart import Variant, fresh, redefined, remaining, same_array
-from universal_scheduler.ports import JobPlatform, Store
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
 SKIP_WORD = "PASS"

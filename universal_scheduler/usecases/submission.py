@@ -26,7 +26,9 @@ from universal_scheduler.domain.runs.planner import (
     Work,
     withdrawn,
 )
-from universal_scheduler.ports import JobPlatform, ObjectStore, Store
+from universal_scheduler.ports.objects import ObjectStore
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.exchange import prepared, read_output
 
 WAVE = 25

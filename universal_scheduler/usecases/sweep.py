@@ -24,7 +24,12 @@ from universal_scheduler.domain.messages.watchdogs import (
     unusual,
 )
 from universal_scheduler.domain.runs.model import JobRun, Observation, Run, RunKey, RunStatus
-from universal_scheduler.ports import JobLog, JobPlatform, Outbox, Store, Watch, Workflow
+from universal_scheduler.ports.job_log import JobLog
+from universal_scheduler.ports.messages import Outbox
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.watch import Watch
+from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, RunRef, abandon_run
 from universal_scheduler.usecases.notify import announce
 from universal_scheduler.usecases.wake import notify_change

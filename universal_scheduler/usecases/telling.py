@@ -9,7 +9,8 @@ from typing import Any, cast
 from universal_scheduler.domain.errors import StoreUnavailable
 from universal_scheduler.domain.messages.notifications import Kind, Notification
 from universal_scheduler.domain.runs.model import AuditEntry, JobRun, JobStatus, Observation, Run, RunKey
-from universal_scheduler.ports import Outbox, Store
+from universal_scheduler.ports.messages import Outbox
+from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.notify import bodies_for
 
 KINDS = {JobStatus.FAILED: Kind.JOB_FAILED, JobStatus.HELD: Kind.JOB_HELD}

@@ -10,7 +10,8 @@ from universal_scheduler.domain.documents.parse import as_row, parse
 from universal_scheduler.domain.errors import InvalidSchedule
 from universal_scheduler.domain.names import execution_name
 from universal_scheduler.domain.runs.model import Execution, Run, RunStatus
-from universal_scheduler.ports import Store, Workflow
+from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.workflow import Workflow
 
 CHAIN_LIMIT = 100
 """How many schedules back a run knows what it goes back to."""

@@ -35,7 +35,10 @@ from universal_scheduler.domain.runs.model import (
 from universal_scheduler.domain.runs.planner import never_runs, withdrawn
 from universal_scheduler.domain.runs.restart import Variant, check_names, redefined
 from universal_scheduler.domain.runs.verbs import cancelled, on_job
-from universal_scheduler.ports import JobPlatform, ObjectStore, Store, Workflow
+from universal_scheduler.ports.objects import ObjectStore
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.wake import notify_change
 

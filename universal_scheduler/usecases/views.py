@@ -11,7 +11,7 @@ from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import AuditEntry, JobRun, JobStatus, Mark, Run
 from universal_scheduler.domain.runs.planner import Wait, Withdraw, plan, waiting_for, why_waiting
-from universal_scheduler.ports import Store
+from universal_scheduler.ports.store import Store
 
 ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
 """A Lambda function answers with at most 6 MB, in which the body is a JSON string: its quotes are escaped once more.

@@ -17,7 +17,9 @@ from universal_scheduler.domain.names import batch_job_name, is_batch_job_name
 from universal_scheduler.domain.runs.attempts import is_next_attempt
 from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, RunKey
 from universal_scheduler.domain.runs.planner import explain, upstream_first
-from universal_scheduler.ports import JobPlatform, Store, Workflow
+from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.drive import RunRef
 
 AWAITED_SECONDS = 120.0

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from universal_scheduler.adapters.bulk_write import put_items
-from universal_scheduler.adapters.items import from_item, to_item
+from universal_scheduler.adapters.dynamodb.bulk_write import put_items
+from universal_scheduler.adapters.dynamodb.items import from_item, to_item
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import LIVE, JobStatus, Observation, RunKey

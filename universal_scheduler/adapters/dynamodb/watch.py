@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from universal_scheduler.adapters.bulk_write import Patience, put_items, write_if
-from universal_scheduler.adapters.items import WATCHED, from_item, to_item
+from universal_scheduler.adapters.dynamodb.bulk_write import Patience, put_items, write_if
+from universal_scheduler.adapters.dynamodb.items import WATCHED, from_item, to_item
 from universal_scheduler.domain.runs.model import RunKey, RunStatus
 
 if TYPE_CHECKING:

@@ -1,0 +1,135 @@
+"""Runs over DynamoDB: one row each in the history table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from universal_scheduler.adapters.dynamodb.audit import Audited
+from universal_scheduler.adapters.dynamodb.items import (
+    RUN_KEYS,
+    SORT_KEY_LIMIT_BYTES,
+    WATCHED,
+    item_size,
+    may_be_key,
+    run_from_values,
+    run_to_values,
+    to_attribute,
+    to_item,
+)
+from universal_scheduler.adapters.dynamodb.tables import difference, run_key
+from universal_scheduler.domain.runs.model import AuditEntry, Run, RunKey, RunStatus
+
+JOB_LIST_LIMIT_BYTES = 350 * 1024
+"""With what else is in the row; the rest is for what comes at its end."""
+SHOWN_OF_A_RUN = (
+    "scheduleId",
+    "startDateTime",
+    "scheduleName",
+    "category",
+    "wait_time",
+    "maxConcurrentJobs",
+    "parameters",
+    *sorted(RUN_KEYS),
+)
+"""What lists and views of runs need; above all not `jobList`, which may have 350 KB."""
+EXECUTION_INDEX = "executionName-index"
+RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId", *WATCHED})
+"""What a restart writes into a run's row in any case: rows of the reference design have none of it."""
+
+
+class DynamoRuns(Audited):
+    """`ports.runs` over DynamoDB."""
+
+    def create_run(self, run: Run) -> bool:
+        return self._conditional(
+            "put_item",
+            TableName=self._history,
+            Item=to_item(run_to_values(run)),
+            ConditionExpression="attribute_not_exists(scheduleId) OR executionArn = :arn",
+            ExpressionAttributeValues={":arn": {"S": run.execution.arn}},
+        )
+
+    def restart_run(self, run: Run, of: Run, entry: AuditEntry | None = None) -> bool:
+        old = {key: value for key, value in run_to_values(of).items() if key not in RESTARTED}
+        old |= {"lastDateTime": of.ended_at, "statusReason": of.reason}  # and neither of them any more
+        expected = {"generation": of.generation or None, "verbCount": of.verb_count or None}
+        change = difference(old, run_to_values(run), expected)
+        change["ConditionExpression"] += " AND attribute_exists(scheduleId)"
+        if self._together(self._run_change(run, change), *self._audit_puts(run, entry)):
+            return True
+        known = self.get_run(run.key)  # or it is done already, and its answer was lost
+        return known is not None and known.execution == run.execution
+
+    def restart_done(self, run: Run) -> None:
+        values = {":arn": run.execution.arn}
+        self._update(self._history, run_key(run.key), "REMOVE restarting", values, "executionArn = :arn")
+
+    def finish_run(
+        self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        shown: Sequence[Mapping[str, Any]] = job_list
+        others = item_size(to_item(run_to_values(run)))
+        if others + item_size({"jobList": to_attribute(list(job_list))}) > JOB_LIST_LIMIT_BYTES:
+            shown = []  # too many for one item: the jobs table has them all
+        return self._update(
+            self._history,
+            run_key(run.key),
+            "SET scheduleStatus = :status, statusReason = :reason, lastDateTime = :ended, jobList = :jobs",
+            {
+                ":status": str(status),
+                ":reason": reason[:4096],
+                ":ended": ended_at,
+                ":jobs": list(shown),
+                ":generation": run.generation,
+                ":running": str(RunStatus.RUNNING),
+            }
+            | ({":verbs": run.verb_count} if run.verb_count else {}),
+            "generation = :generation AND scheduleStatus = :running AND "
+            + ("verbCount = :verbs" if run.verb_count else "attribute_not_exists(verbCount)"),
+        )
+
+    def get_run(self, key: RunKey) -> Run | None:
+        if not (may_be_key(key.schedule_id) and may_be_key(key.start, SORT_KEY_LIMIT_BYTES)):
+            return None
+        row = self._get(self._history, {"scheduleId": key.schedule_id, "startDateTime": key.start})
+        return None if row is None else run_from_values(row)
+
+    def find_run(self, execution_name: str) -> Run | None:
+        if not may_be_key(execution_name):
+            return None
+        rows = self._query(
+            TableName=self._history,
+            IndexName=EXECUTION_INDEX,
+            KeyConditionExpression="executionName = :name",
+            ExpressionAttributeValues={":name": {"S": execution_name}},
+        )
+        keys = [RunKey(row["scheduleId"], row["startDateTime"]) for row in rows]
+        return self.get_run(keys[0]) if keys else None
+
+    def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
+        shown = {
+            "TableName": self._history,
+            "ProjectionExpression": ", ".join(f"#{name}" for name in SHOWN_OF_A_RUN),
+            "ExpressionAttributeNames": {f"#{name}": name for name in SHOWN_OF_A_RUN},
+        }
+        if schedule_id is not None and not may_be_key(schedule_id):
+            return []
+        if schedule_id is None:
+            rows = list(self._scan(**shown))
+        else:
+            newest_first = self._query(
+                **shown,
+                KeyConditionExpression="#scheduleId = :id",
+                ExpressionAttributeValues={":id": {"S": schedule_id}},
+                ScanIndexForward=False,
+            )
+            rows = list(islice(newest_first, limit))
+        runs = [run_from_values(row) for row in rows]
+        return sorted(runs, key=lambda run: run.key.start, reverse=True)[:limit]
+
+    def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:
+        row = self._get(self._history, {"scheduleId": key.schedule_id, "startDateTime": key.start})
+        jobs = (row or {}).get("jobList", [])
+        return [job for job in jobs if isinstance(job, dict)]

@@ -1,0 +1,37 @@
+"""Schedules in a dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from universal_scheduler.adapters.dynamodb.items import followers_of, schedule_to_item
+from universal_scheduler.adapters.memory.state import Memory
+
+
+class MemorySchedules(Memory):
+    """`ports.schedules` in dictionaries."""
+
+    def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
+        return deepcopy(self.schedules.get(schedule_id))
+
+    def put_schedule(self, row: Mapping[str, Any]) -> bool:
+        schedule_to_item(row)  # it has to fit
+        new = row["scheduleId"] not in self.schedules
+        self.schedules[row["scheduleId"]] = deepcopy(dict(row))
+        return new
+
+    def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
+        row = self.schedules.get(schedule_id)
+        if row is None:
+            return
+        row.pop("scheduleErrors", None)
+        if errors:
+            row["scheduleErrors"] = [dict(error) for error in errors]
+
+    def list_schedules(self) -> list[dict[str, Any]]:
+        return [deepcopy(self.schedules[key]) for key in sorted(self.schedules)]
+
+    def followers(self) -> dict[str, list[str]]:
+        return followers_of(row for row in self.list_schedules() if "scheduleErrors" not in row)

@@ -1,0 +1,43 @@
+"""What the memory store keeps, and its one lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+from universal_scheduler.domain.runs.model import AuditEntry, Changes, JobRun, Mark, RunKey
+
+
+@dataclass(slots=True)
+class Parked:
+    """How a run waits."""
+
+    changes: Changes = field(default_factory=Changes)
+    token: str = ""
+    until: int = 0
+    """The count of ends at which the token is answered."""
+    seen: int = 0
+    """The count of urgent changes that were seen when it was parked."""
+    generation: int = 0
+    turn: int = 0
+
+
+class Memory:
+    """What the parts of the memory store share; `history` holds rows as the table has them."""
+
+    def __init__(self) -> None:
+        self.schedules: dict[str, dict[str, Any]] = {}
+        self.history: dict[RunKey, dict[str, Any]] = {}
+        self.jobs: dict[str, dict[str, JobRun]] = {}
+        self.waits: dict[str, Parked] = {}
+        self.pauses: dict[str, Mark] = {}
+        self.trails: dict[str, list[AuditEntry]] = {}
+        self.on_write: Callable[[Iterable[JobRun]], None] | None = None
+        """Is told of the jobs that were written, at each write."""
+        self._lock = RLock()
+
+    def _note(self, owner: str, entry: AuditEntry | None) -> None:
+        if entry is not None:
+            self.trails.setdefault(owner, []).append(entry)

@@ -1,0 +1,11 @@
+"""The store over memory: its parts in one."""
+
+from __future__ import annotations
+
+from universal_scheduler.adapters.memory.operators import MemoryOperators
+from universal_scheduler.adapters.memory.schedules import MemorySchedules
+from universal_scheduler.adapters.memory.waits import MemoryWaits
+
+
+class MemoryStore(MemorySchedules, MemoryWaits, MemoryOperators):
+    """`ports.store` in dictionaries. Operators change runs and jobs, so `MemoryOperators` brings both."""

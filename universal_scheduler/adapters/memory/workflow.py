@@ -1,0 +1,39 @@
+"""The workflow service in a dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from universal_scheduler.domain.runs.model import Execution
+
+
+@dataclass(slots=True)
+class MemoryWorkflow:
+    """`ports.Workflow` that remembers what it was asked to start and to wake."""
+
+    started: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    woken: list[str] = field(default_factory=list)
+    """The tokens that were answered."""
+
+    stopped: dict[str, float] = field(default_factory=dict)
+    """When executions stopped, by their ARNs."""
+
+    def wake(self, token: str) -> None:
+        self.woken.append(token)
+
+    ended: set[str] = field(default_factory=set)
+    """The names of executions that do not go on any more."""
+
+    def is_running(self, execution: Execution) -> bool:
+        name = execution.arn.rpartition(":")[2]
+        return name in self.started and name not in self.ended
+
+    def stopped_at(self, execution: Execution) -> float | None:
+        return self.stopped.get(execution.arn)
+
+    def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
+        new = name not in self.started
+        self.started.setdefault(name, message)
+        return Execution(f"arn:aws:states:us-east-1:123456789012:execution:schedule_runner:{name}", name), new

@@ -1,0 +1,52 @@
+"""How people are told: the queue of messages, the services they are sent to, and the logs that they quote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from universal_scheduler.domain.runs.model import JobRun
+
+if TYPE_CHECKING:
+    from universal_scheduler.domain.messages.messages import LogTail, Message
+    from universal_scheduler.domain.messages.notifications import Channel
+
+
+class Outbox(Protocol):
+    """The queue of what is still to be told, a message for each channel."""
+
+    def put(self, bodies: Sequence[str]) -> None:
+        """Raises:
+        StoreUnavailable: not all were taken; all may be put again.
+        """
+        ...
+
+    def put_off(self, receipt: str, seconds: int) -> None:
+        """Let a message that was received come again after so long."""
+        ...
+
+    def give_up(self, body: str, reason: str) -> None:
+        """Put a message that cannot be delivered to the dead letters, with the reason."""
+        ...
+
+
+class Notifier(Protocol):
+    """Hands messages to the services that people read them in."""
+
+    def send(self, channel: Channel, message: Message, now: float) -> None:
+        """Raises, without anything secret in the text:
+        DeliveryRefused: it will never be taken like this.
+        DeliveryFailed: it may be taken later.
+        """
+        ...
+
+
+class LogTails(Protocol):
+    """What jobs printed."""
+
+    def tail(self, job: JobRun, lines: int) -> LogTail:
+        """The last lines of a job's log, oldest first; none where there is no log, or none can be read.
+
+        Of an array those of the first child that failed.
+        """
+        ...

@@ -1,0 +1,46 @@
+"""What the watchdogs remember."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from universal_scheduler.domain.runs.model import RunKey
+
+
+class Watch(Protocol):
+    """What the watchdogs remember: which runs to look at when, what was told, how long jobs use to take."""
+
+    def due_runs(self, now: float) -> Iterator[RunKey]:
+        """The runs that are to be looked at by now, the longest due first. Eventually consistent."""
+        ...
+
+    def look_again(self, key: RunKey, at: float) -> None:
+        """Look at the run again then (epoch seconds)."""
+        ...
+
+    def leave(self, key: RunKey) -> None:
+        """Never look at the run again, unless it is RUNNING (once more) by now."""
+        ...
+
+    def told(self, run_id: str) -> set[str]:
+        """The names of all that was told of the run."""
+        ...
+
+    def begin_telling(self, run_id: str, name: str, now: float, stale: float) -> bool:
+        """Whether it is ours to tell: nobody has told it, or begun to since `stale` (epoch seconds)."""
+        ...
+
+    def end_telling(self, run_id: str, name: str) -> None:
+        """It is told: nobody begins with it again."""
+        ...
+
+    def unanswered_token(self, run_id: str) -> str:
+        """The parked token, where it should have been answered: whoever counted the change has not come to it."""
+        ...
+
+    def samples(self, schedule_id: str) -> dict[str, list[float]]:
+        """For each job of a schedule: how long its last successful runs took (seconds), oldest first."""
+        ...
+
+    def keep_samples(self, schedule_id: str, samples: Mapping[str, Sequence[float]]) -> None: ...
