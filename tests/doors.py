@@ -18,8 +18,9 @@ import pytest
 
 from tests.rest_api import ROOT, Backends, call, openapi, rest_api
 from tests.usched import Stage, usched
-from universal_scheduler.adapters.items import to_attribute
-from universal_scheduler.adapters.memory import MemoryOutbox, MemoryPlatform
+from universal_scheduler.adapters.dynamodb.items import to_attribute
+from universal_scheduler.adapters.memory.outbox import MemoryOutbox
+from universal_scheduler.adapters.memory.platform import MemoryPlatform
 from universal_scheduler.domain.errors import InvalidSchedule, SchedulerError
 from universal_scheduler.local.gateway import Answer, AwsRequest, RestApi
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.doors import ACCEPTED, Doors, doors
-from universal_scheduler.adapters.items import to_attribute
+from universal_scheduler.adapters.dynamodb.items import to_attribute
 from universal_scheduler.cli.yaml_text import read_yaml
 from universal_scheduler.domain.documents.parse import as_row
 from universal_scheduler.domain.errors import InvalidSchedule
