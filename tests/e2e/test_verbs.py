@@ -209,6 +209,24 @@ def test_a_run_is_cancelled_and_restarted(ann: Operator, tmp_path: Path) -> None
     ]
 
 
+def test_a_finally_job_runs_in_a_cancelled_run_and_again_after_its_restart(ann: Operator, tmp_path: Path) -> None:
+    """The cancelled job takes its time to end in good order: the clean-up comes after it all the same."""
+    log, go, pids = tmp_path / "log", tmp_path / "go", tmp_path / "pids"
+    ends = f"trap 'sleep 0.5; echo a ended >> {log}; exit 1' TERM"
+    slow = f"test -e {go} && exit 0; {ends}; echo $$ >> {pids}; sleep 600 & wait"
+    ann.put(job("a", command=slow), job("b", "a"), job("clean-up", command=f"echo clean >> {log}", **{"finally": True}))
+    ann.sees(a="RUNNING")
+    eventually(lambda: running(pids), what="the job's process")
+    told = ann.usched("cancel")
+    assert "its jobs are being ended, then its finally jobs run: clean-up" in told.stdout
+    ann.ended("CANCELLED")
+    assert ann.statuses() == {"a": "CANCELLED", "b": "CANCELLED", "clean-up": "SUCCEEDED"}
+    assert log.read_text().splitlines() == ["a ended", "clean"]
+    go.touch()
+    assert ann.usched("restart", "--wait").exit_code == 0
+    assert log.read_text().splitlines() == ["a ended", "clean", "clean"]
+
+
 def test_a_run_that_has_ended_is_restarted_in_every_way(ann: Operator, tmp_path: Path) -> None:
     log, mended = tmp_path / "log", tmp_path / "mended"
     jobs = [
