@@ -156,6 +156,22 @@ def test_a_run_ends_once_and_only_for_its_newest_execution(store: Store) -> None
     assert store.recorded_jobs(KEY) == [{"jobName": "a", "jobStatus": "FAILED"}]
 
 
+@pytest.mark.parametrize("store", ["dynamodb"], indirect=True)
+def test_a_run_whose_jobs_do_not_fit_into_its_row_says_how_many_they_are(store: Store) -> None:
+    store.create_run(RUN)
+    many = [{"jobName": f"{number}-{'x' * 200}"} for number in range(2000)]
+    assert store.finish_run(RUN, RunStatus.SUCCEEDED, "", "t", many)
+    ended = store.get_run(KEY)
+    assert ended is not None
+    assert (ended.job_list_omitted, store.recorded_jobs(KEY)) == (2000, [])
+    again = replace(ended, status=RunStatus.RUNNING, generation=2, execution=Execution("arn:two", "two"))
+    assert store.restart_run(again, ended)
+    assert store.finish_run(again, RunStatus.SUCCEEDED, "", "t", many[:2])
+    ended = store.get_run(KEY)
+    assert ended is not None
+    assert (ended.job_list_omitted, store.recorded_jobs(KEY)) == (0, many[:2])
+
+
 def test_only_one_restart_of_a_run_wins(store: Store) -> None:
     store.create_run(RUN)
     second = replace(RUN, generation=2, execution=Execution("arn:two", "two"))
@@ -477,13 +493,13 @@ def test_a_verb_is_done_only_while_the_run_is_as_it_was_read(store: Store) -> No
     store.finish_run(running, RunStatus.FAILED, "", "t", [])
     assert not store.change_by_verb(running, JOB, HELD, HOLD), "it has ended"
     ended = seen(store)
-    again = replace(ended, status=RunStatus.RUNNING, generation=2, verb_count=1, restarting=True)
+    again = replace(ended, status=RunStatus.RUNNING, generation=2, verb_count=1, preparing=True)
     again = replace(again, execution=Execution("arn:two", "two"))
     assert store.restart_run(again, ended, entry(Verb.RESTART))
     assert not store.change_by_verb(ended, JOB, HELD, HOLD), "it has been restarted"
-    assert not store.change_by_verb(replace(seen(store), restarting=False), JOB, HELD, HOLD), "its jobs are not there"
-    store.restart_done(again)
-    assert not seen(store).restarting
+    assert not store.change_by_verb(replace(seen(store), preparing=False), JOB, HELD, HOLD), "its jobs are not there"
+    store.finish_preparing(again)
+    assert not seen(store).preparing
     assert store.change_by_verb(seen(store), JOB, HELD, HOLD)
     assert [each.mark.verb for each in store.audit(KEY.run_id)] == [Verb.RESTART, Verb.HOLD]
 

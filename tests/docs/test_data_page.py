@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -82,6 +83,9 @@ def test_what_is_written_beside_a_schedule(client: Any, store: DynamoStore) -> N
 def test_the_attributes_of_a_run(client: Any, store: DynamoStore) -> None:
     store.create_run(RUN)
     assert store.finish_run(RUN, RunStatus.FAILED, "why", "2026-11-21T06:10:00.000001", [{"jobName": "a"}])
+    large = replace(RUN, key=RunKey("nightly", "2026-11-21T07:00:00.000001"))
+    store.create_run(large)
+    assert store.finish_run(large, RunStatus.FAILED, "why", "2026-11-21T07:10:00.000001", [{"jobName": "a" * 400_000}])
     written = set(run_to_values(RUN)) | attributes(client, "BatchScheduleHistory")
     assert written == documented("## `BatchScheduleHistory`")
 

@@ -279,6 +279,7 @@ def test_a_run_whose_jobs_do_not_fit_into_its_row_is_recorded_all_the_same(stage
     run = start(stage, row)
     ended = stage.ended(row["scheduleId"])
     assert (ended["scheduleStatus"], ended["statusReason"]) == ("SUCCEEDED", "")
+    assert (ended["jobList"], ended["jobListOmitted"]) == ([], len(names))
     assert {entry["jobStatus"] for entry in stage.jobs(run).values()} == {"SUCCEEDED"}
     assert submissions(stage, run) == once(row)
 

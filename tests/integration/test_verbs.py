@@ -81,7 +81,7 @@ def test_what_is_forced_and_rerun_after_the_end_is_what_the_restart_makes(load: 
     jobs = {job.name: job for job in wiring.store.list_jobs(failed.run_id)}
     assert (jobs["a"].status, jobs["b"].status, jobs["b"].attempt) == (JobStatus.SUCCEEDED, JobStatus.WAITING, 2)
     run = wiring.store.get_run(failed)
-    assert (run.restarting, run.verb_count) == (False, 1)
+    assert (run.preparing, run.verb_count) == (False, 1)
     trail = wiring.store.audit(failed.run_id)
     assert [(each.mark.verb, each.job, each.mark.by, each.given) for each in trail] == [
         (Verb.RERUN, "b", "ann", {"forceOk": ["a"]})

@@ -623,12 +623,12 @@ def test_no_operator_acts_on_a_run_whose_jobs_are_not_all_written(world: World) 
 
     def cut_off(run_id: str, jobs: Any) -> None:
         [run] = world.store.list_runs("nightly", 1)
-        assert run.restarting
+        assert run.preparing
         put(run_id, jobs)
 
     world.store.put_jobs = cut_off  # type: ignore[method-assign]
     run = world.start(document({"a": ()}))
     found = world.store.get_run(run.key)
     assert found is not None
-    assert not run.restarting
-    assert not found.restarting
+    assert not run.preparing
+    assert not found.preparing

@@ -371,7 +371,7 @@ def test_a_restart_that_is_tried_again_leaves_the_same_children(world: World) ->
     execution = Execution("arn:again", "again")
     for _ in range(2):
         start_run(world.store, message, execution, "2026-11-21T07:00:00.000Z", platform=world.platform)
-        world.store.history[run.key]["restarting"] = True  # it was cut off before it was done
+        world.store.history[run.key]["preparing"] = True  # it was cut off before it was done
     assert run_of(world, run, "load").children == "1"
 
 

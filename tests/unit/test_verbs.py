@@ -92,9 +92,9 @@ def test_of_a_run_that_has_ended_jobs_are_kept_or_run_again_and_nothing_else(ver
 
 
 @pytest.mark.parametrize(("verb", "status"), EVERY, ids=lambda value: str(value))
-@pytest.mark.parametrize("run", [replace(RUN, cancel=mark(Verb.CANCEL)), replace(RUN, restarting=True)])
+@pytest.mark.parametrize("run", [replace(RUN, cancel=mark(Verb.CANCEL)), replace(RUN, preparing=True)])
 def test_nothing_is_done_to_a_run_that_is_being_cancelled_or_restarted(verb: Verb, status: JobStatus, run: Run) -> None:
-    with pytest.raises(IllegalVerb, match=r"the end of the run was asked for by ann|is being restarted"):
+    with pytest.raises(IllegalVerb, match=r"the end of the run was asked for by ann|its jobs are being written"):
         on_job(run, job(status), mark(verb))
 
 
@@ -128,7 +128,7 @@ def test_a_rerun_is_a_new_attempt_and_forgets_the_one_before() -> None:
 def test_a_run_is_asked_once_for_its_end() -> None:
     asked = cancelled(RUN, mark(Verb.CANCEL))
     assert asked == replace(RUN, cancel=mark(Verb.CANCEL))
-    for run in (asked, replace(RUN, status=RunStatus.FAILED), replace(RUN, restarting=True)):
+    for run in (asked, replace(RUN, status=RunStatus.FAILED), replace(RUN, preparing=True)):
         with pytest.raises(IllegalVerb, match="Cannot cancel the run"):
             cancelled(run, mark(Verb.CANCEL))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from universal_scheduler.usecases.views import within_answer
+from universal_scheduler.domain.runs.model import Execution, Run, RunKey, RunStatus
+from universal_scheduler.usecases.views import run_summary, within_answer
 
 
 def view(*statuses: str) -> dict[str, Any]:
@@ -40,3 +42,9 @@ def test_a_schedule_of_too_many_jobs_is_shown_without_them() -> None:
     assert within_answer(large) == {"scheduleId": "s", "schedule": {"scheduleId": "s"}, "jobsOmitted": 6000}
     small = {"scheduleId": "s", "schedule": {"scheduleId": "s", "jobList": [{"jobName": "x"}]}}
     assert within_answer(small) is small
+
+
+def test_a_run_says_how_many_jobs_its_row_has_no_room_for() -> None:
+    run = Run(RunKey("nightly", "2026-11-21T06:00:00.000001"), RunStatus.SUCCEEDED, Execution("arn:one", "one"))
+    assert "jobListOmitted" not in run_summary(run)
+    assert run_summary(replace(run, job_list_omitted=7))["jobListOmitted"] == 7

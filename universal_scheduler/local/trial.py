@@ -25,8 +25,8 @@ from universal_scheduler.local import batch as local_batch
 from universal_scheduler.local.as_tried import as_tried
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.watcher import OnChange, Watcher
+from universal_scheduler.usecases.describe import DESCRIBE_CHUNK
 from universal_scheduler.usecases.drive import (
-    DESCRIBE_CHUNK,
     Next,
     RunRef,
     Turn,

@@ -9,8 +9,8 @@ from typing import Any
 
 from universal_scheduler.domain.events.job_events import read_detail
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run
+from universal_scheduler.domain.runs.observations import is_news, observed
 from universal_scheduler.ports.platform import JobPlatform
-from universal_scheduler.usecases.drive import is_news, observed
 from universal_scheduler.usecases.progress import with_progress
 
 OnChange = Callable[[Run, Sequence[JobRun]], None]
@@ -57,7 +57,7 @@ class Watcher:
         ]
         self._news.clear()
         seen = [(job, read_detail(detail)) for job, detail in told if detail is not None]
-        changed = [observed(job, each) for job, each in seen if is_news(each, job)]
+        changed = [observed(job, each) for job, each in seen if is_news(job, each)]
         changed += with_progress(self._platform, [job for job, detail in told if detail is None], time.time())
         self._by_id.update({job.job_id: job for job in changed})
         if changed:

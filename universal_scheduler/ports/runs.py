@@ -22,8 +22,8 @@ class Runs(Protocol):
         """
         ...
 
-    def restart_done(self, run: Run) -> None:
-        """The jobs of a restart are written: verbs may come again."""
+    def finish_preparing(self, run: Run) -> None:
+        """The jobs of a start or a restart are written: operators may act on the run from now on."""
         ...
 
     def finish_run(

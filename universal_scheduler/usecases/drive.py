@@ -11,8 +11,8 @@ from typing import Any
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
 from universal_scheduler.domain.names import batch_job_name, iso
 from universal_scheduler.domain.runs.arrays import array_seen, first_child
-from universal_scheduler.domain.runs.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.runs.observations import is_news, observed
 from universal_scheduler.domain.runs.planner import (
     LOST_AFTER_SECONDS,
     ReadOutput,
@@ -26,6 +26,7 @@ from universal_scheduler.domain.runs.planner import (
 from universal_scheduler.ports.objects import ObjectStore
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
+from universal_scheduler.usecases.describe import describe_all
 from universal_scheduler.usecases.submission import (
     ENOUGH_SECONDS,
     TERMINATE_REASON_LIMIT,
@@ -38,8 +39,6 @@ from universal_scheduler.usecases.submission import (
 )
 
 GIVE_UP_CHUNK = 100
-DESCRIBE_CHUNK = 100
-"""https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
 NAMED_FAILURES = 20
 PATIENCE = 15
 """How many times a schedule's wait_time the first wait lasts, where events wake the run."""
@@ -165,8 +164,7 @@ def submit_jobs(
 def _still_ending(platform: JobPlatform, jobs: Sequence[JobRun], each: Each) -> bool:
     """Whether a job that was cancelled still runs: it has time to end in good order, and finally jobs come after it."""
     ids = [job.job_id for job in jobs if job.status is JobStatus.CANCELLED and job.job_id and not job.job.final]
-    chunks = [ids[start : start + DESCRIBE_CHUNK] for start in range(0, len(ids), DESCRIBE_CHUNK)]
-    return any(one.begun and not one.status.ended for answer in each(platform.describe, chunks) for one in answer)
+    return any(seen.begun and not seen.status.ended for seen in describe_all(platform, ids, each))
 
 
 def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each: Each = map) -> Turn:
@@ -183,14 +181,12 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
     live = {job.job_id: job for job in jobs.values() if job.status.live}
     # Batch gives an array no start of its own: its first child is asked for beside it.
     firsts = [first_child(job.job_id) for job in live.values() if job.job.is_array and not job.started_at]
-    ids = [*live, *firsts]
-    chunks = [ids[start : start + DESCRIBE_CHUNK] for start in range(0, len(ids), DESCRIBE_CHUNK)]
-    seen = {observation.job_id: observation for answer in each(platform.describe, chunks) for observation in answer}
+    seen = {one.job_id: one for one in describe_all(platform, [*live, *firsts], each)}
     for job_id, job in live.items():
         observation = seen.get(job_id) or _unknown(job, now)
         if observation is not None and job.job.is_array:
             observation = array_seen(observation, seen.get(first_child(job_id)), now)
-        if observation is not None and is_news(observation, job):
+        if observation is not None and is_news(job, observation):
             jobs[job.name] = observed(job, observation)
     changed: list[tuple[JobRun, Observation]] = []
     for name in upstream_first({job.name: job.job.depends_on for job in jobs.values()}):
@@ -305,27 +301,6 @@ def _unknown(job: JobRun, now: float) -> Observation | None:
         return None
     reason = "Batch does not know the job any more (it forgets ended jobs after 7 days)"
     return Observation(job.job_id, JobStatus.NOTFOUND, reason=reason)
-
-
-def is_news(seen: Observation, job: JobRun) -> bool:
-    """Whether a job is further along than is known, or the children of an array are."""
-    counted = seen.status is job.status and bool(seen.child_counts) and seen.child_counts != job.child_counts
-    return seen.status.rank > job.status.rank or counted or is_next_attempt(job, seen)
-
-
-def observed(job: JobRun, seen: Observation) -> JobRun:
-    """The job as the platform says it is."""
-    return replace(
-        job,
-        status=seen.status,
-        reason=seen.reason,
-        exit_code=seen.exit_code,
-        log_stream=seen.log_stream,
-        started_at=seen.started_at,
-        stopped_at=seen.stopped_at,
-        child_counts=seen.child_counts,
-        attempts=attempts_after(job, seen),
-    )
 
 
 def _as_observation(job: JobRun) -> Observation:

@@ -10,7 +10,7 @@ from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import JobStatus
 from universal_scheduler.ports.job_log import JobLog
-from universal_scheduler.usecases.views import present
+from universal_scheduler.usecases.views import present, time_text
 
 
 def find_jobs(
@@ -52,9 +52,9 @@ def job_view(events: Sequence[JobEvent]) -> dict[str, Any]:
             "exitCode": _exit_code(last),
             "attempts": last.attempts_begun,
             "logStreamName": last.seen.log_stream,
-            "createdAt": _time(last.created_at),
-            "startedAt": _time(last.seen.started_at),
-            "stoppedAt": _time(last.seen.stopped_at),
+            "createdAt": time_text(last.created_at),
+            "startedAt": time_text(last.seen.started_at),
+            "stoppedAt": time_text(last.seen.stopped_at),
             "arrayJobId": last.parent_id,
             "arrayIndex": last.index,
             "scheduleId": run.run.schedule_id if run and run.run else None,
@@ -81,7 +81,3 @@ def _exit_code(event: JobEvent) -> int | None:
     """Of the attempt that is over: while the next one starts and runs, Batch still tells the last one's."""
     under_way = event.seen.status in (JobStatus.STARTING, JobStatus.RUNNING)
     return None if under_way else event.seen.exit_code
-
-
-def _time(epoch: float) -> str:
-    return iso(epoch) if epoch else ""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from universal_scheduler.domain.errors import PlatformUnavailable
 from universal_scheduler.domain.runs.arrays import array_seen, first_child
 from universal_scheduler.domain.runs.model import JobRun
+from universal_scheduler.domain.runs.observations import is_news, observed
 from universal_scheduler.ports.platform import JobPlatform
-from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, is_news, observed
+from universal_scheduler.usecases.describe import DESCRIBE_CHUNK
 
 ARRAYS_ASKED = DESCRIBE_CHUNK // 2
 """In one call, each with its first child."""
@@ -31,6 +32,6 @@ def with_progress(platform: JobPlatform, jobs: Sequence[JobRun], now: float) -> 
         if job_id in seen:
             observation = array_seen(seen[job_id], seen.get(first_child(job_id)), now)
             # Its end is told by its row: what follows from it is decided there.
-            if is_news(observation, arrays[job_id]) and not observation.status.ended:
+            if is_news(arrays[job_id], observation) and not observation.status.ended:
                 newer[job_id] = observed(arrays[job_id], observation)
     return [newer.get(job.job_id, job) for job in jobs]

@@ -79,13 +79,13 @@ def start_run(
         wait_seconds=schedule.wait_seconds,
         cause=_told_of_pause(store, schedule.schedule_id, message.cause or {"kind": "execution"}),
         document=with_parameters(schedule.document, message.parameters),
-        restarting=True,
+        preparing=True,
     )
     while not store.create_run(run):
         run = replace(run, key=replace(run.key, start=next_start(run.key.start)))
     store.put_jobs(run.key.run_id, jobs)
-    store.restart_done(run)  # until here, where all may be written once more, no operator acts on the run
-    return replace(run, restarting=False)
+    store.finish_preparing(run)  # until here, where all may be written once more, no operator acts on the run
+    return replace(run, preparing=False)
 
 
 def check_start(store: Store, given: object) -> Message:
@@ -163,7 +163,7 @@ def _restart(
                 return None
             raise RunNotFound(key.schedule_id, key.start)
         ours = run.execution == execution
-        if ours and not run.restarting:
+        if ours and not run.preparing:
             return run  # this very restart, tried again after it was done
         if not ours and not run.status.ended and is_running(run.execution):
             raise RunStillActive(key.schedule_id, key.start)
@@ -185,8 +185,8 @@ def _restart(
     if newest is not None:
         kept = {job.name for job in jobs}
         store.remove_jobs(key.run_id, [job.name for job in store.list_jobs(key.run_id) if job.name not in kept])
-    store.restart_done(restarted)
-    return replace(restarted, restarting=False)
+    store.finish_preparing(restarted)
+    return replace(restarted, preparing=False)
 
 
 def _restarted_document(run: Run, variant: Variant, newest: Schedule | None) -> Mapping[str, Any]:
@@ -216,7 +216,7 @@ def _restarted(
         document=document,
         cancel=None,
         verb_count=run.verb_count + 1,
-        restarting=True,
+        preparing=True,
     )
 
 

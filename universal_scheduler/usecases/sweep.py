@@ -23,14 +23,15 @@ from universal_scheduler.domain.messages.watchdogs import (
     to_tell,
     unusual,
 )
-from universal_scheduler.domain.runs.model import JobRun, Observation, Run, RunKey, RunStatus
+from universal_scheduler.domain.runs.model import JobRun, Run, RunKey, RunStatus
 from universal_scheduler.ports.job_log import JobLog
 from universal_scheduler.ports.messages import Outbox
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.watch import Watch
 from universal_scheduler.ports.workflow import Workflow
-from universal_scheduler.usecases.drive import DESCRIBE_CHUNK, RunRef, abandon_run
+from universal_scheduler.usecases.describe import describe_all
+from universal_scheduler.usecases.drive import RunRef, abandon_run
 from universal_scheduler.usecases.notify import announce
 from universal_scheduler.usecases.wake import notify_change
 
@@ -188,18 +189,13 @@ def _stuck(
                 due.append(limit)
     found: list[Breach] = []
     moves: list[JobRun] = []
-    for seen in _described(dogs.platform, list(waiting)):
+    for seen in describe_all(dogs.platform, list(waiting)):
         job, since = waiting[seen.job_id]
         if seen.in_queue:
             moved = replace(job, move_to=job.job.fallback_queue if job.job.fallback_queue != job.job.queue else "")
             found.append(stuck(job, since, seen.reason or _blocked(dogs.log, seen.job_id), moved.move_to))
             moves += [moved] if moved.move_to and not job.leaving and not job.cancelling else []
     return found, moves
-
-
-def _described(platform: JobPlatform, job_ids: Sequence[str]) -> list[Observation]:
-    chunks = [job_ids[start : start + DESCRIBE_CHUNK] for start in range(0, len(job_ids), DESCRIBE_CHUNK)]
-    return [seen for chunk in chunks for seen in platform.describe(chunk)]
 
 
 def _blocked(log: JobLog, job_id: str) -> str:

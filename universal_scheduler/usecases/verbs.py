@@ -79,7 +79,7 @@ def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> Aud
 
     Raises:
         RunNotFound
-        IllegalVerb: it has ended, its end was asked for already, or it is being restarted.
+        IllegalVerb: it has ended, its end was asked for already, or it is still being started.
     """
     for _ in range(TRIES):
         run = find_run(store, key)

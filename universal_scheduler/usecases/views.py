@@ -61,6 +61,7 @@ def run_summary(run: Run) -> dict[str, Any]:
             "status": str(run.status),
             "reason": run.reason,
             "endDateTime": run.ended_at,
+            "jobListOmitted": run.job_list_omitted or None,
             "cause": dict(run.cause),
             "parameters": dict(run.parameters),
             "generation": run.generation,
@@ -132,14 +133,15 @@ def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:
             "children": dict(job.child_counts),
             "childrenOfAttempt": job.children,
             "output": dict(job.output or {}),
-            "submittedAt": _time(job.submitted_at),
-            "startedAt": _time(job.started_at),
-            "stoppedAt": _time(job.stopped_at),
+            "submittedAt": time_text(job.submitted_at),
+            "startedAt": time_text(job.started_at),
+            "stoppedAt": time_text(job.stopped_at),
         }
     )
 
 
-def _time(epoch: float) -> str:
+def time_text(epoch: float) -> str:
+    """UTC, ISO 8601; empty where it has not happened."""
     return iso(epoch) if epoch else ""
 
 

@@ -144,7 +144,7 @@ def run_to_values(run: Run) -> dict[str, Any]:
         "cause": dict(run.cause),
         "cancelAsked": mark_to_value(run.cancel),
         "verbCount": run.verb_count or None,
-        "restarting": run.restarting or None,
+        "preparing": run.preparing or None,
         **(UNWATCHED if run.status.ended else WATCHED),
     }
 
@@ -155,7 +155,7 @@ UNWATCHED: Mapping[str, Any] = dict.fromkeys(WATCHED)
 RUN_KEYS = frozenset(
     {
         *("scheduleStatus", "runId", "executionArn", "executionName", "generation", "cause"),
-        *("lastDateTime", "statusReason", "cancelAsked", "verbCount", "restarting"),
+        *("lastDateTime", "statusReason", "cancelAsked", "verbCount", "preparing", "jobListOmitted"),
         *WATCHED,
     }
 )
@@ -176,7 +176,8 @@ def run_from_values(row: Mapping[str, Any]) -> Run:
         document={key: value for key, value in row.items() if key not in RUN_KEYS and key != "startDateTime"},
         cancel=mark_from_value(row.get("cancelAsked")),
         verb_count=int(row.get("verbCount") or 0),
-        restarting=bool(row.get("restarting")),
+        preparing=bool(row.get("preparing")),
+        job_list_omitted=int(row.get("jobListOmitted") or 0),
     )
 
 

@@ -69,7 +69,7 @@ class DynamoOperators(DynamoJobs, Audited):
 def _acted_on(old: Run, new: Run) -> dict[str, Any]:
     """The expressions for a run that operators may act on as it was read, and only so."""
     before = run_to_values(old)
-    as_read = ("scheduleStatus", "generation", "cancelAsked", "verbCount", "restarting")
+    as_read = ("scheduleStatus", "generation", "cancelAsked", "verbCount", "preparing")
     return difference(before, run_to_values(new), {key: before[key] or None for key in as_read})
 
 

@@ -62,26 +62,26 @@ class DynamoRuns(Audited):
         known = self.get_run(run.key)  # or it is done already, and its answer was lost
         return known is not None and known.execution == run.execution
 
-    def restart_done(self, run: Run) -> None:
+    def finish_preparing(self, run: Run) -> None:
         values = {":arn": run.execution.arn}
-        self._update(self._history, run_key(run.key), "REMOVE restarting", values, "executionArn = :arn")
+        self._update(self._history, run_key(run.key), "REMOVE preparing", values, "executionArn = :arn")
 
     def finish_run(
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
     ) -> bool:
-        shown: Sequence[Mapping[str, Any]] = job_list
         others = item_size(to_item(run_to_values(run)))
-        if others + item_size({"jobList": to_attribute(list(job_list))}) > JOB_LIST_LIMIT_BYTES:
-            shown = []  # too many for one item: the jobs table has them all
+        fits = others + item_size({"jobList": to_attribute(list(job_list))}) <= JOB_LIST_LIMIT_BYTES
+        kept = {"jobs": list(job_list)} if fits else {"jobs": [], "omitted": len(job_list)}
         return self._update(
             self._history,
             run_key(run.key),
-            "SET scheduleStatus = :status, statusReason = :reason, lastDateTime = :ended, jobList = :jobs",
+            "SET scheduleStatus = :status, statusReason = :reason, lastDateTime = :ended, jobList = :jobs"
+            + (" REMOVE jobListOmitted" if fits else ", jobListOmitted = :omitted"),
             {
                 ":status": str(status),
                 ":reason": reason[:4096],
                 ":ended": ended_at,
-                ":jobs": list(shown),
+                **{f":{name}": value for name, value in kept.items()},
                 ":generation": run.generation,
                 ":running": str(RunStatus.RUNNING),
             }

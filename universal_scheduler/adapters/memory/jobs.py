@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from universal_scheduler.adapters.memory.state import Memory
-from universal_scheduler.domain.runs.attempts import attempts_after, is_next_attempt
+from universal_scheduler.domain.runs.attempts import attempts_after
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Observation, RunKey
+from universal_scheduler.domain.runs.observations import is_news
 
 
 class MemoryJobs(Memory):
@@ -85,7 +86,7 @@ class MemoryJobs(Memory):
                 )
                 for job, observation in seen
                 for known in self._attempt(run_id, job)
-                if known.job_id == observation.job_id and _is_news(known, observation)
+                if known.job_id == observation.job_id and is_news(known, observation)
             ),
         )
 
@@ -128,12 +129,6 @@ class MemoryJobs(Memory):
         """The job as it is known, where it is still at this attempt."""
         known = self.jobs.get(run_id, {}).get(job.name)
         return [known] if known is not None and known.attempt == job.attempt else []
-
-
-def _is_news(known: JobRun, seen: Observation) -> bool:
-    counted = seen.child_counts and known.status is seen.status and known.child_counts != seen.child_counts
-    further = known.status.rank < seen.status.rank or is_next_attempt(known, seen)
-    return further or bool(counted and not seen.status.ended)
 
 
 def _ended_so(known: JobRun, job: JobRun) -> bool:

@@ -10,7 +10,7 @@ from universal_scheduler.adapters.memory.jobs import MemoryJobs
 from universal_scheduler.adapters.memory.runs import MemoryRuns
 from universal_scheduler.domain.runs.model import AuditEntry, JobRun, Mark, Run
 
-ACTED_ON = attrgetter("status", "generation", "cancel", "verb_count", "restarting")
+ACTED_ON = attrgetter("status", "generation", "cancel", "verb_count", "preparing")
 """What has to be as it was read, of a run that an operator acts on."""
 
 

@@ -34,10 +34,10 @@ class MemoryRuns(Memory):
             self._note(run.key.run_id, entry)
             return True
 
-    def restart_done(self, run: Run) -> None:
+    def finish_preparing(self, run: Run) -> None:
         row = self.history[run.key]
         if row["executionArn"] == run.execution.arn:
-            row["restarting"] = None
+            row["preparing"] = None
 
     def finish_run(
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]

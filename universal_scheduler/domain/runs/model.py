@@ -251,8 +251,10 @@ class Run:
     """Who asked for its end: the execution that drives it ends its jobs, and then the run."""
     verb_count: int = 0
     """Counts what operators did to the run and its jobs: it ends only as it was when nobody did anything meanwhile."""
-    restarting: bool = False
-    """Whether a restart has begun and not yet written the jobs: no verb may come between."""
+    preparing: bool = False
+    """Whether its start, or a restart, is still writing its jobs: no operator may act on it before that is done."""
+    job_list_omitted: int = 0
+    """How many jobs the row's `jobList` would have, where it has none because they do not fit into the row."""
 
     @property
     def seconds(self) -> float:

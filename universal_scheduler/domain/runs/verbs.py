@@ -90,14 +90,16 @@ def cancelled(run: Run, mark: Mark) -> Run:
 
 
 def check_cancelling(run: Run, verb: Verb, subject: str) -> None:
-    """Raises IllegalVerb where the run is being cancelled or restarted just now: nothing may come between."""
+    """Raises IllegalVerb where the run is being cancelled, or its jobs are still being written."""
     if run.status.ended:
         return
     if run.cancel is not None:
         advice = "When it is CANCELLED it can be restarted: usched restart"
         raise IllegalVerb(verb, subject, f"the end of the run was asked for {run.cancel}", advice)
-    if run.restarting:
-        raise IllegalVerb(verb, subject, "the run is being restarted just now", "Try again in a moment.")
+    if run.preparing:
+        raise IllegalVerb(
+            verb, subject, "the run is still being started: its jobs are being written", "Try again in a moment."
+        )
 
 
 def _can_be_asked_back(run: Run, job: JobRun) -> bool:
