@@ -126,6 +126,14 @@ def test_a_name_that_no_execution_can_have_is_refused(cloud: Cloud, name: str, e
     assert name in caught.value.response["Error"]["Message"]
 
 
+@pytest.mark.parametrize("text", ["", "{", "NaN", "[" * 3000 + "]" * 3000], ids=lambda text: text[:5])
+def test_an_input_that_is_no_json_is_refused(cloud: Cloud, text: str) -> None:
+    machine = cloud.machine({"Pass": {"Type": "Pass", "End": True}})
+    with pytest.raises(ClientError) as caught:
+        cloud.client("stepfunctions").start_execution(stateMachineArn=machine, input=text)
+    assert caught.value.response["Error"]["Code"] == "InvalidExecutionInput"
+
+
 def test_an_execution_that_was_stopped_stays_stopped(cloud: Cloud, notes: Path) -> None:
     source = (
         f"import time, pathlib\nnotes = pathlib.Path({str(notes)!r})\n"

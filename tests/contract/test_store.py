@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tests.tables import create_tables
+from universal_scheduler.adapters.dynamodb.items import item_size, to_item
 from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
@@ -107,6 +108,31 @@ def test_errors_are_written_beside_a_row_and_taken_away_again(store: Store) -> N
     assert store.get_schedule("b") == row("b")
     store.record_schedule_errors("gone", errors)
     assert store.get_schedule("gone") is None
+
+
+@pytest.mark.parametrize("room", [5_000, 300])
+def test_of_a_row_that_is_nearly_full_as_many_errors_are_written_as_fit(store: Store, room: int) -> None:
+    limit = 405_000  # moto's own; DynamoDB takes 4,600 bytes more
+    full = row("full", description="x" * (limit - item_size(to_item(row("full"))) - len("description") - room))
+    store.put_schedule(full)
+    errors = [{"path": f"$.jobList[{i}]", "found": "x" * 100, "expected": "y"} for i in range(50)]
+    store.record_schedule_errors("full", errors)
+    kept = store.get_schedule("full")
+    assert kept is not None
+    written = kept.pop("scheduleErrors", [])
+    assert kept == full
+    assert written == errors[: len(written)]
+    assert written or room < 1_000
+
+
+def test_what_can_be_no_key_is_not_there(store: Store) -> None:
+    for odd in ("", "x" * 2049, "漢" * 700, "\ud83d"):
+        assert store.get_schedule(odd) is None
+        assert store.find_run(odd) is None
+        assert store.list_runs(odd, 10) == []
+        assert store.get_run(RunKey(odd, "2026")) is None
+        assert store.get_run(RunKey("s", odd)) is None
+        assert store.paused(odd) is None
 
 
 def test_followers_are_found_by_the_schedule_they_name(store: Store) -> None:

@@ -13,6 +13,7 @@ from universal_scheduler.adapters.dynamodb.items import (
     audit_to_values,
     mark_from_value,
     mark_to_value,
+    may_be_key,
     run_to_values,
     to_item,
 )
@@ -54,6 +55,8 @@ class DynamoOperators(DynamoJobs, Audited):
         return self._together({"Delete": taken}, self._put_new(audit_to_values(schedule_id, entry, 0)))
 
     def paused(self, schedule_id: str) -> Mark | None:
+        if not may_be_key(schedule_id):
+            return None
         return mark_from_value(self._get(self._jobs, _paused_key(schedule_id)))
 
     def audit(self, owner: str) -> list[AuditEntry]:

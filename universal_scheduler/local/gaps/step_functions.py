@@ -3,20 +3,27 @@ not idempotent."""
 
 import contextvars
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 from universal_scheduler.domain.names import EXECUTION_NAME_LIMIT, execution_name_problem
 from universal_scheduler.local.gaps import edit, require_ministack
+from universal_scheduler.local.gateway import jsonbody
 
 Json = dict[str, Any]
 Answer = tuple[int, dict[str, str], bytes]
 
 _TIMEOUTS = {"TimeoutSecondsPath": "TimeoutSeconds", "HeartbeatSecondsPath": "HeartbeatSeconds"}
 _running: contextvars.ContextVar["_Stop | None"] = contextvars.ContextVar("usched_execution", default=None)
+
+
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+DEEPEST = 1000
 
 
 class _Stopped(BaseException):
@@ -72,7 +79,7 @@ def apply() -> None:
 
     _start_at_once(stepfunctions)
     _start_idempotently(stepfunctions)
-    _refuse_names(stepfunctions)
+    _refuse_starts(stepfunctions)
     _stop_at_once(stepfunctions)
     _call_back_as_on_aws(stepfunctions)
     _name_errors_as_on_aws(stepfunctions)
@@ -108,8 +115,8 @@ def _start_idempotently(stepfunctions: Any) -> None:
     stepfunctions._start_execution = start_execution
 
 
-def _refuse_names(stepfunctions: Any) -> None:
-    """A name with what a name must not have is refused, and so is one of over 80 characters.
+def _refuse_starts(stepfunctions: Any) -> None:
+    """A name with what a name must not have is refused, so is one of over 80 characters, and an input that is no JSON.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
@@ -118,7 +125,12 @@ def _refuse_names(stepfunctions: Any) -> None:
         def started(data: Json) -> Answer:
             name = data.get("name")
             if name is None or not execution_name_problem(name):
-                return start(data)
+                problem = _unreadable(data.get("input", "{}"))
+                if not problem:
+                    return start(data)
+                text = f"Invalid State Machine Execution Input: '{problem}'"
+                unread: Answer = stepfunctions.error_response_json("InvalidExecutionInput", text, 400)
+                return unread
             code, text = "InvalidName", f"Invalid Name: '{name}'"
             if not 1 <= len(name) <= EXECUTION_NAME_LIMIT:
                 bound = f"less than or equal to {EXECUTION_NAME_LIMIT}" if name else "greater than or equal to 1"
@@ -131,6 +143,18 @@ def _refuse_names(stepfunctions: Any) -> None:
 
     stepfunctions._start_execution = refusing(stepfunctions._start_execution)
     stepfunctions._start_sync_execution = refusing(stepfunctions._start_sync_execution)
+
+
+def _unreadable(text: str) -> str:
+    """Why a text is no input, else nothing. AWS reads JSON in Java, whose usual reader goes 1,000 levels deep."""
+    depths = accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", QUOTED.sub("", text)))
+    if max(depths, default=0) > DEEPEST:
+        return f"more than {DEEPEST} levels"
+    try:
+        jsonbody.parse(text)
+    except jsonbody.NotJson as error:
+        return str(error)
+    return ""
 
 
 def _stop_at_once(stepfunctions: Any) -> None:
