@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from lambdas.rest import told
+from lambdas.rest import error_answer
 from universal_scheduler.adapters.telemetry import about, observed
 from universal_scheduler.domain.documents.message import run_named
 from universal_scheduler.domain.documents.request import read_request
@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         about(run_named(request.message)[0])
         message = check_start(wiring.store, request.message)
     except SchedulerError as error:
-        status, body = told(error)
+        status, body = error_answer(error)
         return {"statusCode": status, "body": body}
     name = request.name or f"api-{event['requestId']}"
     return {

@@ -12,9 +12,9 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.dynamodb.items import from_item, run_from_values
-from universal_scheduler.adapters.telemetry import about, emit, failure_told, observed
+from universal_scheduler.adapters.telemetry import about, emit, failure_logged, observed
 from universal_scheduler.domain.runs.model import Run
-from universal_scheduler.usecases.notify import announce_run
+from universal_scheduler.usecases.notify import notify_run
 from universal_scheduler.usecases.triggers import run_ended
 from universal_scheduler.wiring import from_env
 
@@ -27,7 +27,7 @@ def on_record(followers: Callable[[], Mapping[str, Sequence[str]]], record: Any)
     before, after = images.get("OldImage"), images.get("NewImage")
     if after is None:
         return  # a row that was removed
-    with failure_told("A record", wiring.settings.metrics_namespace, record=images.get("Keys")):
+    with failure_logged("A record", wiring.settings.metrics_namespace, record=images.get("Keys")):
         on_change(followers, before, after, float(images.get("ApproximateCreationDateTime", 0)) or time.time())
 
 
@@ -43,7 +43,7 @@ def on_change(
         took = {"Runs": ("Count", [1.0]), "RunTime": ("Seconds", [now.seconds])}
         emit(wiring.settings.metrics_namespace, took, {"Outcome": str(now.status)})
         run_ended(followers, wiring.store.paused, wiring.workflow, now)
-    announce_run(wiring.store, wiring.outbox, was, now, at)
+    notify_run(wiring.store, wiring.outbox, was, now, at)
 
 
 def _run(image: Mapping[str, Any] | None) -> Run | None:

@@ -13,8 +13,8 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from universal_scheduler.adapters.telemetry import emit, observed
-from universal_scheduler.usecases.events import Event, measures, read, take_in
-from universal_scheduler.usecases.telling import telling
+from universal_scheduler.usecases.events import Event, handle_events, measures, read
+from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -45,22 +45,22 @@ def handler(event: dict[str, Any], context: object) -> PartialItemFailureRespons
     with processor(event["Records"], on_record):
         results: list[tuple[str, Any, Any]] = processor.process()
         pauses = {record.receipt_handle: 0 for outcome, _, record in results if outcome == "fail"}
-        told: list[tuple[Event, SQSRecord]] = [result for outcome, result, _ in results if outcome == "success"]
-        again = take_in(
-            telling(wiring.store, wiring.outbox, time.time),
+        read_events: list[tuple[Event, SQSRecord]] = [result for outcome, result, _ in results if outcome == "success"]
+        again = handle_events(
+            notifying(wiring.store, wiring.outbox, time.time),
             wiring.workflow,
             wiring.platform,
             wiring.job_log,
             wiring.outbox,
-            [found for found, _ in told],
+            [found for found, _ in read_events],
             time.time(),
             pool.map,
         )
-        for found, record in told:
+        for found, record in read_events:
             if any(found is each for each in again):
                 processor.failure_handler(record, (TryLater, TryLater(), None))
                 pauses[record.receipt_handle] = 2 ** int(record.attributes.approximate_receive_count)
-        emit(wiring.settings.metrics_namespace, measures([found for found, _ in told], time.time()))
+        emit(wiring.settings.metrics_namespace, measures([found for found, _ in read_events], time.time()))
         if pauses:
-            wiring.job_events.bring_back(pauses)
+            wiring.job_events.requeue(pauses)
     return processor.response()

@@ -9,7 +9,7 @@ from typing import Any
 from lambdas.payload import next_payload, run_ref
 from universal_scheduler.adapters.telemetry import observed, of_payload
 from universal_scheduler.usecases.drive import poll_jobs
-from universal_scheduler.usecases.telling import telling
+from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -21,6 +21,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes and answers the payload, with what is `next`."""
     del context
     now, settings = time.time(), wiring.settings
-    store = telling(wiring.store, wiring.outbox, time.time)
+    store = notifying(wiring.store, wiring.outbox, time.time)
     turn = poll_jobs(store, wiring.platform, run_ref(event), now, pool.map)
     return next_payload(event, turn, settings.max_turns, settings.events, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lambdas.rest import answer, body_of, told
+from lambdas.rest import answer, body_of, error_answer
 from universal_scheduler.adapters.telemetry import about, observed
 from universal_scheduler.domain.documents.json_text import read_json
 from universal_scheduler.domain.documents.parse import as_row
@@ -25,7 +25,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         document = read_json(body_of(event))
         schedule_id, new = store_schedule(wiring.store, document)
     except SchedulerError as error:
-        return answer(*told(error))
+        return answer(*error_answer(error))
     about(schedule_id)
     warnings = [warning.as_dict() for warning in _doubts(as_row(document))]
     return answer(201 if new else 200, {"scheduleId": schedule_id, "created": new, "warnings": warnings})

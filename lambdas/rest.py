@@ -63,7 +63,7 @@ def refusal(status: int, code: str, message: str, **more: Any) -> dict[str, Any]
     return answer(status, {"error": {"code": code, "message": message, **more}})
 
 
-def told(error: SchedulerError) -> tuple[int, dict[str, Any]]:
+def error_answer(error: SchedulerError) -> tuple[int, dict[str, Any]]:
     """The status and the body for an error that the caller has caused; any other is raised again."""
     for kind, (status, code) in STATUSES.items():
         if isinstance(error, kind):

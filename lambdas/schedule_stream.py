@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.dynamodb.items import from_item
-from universal_scheduler.adapters.telemetry import about, failure_told, observed
+from universal_scheduler.adapters.telemetry import about, failure_logged, observed
 from universal_scheduler.usecases.triggers import schedule_written
 from universal_scheduler.wiring import from_env
 
@@ -24,7 +24,7 @@ def on_record(record: Any) -> None:
         return
     old = raw["dynamodb"].get("OldImage")
     about(new["scheduleId"]["S"])
-    with failure_told("A record", wiring.settings.metrics_namespace, record=raw["dynamodb"].get("Keys")):
+    with failure_logged("A record", wiring.settings.metrics_namespace, record=raw["dynamodb"].get("Keys")):
         schedule_written(
             wiring.store, wiring.workflow, raw["eventID"], None if old is None else from_item(old), from_item(new)
         )

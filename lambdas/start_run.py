@@ -10,8 +10,8 @@ from lambdas.payload import first_payload
 from universal_scheduler.adapters.telemetry import about, observed, of_payload
 from universal_scheduler.domain.errors import InvalidSchedule
 from universal_scheduler.domain.runs.model import Execution
+from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.usecases.start import start_run
-from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes `{input, executionArn, executionName, startTime}`; answers the payload that names the run."""
     del context
     execution = Execution(event["executionArn"], event["executionName"])
-    store = telling(wiring.store, wiring.outbox, time.time)
+    store = notifying(wiring.store, wiring.outbox, time.time)
     is_running, platform = wiring.workflow.is_running, wiring.platform
     try:
         run = start_run(store, event["input"], execution, event["startTime"], is_running, platform)

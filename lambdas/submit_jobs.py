@@ -11,8 +11,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.payload import next_payload, run_ref
 from universal_scheduler.adapters.telemetry import observed, of_payload
 from universal_scheduler.usecases.drive import submit_jobs
+from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.usecases.submission import Pace
-from universal_scheduler.usecases.telling import telling
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
@@ -28,6 +28,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() / 1000
 
     settings = wiring.settings
-    ports = telling(wiring.store, wiring.outbox, time.time), wiring.platform, wiring.objects
+    ports = notifying(wiring.store, wiring.outbox, time.time), wiring.platform, wiring.objects
     turn = submit_jobs(*ports, run_ref(event), time.time, time_left, pool.map, pace)
     return next_payload(event, turn, settings.max_turns, settings.events, time.time())

@@ -33,4 +33,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     emit(namespace, {"QueueTime": ("Seconds", swept.queue_seconds)})
     for kind, count in swept.kinds.items():
         emit(namespace, {"Breaches": ("Count", [count])}, {"Kind": kind})
-    return {"looked": swept.looked, "told": swept.told}
+    return {"looked": swept.looked, "notified": swept.notified}

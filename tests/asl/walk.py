@@ -21,7 +21,7 @@ from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import Changes, Execution, JobStatus, RunKey
 from universal_scheduler.usecases.drive import poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
-from universal_scheduler.usecases.wake import jobs_changed, wait_for_change
+from universal_scheduler.usecases.wake import handle_job_events, wait_for_change
 
 MACHINE = json.loads((Path(__file__).parents[2] / "state_machine" / "schedule_runner.asl.json").read_text())
 Payload = dict[str, Any]
@@ -161,4 +161,4 @@ class Walk:
         if self._events:
             entry = self.platform.jobs[job_id]
             event = JobEvent(entry.seen, entry.name, "q", self.now, run=self._key, job_name=entry.job.name)
-            jobs_changed(self.store, self.workflow, self.platform, [event], self.now)
+            handle_job_events(self.store, self.workflow, self.platform, [event], self.now)

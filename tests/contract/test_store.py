@@ -532,10 +532,13 @@ def test_a_verb_is_done_only_while_the_run_is_as_it_was_read(store: Store) -> No
 
 def test_a_verb_that_came_too_late_is_refused_with_its_line_in_the_trail(store: Store) -> None:
     store.create_run(RUN)
-    asked = replace(JOB, status=JobStatus.RUNNING, job_id="id", mark=HOLD.mark, asked_back=True, behind={"z": 2})
+    asked = replace(JOB, status=JobStatus.RUNNING, job_id="id", mark=HOLD.mark, withdraw_asked=True, behind={"z": 2})
     store.put_jobs(KEY.run_id, [asked])
     assert store.list_jobs(KEY.run_id) == [asked]
-    after, late = replace(asked, mark=None, asked_back=False), entry(Verb.HOLD, 11.0, before="RUNNING", after="RUNNING")
+    after, late = (
+        replace(asked, mark=None, withdraw_asked=False),
+        entry(Verb.HOLD, 11.0, before="RUNNING", after="RUNNING"),
+    )
     assert store.refuse_late(KEY.run_id, asked, after, late)
     assert not store.refuse_late(KEY.run_id, asked, after, late), "the job is not what it was"
     assert (store.list_jobs(KEY.run_id), store.audit(KEY.run_id)) == ([after], [late])

@@ -55,15 +55,15 @@ def test_a_run_is_looked_at_at_once_then_when_it_was_said_and_no_more_after_its_
     other = Run(RunKey("other", KEY.start), RunStatus.RUNNING, Execution("arn:o", "o"))
     kept.store.create_run(other)
     assert sorted(due(kept, 0.0)) == [KEY, other.key]
-    kept.watch.look_again(KEY, 500.5)
-    kept.watch.look_again(other.key, 400.0)
+    kept.watch.schedule_check(KEY, 500.5)
+    kept.watch.schedule_check(other.key, 400.0)
     assert due(kept, 399.0) == []
     assert due(kept, 500.5) == [other.key, KEY]
-    kept.watch.leave(KEY)
+    kept.watch.unwatch(KEY)
     assert due(kept, 500.5) == [other.key, KEY], "it is RUNNING"
     assert kept.store.finish_run(RUN, RunStatus.FAILED, "", "2026", [])
     assert due(kept, 500.5) == [other.key, KEY], "its end was not looked at"
-    kept.watch.leave(KEY)
+    kept.watch.unwatch(KEY)
     assert due(kept, 1e10) == [other.key]
     ended = kept.store.get_run(KEY)
     assert ended is not None
@@ -77,25 +77,25 @@ def test_what_a_run_is_watched_by_is_no_part_of_it(kept: Kept) -> None:
     before = kept.store.get_run(KEY)
     assert before is not None
     assert before.document == {"scheduleId": "nightly", "wait_time": 7}
-    kept.watch.look_again(KEY, 5.0)
+    kept.watch.schedule_check(KEY, 5.0)
     assert kept.store.get_run(KEY) == before
 
 
 def test_one_of_many_tells(kept: Kept) -> None:
-    assert kept.watch.begin_telling(RUN_ID, "run_late#1#mustEndBy", 100.0, 40.0)
-    assert not kept.watch.begin_telling(RUN_ID, "run_late#1#mustEndBy", 101.0, 41.0)
-    assert kept.watch.begin_telling(RUN_ID, "job_stuck#1#a", 101.0, 41.0)
-    assert kept.watch.told(RUN_ID) == set()
-    kept.watch.end_telling(RUN_ID, "job_stuck#1#a")
-    assert kept.watch.told(RUN_ID) == {"job_stuck#1#a"}
-    assert kept.watch.told("other") == set()
-    assert not kept.watch.begin_telling(RUN_ID, "job_stuck#1#a", 999.0, 939.0)
-    assert kept.watch.begin_telling(RUN_ID, "run_late#1#mustEndBy", 999.0, 939.0), "whoever began has died over it"
+    assert kept.watch.begin_notification(RUN_ID, "run_late#1#mustEndBy", 100.0, 40.0)
+    assert not kept.watch.begin_notification(RUN_ID, "run_late#1#mustEndBy", 101.0, 41.0)
+    assert kept.watch.begin_notification(RUN_ID, "job_stuck#1#a", 101.0, 41.0)
+    assert kept.watch.notified(RUN_ID) == set()
+    kept.watch.finish_notification(RUN_ID, "job_stuck#1#a")
+    assert kept.watch.notified(RUN_ID) == {"job_stuck#1#a"}
+    assert kept.watch.notified("other") == set()
+    assert not kept.watch.begin_notification(RUN_ID, "job_stuck#1#a", 999.0, 939.0)
+    assert kept.watch.begin_notification(RUN_ID, "run_late#1#mustEndBy", 999.0, 939.0), "whoever began has died over it"
 
 
 def test_marks_are_no_jobs(kept: Kept) -> None:
     kept.store.put_jobs(RUN_ID, [JOB])
-    kept.watch.begin_telling(RUN_ID, "x", 1.0, 0.0)
+    kept.watch.begin_notification(RUN_ID, "x", 1.0, 0.0)
     kept.watch.keep_samples(RUN_ID, {"a": [1.0]})
     assert kept.store.list_jobs(RUN_ID) == [JOB]
 

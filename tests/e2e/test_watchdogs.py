@@ -70,9 +70,9 @@ def told(stage: Stage, run: Any) -> dict[str, Any]:
     """What people have been told of the run, and when that was begun."""
     rows = stage.table("BatchScheduleJobs").query(
         KeyConditionExpression="runId = :run AND begins_with(jobName, :told)",
-        ExpressionAttributeValues={":run": run["runId"], ":told": "#told#"},
+        ExpressionAttributeValues={":run": run["runId"], ":told": "#notified#"},
     )["Items"]
-    return {row["jobName"]: row["begunAt"] for row in rows if row.get("told")}
+    return {row["jobName"]: row["begunAt"] for row in rows if row.get("notified")}
 
 
 def swept(stage: Stage, run: Any) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def test_a_late_run_is_told_once(stage: Stage, people: People) -> None:
         }
     )
     run = running(stage, name, "slow", "RUNNING")
-    assert swept_until_told(stage, run) == ["#told#run_late#1#maxDuration"]
+    assert swept_until_told(stage, run) == ["#notified#run_late#1#maxDuration"]
     assert people.heard(1) == ["run_late"]
     [row] = stage.jobs(run).values()
     stage.client("batch").terminate_job(jobId=row["jobId"], reason="the test is over")
@@ -156,7 +156,7 @@ def test_a_stuck_job_is_told_once_and_runs_in_its_fallback_queue(stage: Stage, p
     large = stage.jobs(run)["large"]
     assert (large["attempt"], large["jobQueue"], large["jobStatus"]) == (2, "default", "SUCCEEDED")
     assert people.heard(1) == ["job_stuck"]
-    assert list(before) == ["#told#job_stuck#1#large"]
+    assert list(before) == ["#notified#job_stuck#1#large"]
 
 
 def test_a_lost_execution_is_told_once_and_its_jobs_are_ended(stage: Stage, people: People) -> None:
@@ -180,7 +180,7 @@ def test_a_lost_execution_is_told_once_and_its_jobs_are_ended(stage: Stage, peop
             UpdateExpression="SET executionArn = :gone",
             ExpressionAttributeValues={":gone": f"{run['executionArn']}-gone"},
         )
-        assert swept_until_told(stage, run) == [f"#told#run_lost#{run['generation']}#run"]
+        assert swept_until_told(stage, run) == [f"#notified#run_lost#{run['generation']}#run"]
         ended = stage.ended(name)
         assert (ended["scheduleStatus"], ended["statusReason"]) == (
             "FAILED",

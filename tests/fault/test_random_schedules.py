@@ -90,7 +90,7 @@ class Operated(World):
         started = Counter(entry.job.name for entry in self.platform.jobs.values() if entry.seen.started_at)
         assert not [name for name, count in started.items() if count > 1], "a job started twice"
         assert not self.skipped & set(started), "a job started that was skipped"
-        assert not [job for job in self.store.list_jobs(self._key.run_id) if job.asked_back], "a verb is forgotten"
+        assert not [job for job in self.store.list_jobs(self._key.run_id) if job.withdraw_asked], "a verb is forgotten"
         late = [entry for entry in self.store.audit(self._key.run_id) if "too late" in entry.mark.reason]
         self.asked["too late"] += len(late)
 

@@ -41,7 +41,7 @@ from universal_scheduler.usecases.drive import (
 )
 from universal_scheduler.usecases.start import start_run
 from universal_scheduler.usecases.verbs import cancel_run
-from universal_scheduler.usecases.wake import jobs_changed, wait_for_change
+from universal_scheduler.usecases.wake import handle_job_events, wait_for_change
 
 T = TypeVar("T")
 LISTED_AFTER_SECONDS = 45.0
@@ -237,7 +237,9 @@ class World:
 
     def _deliver(self, events: Sequence[JobEvent]) -> None:
         try:
-            again = jobs_changed(self._faulty_store, self._faulty_workflow, self._faulty_platform, events, self.now)
+            again = handle_job_events(
+                self._faulty_store, self._faulty_workflow, self._faulty_platform, events, self.now
+            )
         except (Crash, PlatformUnavailable):
             again = list(events)
         for event in again:

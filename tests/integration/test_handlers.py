@@ -235,7 +235,7 @@ def test_a_name_may_be_quoted_in_the_url(load: Callable[[str], ModuleType]) -> N
 
 @pytest.mark.parametrize(
     ("name", "sample", "called"),
-    [("schedule_stream", "inserted", "schedule_written"), ("history_stream", "run_failed", "announce_run")],
+    [("schedule_stream", "inserted", "schedule_written"), ("history_stream", "run_failed", "notify_run")],
 )
 def test_a_record_that_fails_is_logged_and_counted(
     load: Callable[[str], ModuleType],

@@ -199,7 +199,7 @@ def test_a_receiver_says_how_long_it_wants_to_be_left_alone(
     queue: Queue, load: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, asked = load(), []
-    monkeypatch.setattr(module.wiring.outbox, "put_off", lambda _, seconds: asked.append(seconds))
+    monkeypatch.setattr(module.wiring.outbox, "delay", lambda _, seconds: asked.append(seconds))
     with receiver(lambda *_: 429) as people:
         people.headers = {"Retry-After": "30"}
         queue.put(Service.SLACK, people.url)
@@ -330,7 +330,7 @@ def test_why_a_message_was_given_up_is_what_sqs_takes() -> None:
             sent.append(request)
 
     for reason in ("500 \x1b[31mno\x00pe\x07\n", "x" * 5000, "\x01"):
-        SqsOutbox(Client, queue="q", dead_letters="d").give_up("body", reason)
+        SqsOutbox(Client, queue="q", dead_letters="d").dead_letter("body", reason)
     values = [each["MessageAttributes"]["reason"]["StringValue"] for each in sent]
     assert values[0] == "500 no pe"
     assert len(values[1]) == 1000

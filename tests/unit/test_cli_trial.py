@@ -22,7 +22,7 @@ def job(number: int, status: JobStatus = JobStatus.WAITING, *after: str) -> JobR
 
 def board(*jobs: JobRun) -> Board:
     made = Board()
-    made.told(RUN, jobs)
+    made.changed_jobs(RUN, jobs)
     return made
 
 
@@ -38,8 +38,8 @@ def test_before_anything_is_told_there_is_nothing_to_show() -> None:
 def test_a_change_is_shown_once() -> None:
     shown = board(job(0), job(1))
     assert names(shown.changed()) == ["j0", "j1"]
-    shown.told(RUN, [job(1, JobStatus.RUNNING)])
-    shown.told(RUN, [job(1, JobStatus.SUCCEEDED)])
+    shown.changed_jobs(RUN, [job(1, JobStatus.RUNNING)])
+    shown.changed_jobs(RUN, [job(1, JobStatus.SUCCEEDED)])
     [run] = shown.changed()
     assert run["jobs"] == [{"jobName": "j1", "attempts": 0, "status": "SUCCEEDED"}]
     assert names(shown.changed()) == []
@@ -53,7 +53,7 @@ def test_all_jobs_stand_in_their_order_where_there_is_room() -> None:
 
 def test_of_many_jobs_those_that_matter_most_are_shown_and_all_are_counted() -> None:
     shown = board(*(job(number) for number in range(1000)))
-    shown.told(RUN, [job(7, JobStatus.RUNNING), job(500, JobStatus.FAILED)])
+    shown.changed_jobs(RUN, [job(7, JobStatus.RUNNING), job(500, JobStatus.FAILED)])
     [run] = shown.visible(5)
     assert names([run])[:2] == ["j500", "j7"]
     assert run["counts"] == {"FAILED": 1, "RUNNING": 1, "WAITING": 998}

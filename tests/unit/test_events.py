@@ -16,7 +16,7 @@ from universal_scheduler.domain.errors import PlatformUnavailable
 from universal_scheduler.domain.events.execution_events import ExecutionEnded
 from universal_scheduler.domain.runs.model import JobStatus, Run, RunStatus
 from universal_scheduler.usecases.drive import Next
-from universal_scheduler.usecases.events import Event, read, take_in
+from universal_scheduler.usecases.events import Event, handle_events, read
 from universal_scheduler.usecases.start import start_run
 
 LOST = "States.DataLimitExceeded"
@@ -24,7 +24,7 @@ LOST = "States.DataLimitExceeded"
 
 def hear(world: World, *events: dict[str, Any], log: MemoryJobLog | None = None) -> list[Event]:
     ports = (world.store, MemoryWorkflow(), world.platform, log or MemoryJobLog(), MemoryOutbox())
-    return take_in(*ports, [read(event) for event in events], world.now)
+    return handle_events(*ports, [read(event) for event in events], world.now)
 
 
 def running() -> tuple[World, Run]:
@@ -145,7 +145,7 @@ def test_a_queue_that_is_held_up_is_told_to_those_who_asked(caplog: pytest.LogCa
     }
     event = documented("batch_job_queue_blocked")
     event["detail"] |= {"tags": tags, "statusReason": "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too large"}
-    take_in(world.store, MemoryWorkflow(), world.platform, log, outbox, [read(event)], world.now)
+    handle_events(world.store, MemoryWorkflow(), world.platform, log, outbox, [read(event)], world.now)
     assert "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT" in caplog.text
     [body] = outbox.bodies
     told = json.loads(body)

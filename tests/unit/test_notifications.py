@@ -41,8 +41,8 @@ from universal_scheduler.domain.runs.model import (
     Verb,
 )
 from universal_scheduler.usecases.delivery import compose, deliver, deliver_received
-from universal_scheduler.usecases.notify import announce, announce_job, announce_run
-from universal_scheduler.usecases.telling import telling
+from universal_scheduler.usecases.notify import notify, notify_job, notify_run
+from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.usecases.verbs import act_on_job
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:people"
@@ -221,7 +221,7 @@ def test_a_runs_start_and_end_are_announced(before: RunStatus | None, now: RunSt
     outbox = MemoryOutbox()
     was = None if before is None else run(before)
     for _ in range(2):  # a stream may deliver twice
-        announce_run(MemoryStore(), outbox, was, run(now, generation=2), 5.0)
+        notify_run(MemoryStore(), outbox, was, run(now, generation=2), 5.0)
     told = [from_body(body) for body in outbox.bodies]
     assert [each.notification.kind for each in told] == ([kind] * 2 if kind else [])
     assert len({each.id for each in told}) <= 1, "whoever is told twice can tell"
@@ -232,23 +232,23 @@ def test_each_channel_has_a_message_of_its_own() -> None:
     row = document(
         {"on": ["run_failed"], "sns": TOPIC}, {"on": ["run_failed"], "slack": URL}, {"on": ["run_late"], "teams": URL}
     )
-    assert announce(outbox, Notification(Kind.RUN_FAILED, KEY, 1.0), row) == 2
+    assert notify(outbox, Notification(Kind.RUN_FAILED, KEY, 1.0), row) == 2
     assert [from_body(body).channel.service for body in outbox.bodies] == [Service.SNS, Service.SLACK]
 
 
 def test_a_refused_run_is_told_to_whom_the_schedule_names() -> None:
     store, outbox = MemoryStore(), MemoryOutbox()
     refused = run(document={"scheduleId": "load", "jobList": []})
-    assert announce_run(store, outbox, replace(refused, status=RunStatus.RUNNING), refused, 1.0) == 0
+    assert notify_run(store, outbox, replace(refused, status=RunStatus.RUNNING), refused, 1.0) == 0
     store.put_schedule({"scheduleId": "load", "jobList": "broken", "scheduleSnsTopic": TOPIC})
-    assert announce_run(store, outbox, replace(refused, status=RunStatus.RUNNING), refused, 1.0) == 1
-    assert announce_run(store, outbox, None, replace(refused, status=RunStatus.RUNNING), 1.0) == 0
+    assert notify_run(store, outbox, replace(refused, status=RunStatus.RUNNING), refused, 1.0) == 1
+    assert notify_run(store, outbox, None, replace(refused, status=RunStatus.RUNNING), 1.0) == 0
 
 
 def test_a_held_job_is_announced_with_what_it_is_held_for() -> None:
     outbox = MemoryOutbox()
-    assert announce_job(outbox, Kind.JOB_HELD, run(), "a", 1.0, detail="source is late") == 1
-    assert announce_job(outbox, Kind.JOB_HELD, None, "a", 1.0) == 0
+    assert notify_job(outbox, Kind.JOB_HELD, run(), "a", 1.0, detail="source is late") == 1
+    assert notify_job(outbox, Kind.JOB_HELD, None, "a", 1.0) == 0
     assert from_body(outbox.bodies[0]).notification.detail == "source is late"
 
 
@@ -386,7 +386,7 @@ def test_who_records_a_failure_tells_it_and_who_comes_late_does_not() -> None:
     store.create_run(run(RunStatus.RUNNING))
     running = job("a", JobStatus.RUNNING, job_id="1")
     store.put_jobs(KEY.run_id, [running, job("b", JobStatus.RUNNING, job_id="2"), job("c", JobStatus.WAITING)])
-    both = [telling(store, outbox, lambda: 5.0) for _ in range(2)]
+    both = [notifying(store, outbox, lambda: 5.0) for _ in range(2)]
     failed = [(running, Observation("1", JobStatus.FAILED)), (job("b", JobStatus.RUNNING, job_id="2"), SUCCEEDED)]
     assert [each.observe_jobs(KEY.run_id, failed) for each in both] == [{"a", "b"}, set()]
     assert told_by(outbox) == [(Kind.JOB_FAILED, "a")]
@@ -402,7 +402,7 @@ SUCCEEDED = Observation("2", JobStatus.SUCCEEDED)
 def test_jobs_that_a_schedule_holds_are_told_when_its_run_starts() -> None:
     store, outbox = MemoryStore(), MemoryOutbox()
     store.create_run(run(RunStatus.RUNNING))
-    telling(store, outbox, lambda: 5.0).put_jobs(KEY.run_id, [job("a", JobStatus.HELD), job("b", JobStatus.WAITING)])
+    notifying(store, outbox, lambda: 5.0).put_jobs(KEY.run_id, [job("a", JobStatus.HELD), job("b", JobStatus.WAITING)])
     assert told_by(outbox) == [(Kind.JOB_HELD, "a")]
 
 
@@ -411,7 +411,7 @@ def test_who_holds_a_job_is_told_with_the_reason() -> None:
     store.create_run(run(RunStatus.RUNNING))
     store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
     act_on_job(
-        telling(store, outbox, lambda: 5.0), MemoryWorkflow(), KEY, "a", Mark(Verb.HOLD, "ann", 4.0, "late source")
+        notifying(store, outbox, lambda: 5.0), MemoryWorkflow(), KEY, "a", Mark(Verb.HOLD, "ann", 4.0, "late source")
     )
     [told] = [from_body(body).notification for body in outbox.bodies]
     assert (told.kind, told.job_name, told.detail) == (Kind.JOB_HELD, "a", "held by ann: late source")
@@ -421,11 +421,11 @@ def test_a_queue_that_is_down_stops_no_run() -> None:
     store = MemoryStore()
     store.create_run(run(RunStatus.RUNNING))
     store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
-    assert telling(store, Down(), lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}
+    assert notifying(store, Down(), lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}
 
 
 def test_where_nobody_wants_to_hear_nothing_is_queued() -> None:
     store = MemoryStore()
     store.create_run(run(RunStatus.RUNNING, document=document()))
     store.put_jobs(KEY.run_id, [job("a", JobStatus.WAITING)])
-    assert telling(store, Down(), lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}
+    assert notifying(store, Down(), lambda: 5.0).end_jobs(KEY.run_id, [job("a")], 6.0) == {"a"}

@@ -84,7 +84,7 @@ def test_a_dependency_is_a_success_or_a_branch(
 
 
 def test_a_job_that_batch_ended_to_be_taken_back_has_not_failed() -> None:
-    upstream = JobRun(Job("a", "q", "d"), status=JobStatus.FAILED, asked_back=True)
+    upstream = JobRun(Job("a", "q", "d"), status=JobStatus.FAILED, withdraw_asked=True)
     assert edge(Dependency("a", status=JobStatus.FAILED), upstream) is OPEN
 
 

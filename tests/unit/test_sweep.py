@@ -18,8 +18,8 @@ from universal_scheduler.domain.errors import StoreUnavailable, SweepFailed
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import JobStatus, Mark, Observation, Run, RunStatus, Verb
 from universal_scheduler.usecases.drive import Next, submit_jobs
-from universal_scheduler.usecases.sweep import TELLING_SECONDS, Watchdogs, sweep
-from universal_scheduler.usecases.telling import telling
+from universal_scheduler.usecases.notifying_store import notifying
+from universal_scheduler.usecases.sweep import NOTIFICATION_SECONDS, Watchdogs, sweep
 from universal_scheduler.usecases.wake import wait_for_change
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:people"
@@ -59,7 +59,7 @@ class Watched(World):
 
     def sweep(self) -> dict[str, int]:
         swept = sweep(self.dogs, lambda: 100.0)
-        return {"looked": swept.looked, "told": swept.told}
+        return {"looked": swept.looked, "notified": swept.notified}
 
     def told(self) -> list[tuple[str, str]]:
         bodies = [json.loads(body) for body in self.outbox.bodies]
@@ -83,7 +83,7 @@ def test_nothing_is_told_of_a_run_that_is_on_time(world: Watched) -> None:
     world.record(run)
     world.pass_time(7200)
     assert world.told() == []
-    assert world.sweep() == {"looked": 0, "told": 0}, "a run that has ended is not looked at any more"
+    assert world.sweep() == {"looked": 0, "notified": 0}, "a run that has ended is not looked at any more"
 
 
 def test_a_late_run_is_told_once_and_within_a_minute(world: Watched) -> None:
@@ -243,7 +243,7 @@ def test_a_move_whose_end_is_heard_before_it_is_recorded_goes_on(world: Watched)
     world.pass_time(120)
     [a, _] = world.store.list_jobs(run.key.run_id)
     ended = Observation(a.job_id, JobStatus.FAILED, "waited too long")
-    telling(world.store, lambda: world.outbox, lambda: world.now).observe_jobs(run.key.run_id, [(a, ended)])
+    notifying(world.store, lambda: world.outbox, lambda: world.now).observe_jobs(run.key.run_id, [(a, ended)])
     world.platform.jobs[a.job_id].seen = ended
     assert ("job_failed", "a") not in world.told()
     for _ in range(3):
@@ -273,7 +273,7 @@ def test_a_run_whose_execution_is_gone_is_ended_and_told_once(world: Watched) ->
     assert after is not None
     assert (after.status, after.reason) == (RunStatus.FAILED, "its execution has stopped without a result")
     assert {each.seen.status for each in world.platform.jobs.values()} == {JobStatus.FAILED}
-    assert world.sweep() == {"looked": 0, "told": 0}
+    assert world.sweep() == {"looked": 0, "notified": 0}
 
 
 def test_a_run_that_a_newer_execution_drives_is_not_lost(world: Watched) -> None:
@@ -333,8 +333,8 @@ def test_two_sweeps_at_once_tell_once(world: Watched, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(MemoryOutbox, "put", lambda _, bodies: put_while_another_sweeps(bodies))
     world.now += 61
-    assert world.sweep()["told"] == 1
-    assert inner == [{"looked": 1, "told": 0}]
+    assert world.sweep()["notified"] == 1
+    assert inner == [{"looked": 1, "notified": 0}]
     world.pass_time(600)
     assert world.told() == [("run_late", "maxDuration")]
 
@@ -356,7 +356,7 @@ def test_what_a_sweep_died_over_is_told_by_a_later_one_under_the_same_id(
     with pytest.raises(SweepFailed, match=f"The first is {run.key.run_id}"):
         world.sweep()
     assert len(world.told()) == 2, "the other run was looked at all the same"
-    world.pass_time(TELLING_SECONDS + 60)
+    world.pass_time(NOTIFICATION_SECONDS + 60)
     ids = [json.loads(body)["id"] for body in world.outbox.bodies]
     assert len(ids) == 3
     assert len(set(ids)) == 2
@@ -368,4 +368,4 @@ def test_a_sweep_without_time_leaves_the_rest_to_the_next(world: Watched) -> Non
     world.begin({"a": ()}, maxDuration=60)
     world.now += 61
     assert sweep(world.dogs, lambda: 1.0).looked == 0
-    assert world.sweep() == {"looked": 1, "told": 1}
+    assert world.sweep() == {"looked": 1, "notified": 1}

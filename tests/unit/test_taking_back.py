@@ -15,11 +15,11 @@ from universal_scheduler.domain.errors import IllegalVerb
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import Child, Execution, JobRun, JobStatus, Mark, Observation, Run, Verb
 from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, submit_jobs
+from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.usecases.start import start_run
-from universal_scheduler.usecases.telling import telling
 from universal_scheduler.usecases.verbs import act_on_job
 from universal_scheduler.usecases.views import run_view
-from universal_scheduler.usecases.wake import jobs_changed
+from universal_scheduler.usecases.wake import handle_job_events
 
 CHAIN = {"a": (), "b": ("a",), "c": ("b",), "d": ("c",)}
 NOW = 1_000_000.0
@@ -47,7 +47,7 @@ class Chain:
     def turn(self) -> Turn:
         """Until the run waits."""
         for _ in range(10):
-            store = telling(self.store, self.outbox, lambda: self.now)
+            store = notifying(self.store, self.outbox, lambda: self.now)
             turn = submit_jobs(
                 store, self.platform, MemoryObjects(), RunRef(self.run.key, 1), lambda: self.now, lambda: 100.0
             )
@@ -83,8 +83,8 @@ class Chain:
     def hears(self, job: JobRun) -> None:
         entry = self.platform.jobs[job.job_id]
         event = JobEvent(entry.seen, entry.name, "q", self.now, run=self.run.key, job_name=job.name)
-        jobs_changed(
-            telling(self.store, self.outbox, lambda: self.now), self.workflow, self.platform, [event], self.now
+        handle_job_events(
+            notifying(self.store, self.outbox, lambda: self.now), self.workflow, self.platform, [event], self.now
         )
 
 
@@ -134,7 +134,7 @@ def test_a_verb_that_comes_too_late_leaves_the_job_alone_and_says_so(status: Job
     entry = chain.platform.jobs[chain["b"].job_id]
     entry.seen = Observation(entry.seen.job_id, status, started_at=NOW)
     chain.turn()
-    assert (chain["b"].status, chain["b"].mark, chain["b"].asked_back) == (status, None, False)
+    assert (chain["b"].status, chain["b"].mark, chain["b"].withdraw_asked) == (status, None, False)
     late = chain.store.audit(chain.run.key.run_id)[-1]
     assert str(late.mark) == "by the scheduler: too late: it had started before it could be held, as ann asked"
     assert chain.states.endswith("SUBMITTED/1 SUBMITTED/1") or chain.states.endswith("PENDING/1 PENDING/1")

@@ -61,7 +61,7 @@ def test_a_verb_leads_from_one_state_to_another_or_is_refused_with_its_reason(ve
     after = on_job(RUN, before, mark(verb))
     assert (str(after.status), after.mark) == (leads_to, mark(verb))
     assert not after.not_taken
-    assert after.asked_back is (verb in (Verb.HOLD, Verb.SKIP) and status in NOT_STARTED)
+    assert after.withdraw_asked is (verb in (Verb.HOLD, Verb.SKIP) and status in NOT_STARTED)
 
 
 @pytest.mark.parametrize("verb", ON_JOBS)
@@ -75,7 +75,7 @@ def test_nothing_is_done_to_a_job_that_is_being_taken_back(verb: Verb) -> None:
 def test_an_array_of_which_a_child_has_started_is_not_taken_back(counts: dict[str, int], taken: bool) -> None:
     array = replace(job("PENDING", child_counts=counts), job=Job("load", "q", "d", array_size=3))
     if taken:
-        assert on_job(RUN, array, mark(Verb.HOLD)).asked_back
+        assert on_job(RUN, array, mark(Verb.HOLD)).withdraw_asked
         return
     with pytest.raises(IllegalVerb, match="it is PENDING: it has started"):
         on_job(RUN, array, mark(Verb.HOLD))

@@ -15,7 +15,7 @@ from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import batch_job_name
 from universal_scheduler.domain.runs.model import Changes, JobStatus, Observation, Run
 from universal_scheduler.usecases.drive import Next, Turn, poll_jobs, seconds_to_wait, submit_jobs
-from universal_scheduler.usecases.wake import jobs_changed, notify_change, wait_for_change
+from universal_scheduler.usecases.wake import handle_job_events, signal_change, wait_for_change
 
 
 class Waiting(World):
@@ -38,7 +38,7 @@ class Waiting(World):
         return JobEvent(entry.seen, entry.name, "q", self.now, run=run.key, job_name=name, **more)
 
     def hear(self, run: Run, *names: str) -> list[JobEvent]:
-        return jobs_changed(
+        return handle_job_events(
             self.store, self.workflow, self.platform, [self.event(run, name) for name in names], self.now
         )
 
@@ -139,7 +139,7 @@ def test_late_and_foreign_events_change_nothing(world: Waiting) -> None:
     world.hear(run, "a")
     foreign = replace(running, run=None, job_name="", name="by-hand", seen=replace(running.seen, job_id="other"))
     child = replace(running, parent_id="job-1", seen=Observation("job-1:0", JobStatus.FAILED))
-    assert jobs_changed(world.store, world.workflow, world.platform, [running, foreign, child], world.now) == []
+    assert handle_job_events(world.store, world.workflow, world.platform, [running, foreign, child], world.now) == []
     assert world.statuses(run) == {"a": "SUCCEEDED", "b": "SUBMITTED"}
     assert world.workflow.woken == []
 
@@ -150,11 +150,11 @@ def test_an_event_without_tags_is_found_by_its_id_or_heard_again(world: Waiting)
     world.end(run, "a")
     bare = replace(world.event(run, "a"), run=None, job_name="")
     unknown = replace(bare, seen=replace(bare.seen, job_id="not-stored-yet"))
-    assert jobs_changed(world.store, world.workflow, world.platform, [unknown], world.now) == [unknown]
-    assert jobs_changed(world.store, world.workflow, world.platform, [unknown], world.now + 999) == [], (
+    assert handle_job_events(world.store, world.workflow, world.platform, [unknown], world.now) == [unknown]
+    assert handle_job_events(world.store, world.workflow, world.platform, [unknown], world.now + 999) == [], (
         "and not for ever"
     )
-    assert jobs_changed(world.store, world.workflow, world.platform, [bare], world.now) == []
+    assert handle_job_events(world.store, world.workflow, world.platform, [bare], world.now) == []
     assert world.workflow.woken == ["token"]
 
 
@@ -183,8 +183,8 @@ def test_a_job_that_was_accepted_after_its_run_was_given_up_is_ended(world: Wait
 def test_an_operator_wakes_a_run(world: Waiting) -> None:
     run = world.start(document({"a": ()}))
     world.park(run)
-    notify_change(world.store, world.workflow, run.key.run_id, urgent=True)
-    notify_change(world.store, world.workflow, run.key.run_id, urgent=True)
+    signal_change(world.store, world.workflow, run.key.run_id, urgent=True)
+    signal_change(world.store, world.workflow, run.key.run_id, urgent=True)
     assert world.workflow.woken == ["token"], "a token is answered once"
 
 
@@ -235,7 +235,7 @@ def test_an_array_runs_from_the_start_of_its_first_child(world: Waiting, at_once
     batches = [told] if at_once else [[event] for event in told]
     seen = []
     for batch in batches:
-        assert jobs_changed(world.store, world.workflow, world.platform, batch, world.now) == []
+        assert handle_job_events(world.store, world.workflow, world.platform, batch, world.now) == []
         [job] = world.store.list_jobs(run.key.run_id)
         seen.append(str(job.status))
     assert seen[-1] == "SUCCEEDED"
@@ -250,7 +250,7 @@ def test_a_job_that_runs_for_another_time_is_recorded_once(world: Waiting) -> No
     name = batch_job_name(run.key, "a", 1)
     for attempts, started in ((1, 5.0), (2, 9.0), (1, 5.0)):
         seen = Observation(job.job_id, JobStatus.RUNNING, started_at=started, attempts=attempts)
-        jobs_changed(world.store, world.workflow, world.platform, [JobEvent(seen, name, "q", 0.0)], world.now)
+        handle_job_events(world.store, world.workflow, world.platform, [JobEvent(seen, name, "q", 0.0)], world.now)
     [job] = world.store.list_jobs(run.key.run_id)
     assert (job.attempts, job.started_at) == (2, 9.0)
     assert world.workflow.woken == []

@@ -15,7 +15,7 @@ class MessageQueue:
     def __init__(self, client: Any, url: str) -> None:
         self._client, self._url = client, url
 
-    def bring_back(self, seconds: Mapping[str, int]) -> None:
+    def requeue(self, seconds: Mapping[str, int]) -> None:
         """After how many seconds messages (by receipt handle) are to come again, not the queue's own time-out."""
         handles = list(seconds)
         for start in range(0, len(handles), ENTRIES):

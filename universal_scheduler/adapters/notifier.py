@@ -22,7 +22,7 @@ from universal_scheduler.domain.messages.messages import (
 from universal_scheduler.domain.messages.notifications import Channel, Service, is_secret
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-READ_OF_ANSWER, TOLD_OF_ANSWER = 4096, 200
+READ_OF_ANSWER, SHOWN_OF_ANSWER = 4096, 200
 """Bytes of a receiver's refusal that are read, and characters that are told on."""
 PASSING = frozenset(
     {"Throttled", "ThrottlingException", "Throttling", "InternalError", "InternalServiceError", "KMSThrottling"}
@@ -71,7 +71,7 @@ class ServiceNotifier:
             raise DeliveryFailed(f"{channel.label}: no answer ({type(error).__name__})") from None
         if 200 <= answer.status < 300:
             return
-        said = _without(said, url, urlsplit(url).path, key)[:TOLD_OF_ANSWER]
+        said = _without(said, url, urlsplit(url).path, key)[:SHOWN_OF_ANSWER]
         problem = f"{channel.label} answered {answer.status}: {said}".rstrip(": ")
         if answer.status in (408, 425, 429) or answer.status >= 500:
             raise DeliveryFailed(problem, _retry_after(answer.headers.get("Retry-After", "")))

@@ -42,12 +42,12 @@ class SqsOutbox:
                 return
         raise StoreUnavailable(f"The queue of notifications did not take {len(left)} messages.")
 
-    def put_off(self, receipt: str, seconds: int) -> None:
+    def delay(self, receipt: str, seconds: int) -> None:
         self._client().change_message_visibility(
             QueueUrl=self._queue, ReceiptHandle=receipt, VisibilityTimeout=max(0, seconds)
         )
 
-    def give_up(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         # SQS refuses most control characters, which a receiver's answer may have:
         # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
         attribute = {"DataType": "String", "StringValue": printable(reason, REASON_LIMIT) or "no reason"}

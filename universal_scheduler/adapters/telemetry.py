@@ -73,7 +73,7 @@ def of_payload(event: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def failure_told(what: str, namespace: str, **more: Any) -> Iterator[None]:
+def failure_logged(what: str, namespace: str, **more: Any) -> Iterator[None]:
     """An unexpected error inside is logged, with `more` in its line, counted as FunctionErrors, and raised again.
 
     A refusal is logged as a warning, without a traceback, and is not counted.
@@ -103,7 +103,7 @@ def observed(
             _subject.clear()
             about(aws_request_id=getattr(context, "aws_request_id", ""))
             subject(event)
-            with failure_told(handler.__module__, namespace):
+            with failure_logged(handler.__module__, namespace):
                 return handler(event, context)
 
         return call

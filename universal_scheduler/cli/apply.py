@@ -100,7 +100,7 @@ def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequenc
     for bad in checked:
         if bad.errors:
             console.print(Text.assemble(("Not stored: ", "bold red"), printable(bad.file)), soft_wrap=True)
-            for line in bad.told:
+            for line in bad.lines:
                 for place, part in enumerate(wrapped(console, Text(line), console.width - 4)):
                     console.print(Text.assemble("    " if place else "  ", part))
 

@@ -93,7 +93,7 @@ def _run(console: Console, home: Path) -> None:
     console.print("\nBoth runs", style="bold")
     for run in runs:
         console.print(jobs_table(run, time.time()))
-    _tell_where(console, engine, runs)
+    _show_addresses(console, engine, runs)
 
 
 class _Look:
@@ -159,7 +159,7 @@ def _post(url: str, message: str) -> tuple[int, str]:
             return error.code, error.read().decode().strip()
 
 
-def _tell_where(console: Console, engine: Engine, runs: Sequence[View]) -> None:
+def _show_addresses(console: Console, engine: Engine, runs: Sequence[View]) -> None:
     edw = engine.state_dir / "data" / "edw"
     places = {
         "warehouse": edw / "warehouse.sqlite",

@@ -37,7 +37,7 @@ class Checked:
     """For each row, what tells an error of it the line and the column."""
 
     @property
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """A line for each error: FILE:LINE:COLUMN, as editors open it, the schedule, the job, and what is wrong."""
         return [_line(self.file, label, error) for label, error in self.errors]
 

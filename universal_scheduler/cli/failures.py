@@ -17,9 +17,9 @@ from universal_scheduler.domain.runs.model import Attempt, JobStatus
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
-JOBS_TOLD = 5
+JOBS_SHOWN = 5
 """Of how many failed jobs of a run the log is read: a call for each, when a person asks."""
-LINES_TOLD = 5
+LINES_SHOWN = 5
 CHILDREN_SHOWN = 20
 
 
@@ -29,7 +29,7 @@ def with_failures(stage: Wiring, view: dict[str, Any]) -> dict[str, Any]:
     Both as long as Batch knows them; a service that does not answer leaves them out.
     """
     jobs = [_with_failed_children(stage, job) for job in view["jobs"]]
-    places = [(number, batch_id) for number, job in enumerate(jobs) if (batch_id := _failed(job))][:JOBS_TOLD]
+    places = [(number, batch_id) for number, job in enumerate(jobs) if (batch_id := _failed(job))][:JOBS_SHOWN]
     try:
         known = stage.platform.attempts([batch_id for _, batch_id in places]) if places else {}
     except PlatformUnavailable:
@@ -38,7 +38,7 @@ def with_failures(stage: Wiring, view: dict[str, Any]) -> dict[str, Any]:
         job = jobs[number]
         attempts = known.get(batch_id) or (Attempt(JobStatus.FAILED, log_stream=job.get("logStreamName", "")),)
         last = attempts[-1]
-        lines = stage.log_tails.last_lines(last.log_group, last.log_stream, LINES_TOLD) if last.log_stream else ()
+        lines = stage.log_tails.last_lines(last.log_group, last.log_stream, LINES_SHOWN) if last.log_stream else ()
         if lines:
             jobs[number] = {**job, "lastLines": list(lines)}
     return view | {"jobs": jobs}
@@ -89,7 +89,7 @@ def show_failures(console: Console, run: View) -> None:
 
 def put_last_lines(console: Console, name: str, lines: list[str]) -> None:
     console.print(Text.assemble((f"{name} printed last:", "bold")))
-    for line in lines[-LINES_TOLD:]:
+    for line in lines[-LINES_SHOWN:]:
         console.print(Text(f"  {printable(line)}"), soft_wrap=True)
 
 

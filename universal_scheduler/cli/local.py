@@ -15,7 +15,7 @@ from universal_scheduler.local.engine import Engine
 
 
 def start_command(port: int | None, vcpus: int | None, as_json: bool) -> int:
-    with _told():
+    with _engine_errors():
         engine = engines.start(engines.PORT if port is None else port, vcpus=vcpus)
     if as_json:
         put_json(engine.to_json())
@@ -37,7 +37,7 @@ def stop_command(port: int | None, as_json: bool) -> int:
         raise Problem(f"{len(running)} embedded engines run, on the ports {ports}.", "Say which to stop with --port.")
     else:
         homes = [engine.state_dir for engine in running] or sorted(engines.engines_dir().glob("engine-*"))
-    with _told():
+    with _engine_errors():
         stopped = [home for home in homes if home.is_dir() and engines.stop(home)]
     if as_json:
         put_json({"stopped": [str(home) for home in stopped]})
@@ -77,7 +77,7 @@ def _describe(engine: Engine) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _engine_errors() -> Iterator[None]:
     try:
         yield
     except engines.EngineError as error:

@@ -150,7 +150,7 @@ def _follow(
     """Print what is printed from now on too, attempt after attempt, until the job (or the one attempt) has ended."""
     stream: LogStream | None = None
     shown: Numbered | None = None
-    told = ""
+    note = ""
     while True:
         place, over = _look(stage, place)  # first: what was printed before the end is read after it
         known = attempts_of(stage.platform, stage.job_log, place.job, place.index)
@@ -173,8 +173,8 @@ def _follow(
             return shown
         if over:
             raise Problem(f"{_state(place)}: it has printed nothing.", _advice(place))
-        if shown is None and told != (told := f"{_state(place)}: it has not started yet."):
-            _note(told)
+        if shown is None and note != (note := f"{_state(place)}: it has not started yet."):
+            _note(note)
         time.sleep(interval)
 
 

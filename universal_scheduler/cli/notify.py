@@ -32,7 +32,7 @@ def test_command(stage: Wiring, schedule_id: str, as_json: bool) -> int:
     else:
         table = Table("channel", "test message", prose("messages"), prose("why"))
         for each in tried:
-            told = Text("delivered", style="green") if each["delivered"] else Text("not taken", style="red")
-            table.add_row(each["channel"], told, ", ".join(each["on"]), each.get("reason", ""))
+            outcome = Text("delivered", style="green") if each["delivered"] else Text("not taken", style="red")
+            table.add_row(each["channel"], outcome, ", ".join(each["on"]), each.get("reason", ""))
         make_console().print(table)
     return 0 if all(each["delivered"] for each in tried) else 1

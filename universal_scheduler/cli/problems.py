@@ -71,12 +71,12 @@ class Problem(click.ClickException):
         if self.as_json:
             error = {"message": self.message, **({"advice": self.advice} if self.advice else {}), **self.more}
             click.echo(json_text({"error": error}))
-        told = printable_lines(self.message)
+        details = printable_lines(self.message)
         if sys.stderr.isatty():
             import shutil
 
-            told = between_words(told, shutil.get_terminal_size().columns)
-        click.echo(f"{click.style('Error:', fg='red', bold=True)} {told}", file=file, err=True)
+            details = between_words(details, shutil.get_terminal_size().columns)
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {details}", file=file, err=True)
         if self.advice:
             click.echo(f"       {printable_lines(self.advice)}", file=file, err=True)
 
@@ -122,9 +122,9 @@ def _of_the_sdk(error: Exception) -> Problem | None:
 
     match error:
         case ClientError():
-            told = error.response.get("Error", {})
-            code = told.get("Code", "")
-            message = f"AWS refused {error.operation_name}: {code}: {told.get('Message', '')}"
+            details = error.response.get("Error", {})
+            code = details.get("Code", "")
+            message = f"AWS refused {error.operation_name}: {code}: {details.get('Message', '')}"
             return Problem(message, CODE_ADVICE.get(code, ""))
         case BotoCoreError():
             return Problem(str(error), SDK_ADVICE.get(type(error).__name__, SDK_ANY))

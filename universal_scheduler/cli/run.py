@@ -50,8 +50,8 @@ def run_command(
     execution = start(stage, schedule_id, name, restart, pairs(params, "--param", "NAME=VALUE"))
     paused = stage.store.paused(schedule_id)
     if paused is not None and not as_json:
-        told = f"The schedule '{schedule_id}' is paused {paused}. Triggers do not start it; this command does."
-        say(make_console(), told, "yellow")
+        warning = f"The schedule '{schedule_id}' is paused {paused}. Triggers do not start it; this command does."
+        say(make_console(), warning, "yellow")
     if wait:
         return finished(stage, execution.name, interval, as_json)
     started = {"scheduleId": schedule_id, "name": execution.name, "executionArn": execution.arn}

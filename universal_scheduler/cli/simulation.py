@@ -42,7 +42,7 @@ def simulate_command(
     """
     checked = check_file(file)
     if checked.errors:
-        lines = "".join(f"\n         {line}" for line in checked.told)
+        lines = "".join(f"\n         {line}" for line in checked.lines)
         raise Problem(f"{file} cannot run.{lines}", "Correct the document.", errors=checked.errors_as_json)
     codes, seconds, put_out = dict(map(_exit_code, fail)), dict(map(_seconds, durations)), _outputs(outputs)
     for option, given in (("--fail", codes), ("--duration", seconds), ("--output", put_out)):

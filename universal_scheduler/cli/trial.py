@@ -28,7 +28,7 @@ ENDED = frozenset(str(status) for status in RunStatus if status.ended)
 INTERVAL = 0.1
 ROWS_IN_A_PIPE = 100
 """Of a larger run, the last table has the jobs that matter most: every job has its lines already."""
-CHILDREN_TOLD = 5
+CHILDREN_SHOWN = 5
 
 
 def try_command(paths: Sequence[str], directory: Path | None, params: Sequence[str], as_json: bool) -> int:
@@ -39,7 +39,7 @@ def try_command(paths: Sequence[str], directory: Path | None, params: Sequence[s
     """
     checked = [check_file(file) for file in files_of(paths)]
     if errors := errors_of(checked):
-        lines = "".join(f"\n         {line}" for entry in checked for line in entry.told)
+        lines = "".join(f"\n         {line}" for entry in checked for line in entry.lines)
         raise Problem(f"Nothing was tried.{lines}", "Correct the documents.", errors=errors)
     rows = [with_params(row, params) for entry in checked for row in entry.rows]
     checked = [replace(entry, warnings=misspelt_names(entry)) for entry in checked]
@@ -65,7 +65,7 @@ def _shown(console: Console, row: Mapping[str, Any], directory: Path | None) -> 
 
     def work() -> None:
         try:
-            trials.append(try_schedule(row, directory=directory, on_change=board.told))
+            trials.append(try_schedule(row, directory=directory, on_change=board.changed_jobs))
         except BaseException as error:  # noqa: BLE001 - it is raised again where the user is
             errors.append(error)
         over.set()
@@ -95,12 +95,12 @@ def _shown(console: Console, row: Mapping[str, Any], directory: Path | None) -> 
 def _show_why(console: Console, job: View) -> None:
     """The last lines of a failed job; of an array those of its first failed children."""
     failed = [child for child in job.get("printedByChild", ()) if child["status"] == "FAILED"]
-    for child in failed[:CHILDREN_TOLD]:
+    for child in failed[:CHILDREN_SHOWN]:
         code = f" (exit code {child['exitCode']})" if "exitCode" in child else ""
         text = child.get("printed", "")
         put_last_lines(console, f"{job['jobName']}:{child['index']}{code}", text.splitlines() or ["(nothing)"])
-    if len(failed) > CHILDREN_TOLD:
-        console.print(f"{job['children']['FAILED'] - CHILDREN_TOLD:,} more children of {job['jobName']} failed.")
+    if len(failed) > CHILDREN_SHOWN:
+        console.print(f"{job['children']['FAILED'] - CHILDREN_SHOWN:,} more children of {job['jobName']} failed.")
     if not failed and "printed" in job:
         put_last_lines(console, job["jobName"], job["printed"].splitlines())
 
@@ -136,7 +136,7 @@ class Board:
         """Those of the jobs in each state; the states that matter most come first."""
         self._news: dict[str, JobRun] = {}
 
-    def told(self, run: Run, changed: Sequence[JobRun]) -> None:
+    def changed_jobs(self, run: Run, changed: Sequence[JobRun]) -> None:
         with self._lock:
             self._run = run
             for job in changed:

@@ -69,11 +69,11 @@ def no_such_command(group: str, word: str, more: Sequence[str], known: Sequence[
     """`more` are the words behind it: the first names the schedule, or the file, in what is advised."""
     import difflib
 
-    told = f"There is no command '{printable(f'{group} {word}')}'."
+    message = f"There is no command '{printable(f'{group} {word}')}'."
     named = next((printable(each) for each in more if not each.startswith("-")), "")
     advice = ADVICE.get(word.lower(), ()) if group == "usched" else ()
     if lines := [line.format(id=named or "ID", file=named or "FILE") for line in advice]:
-        return "\n       ".join([told, *lines])
+        return "\n       ".join([message, *lines])
     if close := difflib.get_close_matches(word, known, n=1, cutoff=ALIKE):
-        return f"{told} Did you mean '{group} {close[0]}'?"
-    return f"{told}\n       The commands are {', '.join(known)}."
+        return f"{message} Did you mean '{group} {close[0]}'?"
+    return f"{message}\n       The commands are {', '.join(known)}."

@@ -23,7 +23,7 @@ from universal_scheduler.domain.runs.model import Mark, Run, Verb
 from universal_scheduler.domain.runs.restart import Variant
 from universal_scheduler.domain.runs.verbs import ALSO_AFTER_THE_END
 from universal_scheduler.usecases import verbs
-from universal_scheduler.usecases.telling import telling
+from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.usecases.views import audit_view
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def jobs_command(
     mark = mark_of(stage, verb, reason)
     if verb in ALSO_AFTER_THE_END and run.status.ended:
         return _taken_up(stage, run, names, mark, as_json)
-    store = telling(stage.store, stage.outbox, time.time)
+    store = notifying(stage.store, stage.outbox, time.time)
     done: list[dict[str, Any]] = []
     refused: list[tuple[str, IllegalVerb]] = []
     for name in dict.fromkeys(names):
@@ -49,18 +49,18 @@ def jobs_command(
             done.append(audit_view(verbs.act_on_job(store, stage.workflow, run.key, name, mark)))
         except IllegalVerb as error:
             refused.append((name, error))
-    told = [{"job": name, "message": str(error), "advice": error.advice} for name, error in refused]
+    refusals = [{"job": name, "message": str(error), "advice": error.advice} for name, error in refused]
     if not done:
         problem = Problem("\n       ".join(str(error) for _, error in refused), refused[0][1].advice)
-        problem.more = {"refused": told} if len(told) > 1 else {}
+        problem.more = {"refused": refusals} if len(refusals) > 1 else {}
         raise problem
     if as_json:
-        put_json({**_named(run), "done": done, "refused": told})
+        put_json({**_named(run), "done": done, "refused": refusals})
     else:
         console = make_console()
         for entry in done:
             say(console, f"{schedule_id} {entry['job']}: {verb}, {entry['before']} → {entry['after']}")
-        for entry in told:
+        for entry in refusals:
             say(console, f"{entry['message']} {entry['advice']}".rstrip(), "red")
     return SOME_REFUSED if refused else DONE
 

@@ -134,8 +134,8 @@ class _Reader:
             return
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            told = ", ".join(part for part in (error.problem, error.context) if part)
-            self._not_yaml(f"{told}{self._hint(mark)}", mark)
+            problem = ", ".join(part for part in (error.problem, error.context) if part)
+            self._not_yaml(f"{problem}{self._hint(mark)}", mark)
         except yaml.YAMLError as error:
             self._not_yaml(" ".join(str(error).split()), None)
 
@@ -158,7 +158,7 @@ class _Reader:
 
     def _begin(self, event: Any, empty: Any, kind: str) -> None:
         if event.tag not in (None, "!", CORE + kind):
-            self._tell_tag(event)
+            self._refuse_tag(event)
         above = self._open[-1] if self._open else None
         if above is not None and isinstance(above.value, dict) and above.key is None and not above.merging:
             raise self._stop("a list or an object as a key", "a key that is text", event.start_mark)
@@ -216,11 +216,11 @@ class _Reader:
         above, mark = self._open[-1], event.start_mark
         if not isinstance(value, str):
             expected = "a key that is text: write it in quotes"
-            self._tell(f"the key {shown(value)}, which YAML reads as {_kind(value)}", expected, mark)
+            self._add_error(f"the key {shown(value)}, which YAML reads as {_kind(value)}", expected, mark)
             value = shown(value)
         if value in above.lines:
             found = f"the key {quoted(value)} again (it is in line {above.lines[value]} already)"
-            self._tell(found, "every key once", mark, above.path + step(value))
+            self._add_error(found, "every key once", mark, above.path + step(value))
         above.lines.setdefault(value, mark.line + 1)
         above.merging = value == MERGE and not in_quotes
         above.key, above.position = None if above.merging else value, _position(mark)
@@ -251,7 +251,7 @@ class _Reader:
             if isinstance(each, dict):
                 above.merged.append(each)
             else:
-                self._tell(f"{_kind(each)} behind <<", "an object, or a list of objects", event.start_mark)
+                self._add_error(f"{_kind(each)} behind <<", "an object, or a list of objects", event.start_mark)
 
     def _meaning(self, event: Any) -> Any:
         """What a scalar says: its tag says which kind it is, or, where it is not quoted, how it is written."""
@@ -266,9 +266,9 @@ class _Reader:
                 return value
             if tag.removeprefix(CORE) == {int: "int", float: "float", bool: "bool"}.get(type(value), "null"):
                 return value
-            self._tell(f"{shown(text)} as {tag.removeprefix(CORE)}", "a value of that kind", event.start_mark)
+            self._add_error(f"{shown(text)} as {tag.removeprefix(CORE)}", "a value of that kind", event.start_mark)
             return text
-        self._tell_tag(event)
+        self._refuse_tag(event)
         return text
 
     def _plain(self, text: str, event: Any) -> Any:
@@ -288,7 +288,7 @@ class _Reader:
             if NO_NUMBER.fullmatch(text):
                 raise ValueError(text)
         except ValueError as error:
-            self._tell(str(error), NUMBER_WANTED, event.start_mark)
+            self._add_error(str(error), NUMBER_WANTED, event.start_mark)
         return text
 
     def _here(self) -> str:
@@ -310,20 +310,22 @@ class _Reader:
             return " (it is a tab: YAML is indented with blanks)"
         return ""
 
-    def _tell_tag(self, event: Any) -> None:
+    def _refuse_tag(self, event: Any) -> None:
         expected = "no tag, or one of !!str, !!int, !!float, !!bool and !!null"
-        self._tell(f"the tag {shown(event.tag.replace(CORE, '!!'))}", expected, event.start_mark)
+        self._add_error(f"the tag {shown(event.tag.replace(CORE, '!!'))}", expected, event.start_mark)
 
-    def _not_yaml(self, told: str, mark: Any) -> None:
+    def _not_yaml(self, problem: str, mark: Any) -> None:
         line, column = _position(mark)
-        message = f"this is not YAML: {told}"
-        self.errors.append(DocumentError(self._here(), f"no YAML: {told}", "YAML", message, line=line, column=column))
+        message = f"this is not YAML: {problem}"
+        self.errors.append(
+            DocumentError(self._here(), f"no YAML: {problem}", "YAML", message, line=line, column=column)
+        )
 
     def _stop(self, found: str, expected: str, mark: Any) -> _Stop:
-        self._tell(found, expected, mark)
+        self._add_error(found, expected, mark)
         return _Stop()
 
-    def _tell(self, found: str, expected: str, mark: Any, path: str = "") -> None:
+    def _add_error(self, found: str, expected: str, mark: Any, path: str = "") -> None:
         line, column = _position(mark)
         self.errors.append(DocumentError(path or self._here(), found, expected, line=line, column=column))
         if len(self.errors) >= MAX_ERRORS:

@@ -55,8 +55,8 @@ class InvalidSchedule(SchedulerError):
 
     def __init__(self, errors: Sequence[DocumentError]) -> None:
         self.errors = tuple(errors)
-        told = " | ".join(str(error) for error in self.errors)
-        super().__init__(f"{self.headline} {told}"[:MESSAGE_LIMIT])
+        details = " | ".join(str(error) for error in self.errors)
+        super().__init__(f"{self.headline} {details}"[:MESSAGE_LIMIT])
 
 
 class UnreadableDocument(InvalidSchedule):

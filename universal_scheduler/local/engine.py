@@ -219,15 +219,15 @@ def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, o
         finally:
             os.close(tell)
         came, _, _ = select.select([news], [], [], START_SECONDS)
-        told: dict[str, Any] = json.loads(news.readline() or "{}") if came else {"error": "it is not ready in time"}
-    if "engine" in told:
+        answer: dict[str, Any] = json.loads(news.readline() or "{}") if came else {"error": "it is not ready in time"}
+    if "engine" in answer:
         _children[process.pid] = process
-        return Engine.from_json(told["engine"])
+        return Engine.from_json(answer["engine"])
     process.kill()
     process.wait()
     processes.sweep(home)
     last = "" if foreground else "".join(f"\n  {line}" for line in (home / LOG).read_text().splitlines()[-5:])
-    raise EngineError(f"The engine did not start: {told.get('error', 'it ended')}. Its log is {home / LOG}{last}")
+    raise EngineError(f"The engine did not start: {answer.get('error', 'it ended')}. Its log is {home / LOG}{last}")
 
 
 _children: dict[int, subprocess.Popen[bytes]] = {}

@@ -62,7 +62,7 @@ def main() -> None:
         uvloop.run(_Server(listener, home, parameters, arguments.ready).run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
         _log.exception("the engine did not start")
-        _tell(arguments.ready, {"error": str(error) or repr(error)})
+        _report(arguments.ready, {"error": str(error) or repr(error)})
         code = 1
     else:
         code = 0
@@ -299,7 +299,7 @@ class _Server:
         unfinished = self._home / f"{INFO}.part"
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")
         unfinished.replace(self._home / INFO)
-        _tell(self._ready, {"engine": engine.to_json()})
+        _report(self._ready, {"engine": engine.to_json()})
 
     def _engine(self, outputs: dict[str, str]) -> Engine:
         def named(*keys: str) -> dict[str, str]:
@@ -319,7 +319,7 @@ class _Server:
         )
 
 
-def _tell(descriptor: int | None, news: dict[str, Any]) -> None:
+def _report(descriptor: int | None, news: dict[str, Any]) -> None:
     if descriptor is not None:
         with suppress(OSError):  # whoever waited may have gone, or has heard before
             os.write(descriptor, json.dumps(news).encode() + b"\n")

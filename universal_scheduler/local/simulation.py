@@ -18,7 +18,7 @@ from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, di
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import Changes, Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.runs.references import outputs_referred_to
-from universal_scheduler.local.as_tried import as_tried
+from universal_scheduler.local.trial_document import as_tried
 from universal_scheduler.usecases.drive import Next, RunRef, Turn, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
 
@@ -104,7 +104,7 @@ class _World:
 
         That is also when a job has failed, and at the next time that a job waits for.
         """
-        self._take_in()
+        self._update()
         waking = min((waking for waking in wakings if waking > self.now), default=inf)
         failed = False
         while ends_needed > 0 and not failed and self.now < waking:
@@ -116,7 +116,7 @@ class _World:
                 ends_needed -= 1
                 failed = not self._end(job_id) or failed
 
-    def _take_in(self) -> None:
+    def _update(self) -> None:
         """The jobs that were submitted since the last look."""
         jobs = self._platform.jobs
         for job_id, entry in islice(jobs.items(), self._known, None):
@@ -144,8 +144,8 @@ class _World:
         if entry.job.name in self._outputs:
             content = json.dumps(self._outputs[entry.job.name]).encode()
             self._objects.objects[entry.environment["USCHED_OUTPUT"]] = content
-        told = None if entry.job.array_size else code  # Batch has an exit code of an array's children only
-        self._platform.end(job_id, status, exit_code=told, reason="simulated failure" if code else "")
+        reported = None if entry.job.array_size else code  # Batch has an exit code of an array's children only
+        self._platform.end(job_id, status, exit_code=reported, reason="simulated failure" if code else "")
         entry.seen = replace(entry.seen, started_at=started, stopped_at=self.now)
         for other in self._dependents.pop(job_id, ()):
             self._unmet[other] -= 1

@@ -22,8 +22,8 @@ from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.arrays import children_of
 from universal_scheduler.domain.runs.model import Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.local import batch as local_batch
-from universal_scheduler.local.as_tried import as_tried
 from universal_scheduler.local.job_environment import job_path
+from universal_scheduler.local.trial_document import as_tried
 from universal_scheduler.local.watcher import OnChange, Watcher
 from universal_scheduler.usecases.describe import DESCRIBE_CHUNK
 from universal_scheduler.usecases.drive import (
@@ -130,7 +130,7 @@ class _Trial:
                 base_env={**os.environ, **found},
                 log_sink=self._logs,
                 runner=local_batch.ProcessRunner(dict(os.environ)),
-                listener=self._heard,
+                listener=self._on_event,
             )
         )
         self._vcpus = vcpus
@@ -196,12 +196,12 @@ class _Trial:
             await asyncio.wait_for(self._changed.wait(), max(0.0, min(due, SLOW_LOOK_SECONDS)))
         self._changed.clear()
 
-    def _heard(self, detail: dict[str, Any]) -> None:
+    def _on_event(self, detail: dict[str, Any]) -> None:
         self._ends += detail["status"] == "SUCCEEDED"
         if self._ends >= self._ends_needed or detail["status"] == "FAILED":
             self._changed.set()
         if self._watcher is not None:
-            self._watcher.heard(detail)
+            self._watcher.observe(detail)
 
     def _make_queue(self) -> None:
         requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]

@@ -24,8 +24,8 @@ class Watcher:
     The run itself looks only when its plan may have changed; nobody who watches it makes it look more often.
     """
 
-    def __init__(self, run: Run, tell: OnChange, platform: JobPlatform) -> None:
-        self._run, self._tell, self._platform = run, tell, platform
+    def __init__(self, run: Run, on_change: OnChange, platform: JobPlatform) -> None:
+        self._run, self._on_change, self._platform = run, on_change, platform
         self._by_id: dict[str, JobRun] = {}
         self._news: dict[str, Mapping[str, Any] | None] = {}
         """The last that Batch told of each job; None for an array of which it told a child."""
@@ -34,9 +34,9 @@ class Watcher:
         """The jobs were written like this."""
         changed = list(jobs)
         self._by_id.update({job.job_id: job for job in changed if job.job_id})
-        self._tell(self._run, changed)
+        self._on_change(self._run, changed)
 
-    def heard(self, detail: Mapping[str, Any]) -> None:
+    def observe(self, detail: Mapping[str, Any]) -> None:
         """Batch tells of a job. What has failed is left to the run, which knows why."""
         if not self._news:
             asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._pass_on)
@@ -47,18 +47,18 @@ class Watcher:
             self._news[job_id] = detail
 
     def ended(self, run: Run) -> None:
-        self._tell(run, ())
+        self._on_change(run, ())
 
     def _pass_on(self) -> None:
-        told = [
+        changed_states = [
             (job, detail)
             for job_id, detail in self._news.items()
             if (job := self._by_id.get(job_id)) and not job.status.ended
         ]
         self._news.clear()
-        seen = [(job, read_detail(detail)) for job, detail in told if detail is not None]
+        seen = [(job, read_detail(detail)) for job, detail in changed_states if detail is not None]
         changed = [observed(job, each) for job, each in seen if is_news(job, each)]
-        changed += with_progress(self._platform, [job for job, detail in told if detail is None], time.time())
+        changed += with_progress(self._platform, [job for job, detail in changed_states if detail is None], time.time())
         self._by_id.update({job.job_id: job for job in changed})
         if changed:
-            self._tell(self._run, changed)
+            self._on_change(self._run, changed)

@@ -21,11 +21,11 @@ class Outbox(Protocol):
         """
         ...
 
-    def put_off(self, receipt: str, seconds: int) -> None:
+    def delay(self, receipt: str, seconds: int) -> None:
         """Let a message that was received come again after so long."""
         ...
 
-    def give_up(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         """Put a message that cannot be delivered to the dead letters, with the reason."""
         ...
 

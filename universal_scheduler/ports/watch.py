@@ -15,23 +15,23 @@ class Watch(Protocol):
         """The runs that are to be looked at by now, the longest due first. Eventually consistent."""
         ...
 
-    def look_again(self, key: RunKey, at: float) -> None:
+    def schedule_check(self, key: RunKey, at: float) -> None:
         """Look at the run again then (epoch seconds)."""
         ...
 
-    def leave(self, key: RunKey) -> None:
+    def unwatch(self, key: RunKey) -> None:
         """Never look at the run again, unless it is RUNNING (once more) by now."""
         ...
 
-    def told(self, run_id: str) -> set[str]:
+    def notified(self, run_id: str) -> set[str]:
         """The names of all that was told of the run."""
         ...
 
-    def begin_telling(self, run_id: str, name: str, now: float, stale: float) -> bool:
+    def begin_notification(self, run_id: str, name: str, now: float, stale: float) -> bool:
         """Whether it is ours to tell: nobody has told it, or begun to since `stale` (epoch seconds)."""
         ...
 
-    def end_telling(self, run_id: str, name: str) -> None:
+    def finish_notification(self, run_id: str, name: str) -> None:
         """It is told: nobody begins with it again."""
         ...
 

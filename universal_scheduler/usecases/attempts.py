@@ -39,31 +39,31 @@ def attempts_of(platform: JobPlatform, log: JobLog, job: JobRun, index: int | No
         PlatformUnavailable: it did not answer.
     """
     asked = submissions(job) if index is None else of_child(job, index)
-    known = platform.attempts([each.job_id for each in asked]) if asked else {}
+    known = platform.attempts([submission.job_id for submission in asked]) if asked else {}
     parts: list[tuple[Submission, Sequence[Attempt]]] = []
-    for each in asked:
+    for submission in asked:
         array = job.job.is_array and index is None
-        attempts = known.get(each.job_id) or attempts_in(log.history(each.job_id), array=array)
-        if each.job_id == job.job_id:
+        attempts = known.get(submission.job_id) or attempts_in(log.history(submission.job_id), array=array)
+        if submission.job_id == job.job_id:
             attempts = attempts or recorded_attempts(job)
-        if each.job_id == job.job_id and array:
+        if submission.job_id == job.job_id and array:
             attempts = tuple(replace(attempt, started_at=job.started_at) for attempt in attempts)
-        parts.append((each, attempts))
+        parts.append((submission, attempts))
     return numbered(parts)
 
 
-def attempt_view(each: Numbered) -> dict[str, Any]:
+def attempt_view(numbered_attempt: Numbered) -> dict[str, Any]:
     """An attempt as the CLI's JSON has it."""
-    attempt = each.attempt
+    attempt = numbered_attempt.attempt
     return present(
         {
-            "attempt": each.number,
+            "attempt": numbered_attempt.number,
             "status": str(attempt.status),
             "startedAt": iso(attempt.started_at) if attempt.started_at else "",
             "stoppedAt": iso(attempt.stopped_at) if attempt.stopped_at else "",
             "exitCode": attempt.exit_code,
             "reason": attempt.reason,
-            "jobId": each.job_id,
+            "jobId": numbered_attempt.job_id,
             "logGroupName": attempt.log_group,
             "logStreamName": attempt.log_stream,
         }

@@ -8,8 +8,8 @@ from typing import Any
 
 from universal_scheduler.domain.errors import DeliveryFailed, DeliveryRefused, ScheduleNotFound
 from universal_scheduler.domain.messages.messages import (
-    JOBS_TOLD,
-    LINES_TOLD,
+    JOBS_SHOWN,
+    LINES_SHOWN,
     TEXT_LIMIT,
     JobReport,
     Message,
@@ -54,10 +54,10 @@ def try_channels(
     key = newest[0].key if newest else RunKey(schedule_id, "")
     for channel, kinds in all_channels(row).items():
         detail = f"Somebody is testing this channel. It gets messages of the kinds {', '.join(kinds)}."
-        told = Notification(Kind.TEST, key, now, int(now), detail=detail)
+        notification = Notification(Kind.TEST, key, now, int(now), detail=detail)
         problem = ""
         try:
-            deliver(store, logs, notifier, Delivery(told, channel), now=now, api=api)
+            deliver(store, logs, notifier, Delivery(notification, channel), now=now, api=api)
         except (DeliveryRefused, DeliveryFailed) as failure:
             problem = str(failure)
         yield channel, kinds, problem
@@ -110,51 +110,51 @@ def deliver_received(
     try:
         send(from_body(body))
     except (DeliveryRefused, ValueError) as refusal:
-        outbox.give_up(body, str(refusal))
+        outbox.dead_letter(body, str(refusal))
         return Outcome(problem=f"given up: {refusal}")
     except DeliveryFailed as failure:
         pause = round(backoff(attempt, chance, first=first_pause, at_least=failure.retry_after))
-        outbox.put_off(receipt, pause)
+        outbox.delay(receipt, pause)
         return Outcome(again=True, problem=f"try {attempt}, again in {pause} s: {failure}")
     return Outcome()
 
 
 def compose(store: Store, logs: LogTails, delivery: Delivery, api: str = "") -> Message:
     """What the notification says, from the run and its jobs as they are now."""
-    told = delivery.notification
-    run = store.get_run(told.key) if told.key.start else None
-    row: Mapping[str, Any] = run.document if run else store.get_schedule(told.key.schedule_id) or {}
+    notification = delivery.notification
+    run = store.get_run(notification.key) if notification.key.start else None
+    row: Mapping[str, Any] = run.document if run else store.get_schedule(notification.key.schedule_id) or {}
     arn = run.execution.arn if run else ""
-    jobs = _jobs(store, told)
-    status = STATUSES.get(told.kind) or (run.status if run else "")
+    jobs = _jobs(store, notification)
+    status = STATUSES.get(notification.kind) or (run.status if run else "")
     # It may have been restarted since: what is told is how it was.
     ended = run is not None and run.status == status and run.status.ended
     return Message(
         id=delivery.id,
-        kind=told.kind,
-        key=told.key,
-        at=utc(told.at),
+        kind=notification.kind,
+        key=notification.key,
+        at=utc(notification.at),
         name=str(row.get("scheduleName", "")),
         status=str(status),
         reason=printable(run.reason, TEXT_LIMIT) if run and ended else "",
         ended_at=run.ended_at if run and ended else "",
         execution_arn=arn,
-        job_name=told.job_name,
-        detail=printable(told.detail, TEXT_LIMIT),
-        jobs=tuple(_report(logs, job, arn, api) for job in jobs[:JOBS_TOLD]),
-        more_jobs=max(0, len(jobs) - JOBS_TOLD),
+        job_name=notification.job_name,
+        detail=printable(notification.detail, TEXT_LIMIT),
+        jobs=tuple(_report(logs, job, arn, api) for job in jobs[:JOBS_SHOWN]),
+        more_jobs=max(0, len(jobs) - JOBS_SHOWN),
         link=run_link(arn, run.execution.name if run else "", api),
     )
 
 
-def _jobs(store: Store, told: Notification) -> list[JobRun]:
-    if told.job_name:
-        return store.get_jobs(told.key.run_id, [told.job_name])
-    return failed_jobs(store.list_jobs(told.key.run_id)) if told.kind is Kind.RUN_FAILED else []
+def _jobs(store: Store, notification: Notification) -> list[JobRun]:
+    if notification.job_name:
+        return store.get_jobs(notification.key.run_id, [notification.job_name])
+    return failed_jobs(store.list_jobs(notification.key.run_id)) if notification.kind is Kind.RUN_FAILED else []
 
 
 def _report(logs: LogTails, job: JobRun, execution_arn: str, api: str) -> JobReport:
-    tail = logs.tail(job, LINES_TOLD)
+    tail = logs.tail(job, LINES_SHOWN)
     return JobReport(
         name=job.name,
         status=str(job.status),

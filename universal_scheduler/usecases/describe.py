@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
 
 from universal_scheduler.domain.runs.model import Observation
 from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.usecases.mapper import Mapper
 
 DESCRIBE_CHUNK = 100
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html"""
-
-
-class Mapper(Protocol):
-    """`map`, or what does the same with several at once."""
-
-    def __call__(self, function: Any, items: Any, /) -> Iterable[Any]: ...
 
 
 def describe_all(platform: JobPlatform, job_ids: Sequence[str], mapper: Mapper = map) -> Iterator[Observation]:

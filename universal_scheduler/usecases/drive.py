@@ -27,13 +27,13 @@ from universal_scheduler.ports.objects import ObjectStore
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.describe import describe_all
+from universal_scheduler.usecases.mapper import Mapper
 from universal_scheduler.usecases.submission import (
     ENOUGH_SECONDS,
     TERMINATE_REASON_LIMIT,
     UNPACED,
     WAVE,
-    Each,
-    Means,
+    Runtime,
     do_wave,
     read_outputs,
 )
@@ -109,19 +109,18 @@ def submit_jobs(
     ref: RunRef,
     clock: Callable[[], float],
     time_left: Callable[[], float],
-    each: Each = map,
+    mapper: Mapper = map,
     pace: Callable[[], None] = UNPACED,
 ) -> Turn:
     """Do what the plan says until it is done, time runs out (`time_left` in seconds), or the platform takes no more.
 
     A submission whose outcome is not known ends the turn too: it keeps its intent, and is looked up in a later one.
-    `each` does something for each of many jobs that do not wait for one another, in any order or at once; `pace` holds
-    each submission until its turn.
+    `mapper` calls a function for many jobs, in any order or at once; `pace` holds each submission until its turn.
 
     Raises:
         StaleExecution: a newer execution drives the run.
     """
-    means = Means(clock, time_left, each, pace)
+    runtime = Runtime(clock, time_left, mapper, pace)
     run = _current(store, ref)
     seen = store.changes(ref.key.run_id)  # before the jobs: what happens after this look is counted beyond it
     jobs = {job.name: job for job in store.list_jobs(ref.key.run_id)}
@@ -133,14 +132,14 @@ def submit_jobs(
     work = work_to_do()
     if unread := [jobs[action.name] for action in work if isinstance(action, ReadOutput)]:
         try:
-            jobs |= read_outputs(store, objects, run, unread, means)
+            jobs |= read_outputs(store, objects, run, unread, runtime)
         except Throttled:
             return Turn(Next.PAUSE, seen)
         work = work_to_do()
     before = dict(jobs)
     if any(isinstance(action, Submit) and jobs[action.name].job.final for action in work):
         try:
-            if _still_ending(platform, list(jobs.values()), each):
+            if _still_ending(platform, list(jobs.values()), mapper):
                 return Turn(Next.PAUSE, seen)
         except PlatformUnavailable:
             return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
@@ -148,7 +147,7 @@ def submit_jobs(
         if time_left() < ENOUGH_SECONDS:
             return Turn(Next.SUBMIT, seen)
         try:
-            jobs |= do_wave(store, platform, objects, run, work[start : start + WAVE], jobs, means)
+            jobs |= do_wave(store, platform, objects, run, work[start : start + WAVE], jobs, runtime)
         except Throttled:
             return Turn(Next.PAUSE, seen)
         except PlatformUnavailable:
@@ -161,13 +160,13 @@ def submit_jobs(
     return turn
 
 
-def _still_ending(platform: JobPlatform, jobs: Sequence[JobRun], each: Each) -> bool:
+def _still_ending(platform: JobPlatform, jobs: Sequence[JobRun], mapper: Mapper) -> bool:
     """Whether a job that was cancelled still runs: it has time to end in good order, and finally jobs come after it."""
     ids = [job.job_id for job in jobs if job.status is JobStatus.CANCELLED and job.job_id and not job.job.final]
-    return any(seen.begun and not seen.status.ended for seen in describe_all(platform, ids, each))
+    return any(seen.begun and not seen.status.ended for seen in describe_all(platform, ids, mapper))
 
 
-def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each: Each = map) -> Turn:
+def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, mapper: Mapper = map) -> Turn:
     """Ask the platform about every live job of the run, a hundred at a time, and record what changed.
 
     Raises:
@@ -181,7 +180,7 @@ def poll_jobs(store: Store, platform: JobPlatform, ref: RunRef, now: float, each
     live = {job.job_id: job for job in jobs.values() if job.status.live}
     # Batch gives an array no start of its own: its first child is asked for beside it.
     firsts = [first_child(job.job_id) for job in live.values() if job.job.is_array and not job.started_at]
-    seen = {one.job_id: one for one in describe_all(platform, [*live, *firsts], each)}
+    seen = {one.job_id: one for one in describe_all(platform, [*live, *firsts], mapper)}
     for job_id, job in live.items():
         observation = seen.get(job_id) or _unknown(job, now)
         if observation is not None and job.job.is_array:
@@ -229,7 +228,7 @@ def abandon_run(
     error: str,
     now: float,
     status: RunStatus = RunStatus.FAILED,
-    each: Each = map,
+    mapper: Mapper = map,
 ) -> None:
     """The execution cannot go on: end the jobs that nobody will watch any more, and record how the run ended and why.
 
@@ -252,7 +251,7 @@ def abandon_run(
     while left := [job for job in store.list_jobs(ref.key.run_id) if not job.status.ended]:
         for start in range(0, len(left), GIVE_UP_CHUNK):  # whoever has to try this again finds less to do
             chunk = left[start : start + GIVE_UP_CHUNK]
-            list(each(end, chunk))
+            list(mapper(end, chunk))
             given_up = [replace(job, status=JobStatus.CANCELLED, reason=reason) for job in chunk]
             store.end_jobs(ref.key.run_id, given_up, now)
     ended = job_list(store.list_jobs(ref.key.run_id))

@@ -16,9 +16,9 @@ from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.executions import execution_ended
-from universal_scheduler.usecases.notify import announce_job
-from universal_scheduler.usecases.submission import Each
-from universal_scheduler.usecases.wake import jobs_changed
+from universal_scheduler.usecases.mapper import Mapper
+from universal_scheduler.usecases.notify import notify_job
+from universal_scheduler.usecases.wake import handle_job_events
 
 Event = JobEvent | ExecutionEnded
 
@@ -43,7 +43,7 @@ def measures(events: Sequence[Event], now: float) -> dict[str, tuple[str, list[f
     return {"EndToWake": ("Seconds", lags), "Retries": ("Count", [float(retries)] if retries else [])}
 
 
-def take_in(
+def handle_events(
     store: Store,
     workflow: Workflow,
     platform: JobPlatform,
@@ -51,24 +51,24 @@ def take_in(
     outbox: Outbox,
     events: Sequence[Event],
     now: float,
-    each: Each = map,
+    mapper: Mapper = map,
 ) -> list[Event]:
     """Do what these events call for, runs that wait for them first; answers those that are to come again later.
 
-    `each` ends the many jobs of a dead execution, in any order or at once.
+    `mapper` ends the many jobs of a dead execution, in any order or at once.
 
     Raises:
         StoreUnavailable: throttled for too long; they may all come again.
     """
-    of_jobs = [event for event in events if isinstance(event, JobEvent)]
+    job_events = [event for event in events if isinstance(event, JobEvent)]
     again: list[Event] = [
-        *jobs_changed(store, workflow, platform, [event for event in of_jobs if not event.blocked], now)
+        *handle_job_events(store, workflow, platform, [event for event in job_events if not event.blocked], now)
     ]
-    log.append(of_jobs)  # before what may take long
+    log.append(job_events)  # before what may take long
     for event in events:
         if isinstance(event, ExecutionEnded):
             try:
-                execution_ended(store, platform, event, now, each)
+                execution_ended(store, platform, event, now, mapper)
             except (PlatformUnavailable, Throttled) as error:
                 logger.warning("Not all jobs of execution %s are ended yet: %s", event.name, error)
                 again.append(event)
@@ -81,5 +81,5 @@ def take_in(
                 "Queue %s is held up by job %s: %s", event.queue, event.job_id, event.seen.reason, extra=subject
             )
             run = store.get_run(event.run) if event.run else None
-            announce_job(outbox, Kind.QUEUE_BLOCKED, run, event.job_name, event.at, detail=event.seen.reason)
+            notify_job(outbox, Kind.QUEUE_BLOCKED, run, event.job_name, event.at, detail=event.seen.reason)
     return again

@@ -11,10 +11,12 @@ from universal_scheduler.domain.runs.model import Run, RunKey, RunStatus
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.drive import RunRef, abandon_run
-from universal_scheduler.usecases.submission import Each
+from universal_scheduler.usecases.mapper import Mapper
 
 
-def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, now: float, each: Each = map) -> bool:
+def execution_ended(
+    store: Store, platform: JobPlatform, ended: ExecutionEnded, now: float, mapper: Mapper = map
+) -> bool:
     """End the jobs of the run that this execution drove, and record why it ended; whether there was such a run.
 
     A run that has its end already, or that another execution goes on with, stays as it is.
@@ -27,7 +29,7 @@ def execution_ended(store: Store, platform: JobPlatform, ended: ExecutionEnded, 
         return False
     status = RunStatus.CANCELLED if ended.status == ABORTED else RunStatus.FAILED
     try:
-        abandon_run(store, platform, RunRef(run.key, run.generation), ended.reason, now, status, each)
+        abandon_run(store, platform, RunRef(run.key, run.generation), ended.reason, now, status, mapper)
     except StaleExecution:
         return False
     return True

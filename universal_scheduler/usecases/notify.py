@@ -18,24 +18,24 @@ from universal_scheduler.ports.messages import Outbox
 from universal_scheduler.ports.store import Store
 
 
-def announce(outbox: Outbox, notification: Notification, document: Mapping[str, Any]) -> int:
+def notify(outbox: Outbox, notification: Notification, document: Mapping[str, Any]) -> int:
     """Queue a message for each channel that the schedule (or run) names for this kind; answers how many.
 
     Raises:
         StoreUnavailable: announce it again; its messages have the same ids.
     """
-    bodies = bodies_for(notification, document)
+    bodies = message_bodies(notification, document)
     if bodies:
         outbox.put(bodies)
     return len(bodies)
 
 
-def bodies_for(notification: Notification, document: Mapping[str, Any]) -> list[str]:
+def message_bodies(notification: Notification, document: Mapping[str, Any]) -> list[str]:
     """A message of the queue for each channel that hears of it."""
     return [to_body(Delivery(notification, channel)) for channel in channels_for(document, notification.kind)]
 
 
-def announce_run(store: Store, outbox: Outbox, before: Run | None, now: Run, at: float) -> int:
+def notify_run(store: Store, outbox: Outbox, before: Run | None, now: Run, at: float) -> int:
     """A run's row was made (`before` is None) or changed: announce its start or its end.
 
     A run that was refused has no document of its own: who hears of it stands in the schedule's row.
@@ -46,13 +46,13 @@ def announce_run(store: Store, outbox: Outbox, before: Run | None, now: Run, at:
     document = now.document
     if notification.kind is Kind.RUN_FAILED and not document.get("jobList"):
         document = store.get_schedule(now.key.schedule_id) or {}
-    return announce(outbox, notification, document)
+    return notify(outbox, notification, document)
 
 
-def announce_job(
+def notify_job(
     outbox: Outbox, kind: Kind, run: Run | None, job_name: str, at: float, *, attempt: int = 1, detail: str = ""
 ) -> int:
     """Announce something of one job of a run; `detail` is what no table knows: why it is held, or its queue blocked."""
     if run is None:
         return 0
-    return announce(outbox, Notification(kind, run.key, at, attempt, job_name, detail), run.document)
+    return notify(outbox, Notification(kind, run.key, at, attempt, job_name, detail), run.document)

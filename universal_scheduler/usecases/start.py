@@ -77,7 +77,7 @@ def start_run(
         status=RunStatus.RUNNING,
         execution=execution,
         wait_seconds=schedule.wait_seconds,
-        cause=_told_of_pause(store, schedule.schedule_id, message.cause or {"kind": "execution"}),
+        cause=_with_pause(store, schedule.schedule_id, message.cause or {"kind": "execution"}),
         document=with_parameters(schedule.document, message.parameters),
         preparing=True,
     )
@@ -116,7 +116,7 @@ def _stored(store: Store, schedule_id: str) -> Schedule:
         raise InvalidRow(schedule_id, invalid.errors) from None
 
 
-def _told_of_pause(store: Store, schedule_id: str, cause: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_pause(store: Store, schedule_id: str, cause: Mapping[str, Any]) -> Mapping[str, Any]:
     """The cause, with who paused the schedule: no trigger starts it then, but people still can."""
     paused = None if cause.get("kind") in TRIGGERS else store.paused(schedule_id)
     return cause if paused is None else {**cause, "schedulePaused": str(paused)}
@@ -171,7 +171,7 @@ def _restart(
             raise IllegalVerb("restart", f"the run '{key.start}'", "it was restarted by somebody else meanwhile")
         newest = parse(_row(store, key.schedule_id)) if variant.newest else None
         document = _restarted_document(run, variant, newest)
-        cause = _told_of_pause(store, key.schedule_id, message.cause or {"kind": "restart"})
+        cause = _with_pause(store, key.schedule_id, message.cause or {"kind": "restart"})
         mark = _mark(variant.verb, message.cause or {}, _epoch(started))
         known = store.list_jobs(key.run_id)
         jobs = _remaining(store, platform, run, known, message, variant, newest, mark)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Protocol, TypeVar
 
 from universal_scheduler.domain.batch.pacing import next_slot
 from universal_scheduler.domain.batch.request import check_request, submit_job_request
@@ -29,7 +28,8 @@ from universal_scheduler.domain.runs.planner import (
 from universal_scheduler.ports.objects import ObjectStore
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
-from universal_scheduler.usecases.exchange import prepared, read_output
+from universal_scheduler.usecases.job_inputs import prepared, read_output
+from universal_scheduler.usecases.mapper import Mapper
 
 WAVE = 25
 """How many jobs are claimed, and their ids recorded, at a time: as many as a crash leaves to be looked up again."""
@@ -39,15 +39,6 @@ ENOUGH_SECONDS = 10.0
 """With less time left no job is submitted: the call may take as long, and its id is still to be recorded."""
 TERMINATE_REASON_LIMIT = 1024
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html"""
-
-A = TypeVar("A")
-B = TypeVar("B")
-
-
-class Each(Protocol):
-    """`map`, or the like of it that works on several at once."""
-
-    def __call__(self, do: Callable[[A], B], items: Sequence[A], /) -> Iterable[B]: ...
 
 
 class Pace:
@@ -72,17 +63,17 @@ UNPACED = Pace(0, lambda: 0.0, lambda _: None)
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Runtime:
     """What submitting needs besides the ports; `submit_jobs` says what each is for."""
 
     clock: Callable[[], float]
     time_left: Callable[[], float]
-    each: Each
+    mapper: Mapper
     pace: Callable[[], None]
 
 
 def read_outputs(
-    store: Store, objects: ObjectStore, run: Run, jobs: Sequence[JobRun], means: Means
+    store: Store, objects: ObjectStore, run: Run, jobs: Sequence[JobRun], runtime: Runtime
 ) -> dict[str, JobRun]:
     """Read and keep what these jobs have put out; answers them as they are afterwards.
 
@@ -90,7 +81,7 @@ def read_outputs(
         Throttled: the outputs cannot be read for the moment.
     """
     try:
-        found = list(means.each(lambda job: read_output(objects, run.key, job), jobs))
+        found = list(runtime.mapper(lambda job: read_output(objects, run.key, job), jobs))
     except StoreUnavailable as error:
         raise Throttled(str(error)) from error
     return {job.name: job for job in found if store.record_output(run.key.run_id, job)}
@@ -103,7 +94,7 @@ def do_wave(
     run: Run,
     wave: Sequence[Work],
     jobs: dict[str, JobRun],
-    means: Means,
+    runtime: Runtime,
 ) -> dict[str, JobRun]:
     """Do up to `WAVE` actions of a plan; answers the jobs that have changed, as they are afterwards.
 
@@ -120,18 +111,18 @@ def do_wave(
 
     ends = [_ended(jobs[action.name], action) for action in wave if isinstance(action, End | Cancel)]
     if cancels := [action for action in wave if isinstance(action, Cancel)]:
-        list(means.each(terminate, cancels))
+        list(runtime.mapper(terminate, cancels))
     reopened = [jobs[action.name] for action in wave if isinstance(action, Reopen)]
     doubts = [jobs[action.name] for action in wave if isinstance(action, Recover)]
     submits = [action for action in wave if isinstance(action, Submit)]
-    took = store.end_jobs(key.run_id, ends, means.clock()) if ends else set()
+    took = store.end_jobs(key.run_id, ends, runtime.clock()) if ends else set()
     changed = {job.name: job for job in ends if job.name in took}
     changed |= _next_attempts(store, key, reopened)
-    changed |= _recover(store, platform, key, doubts, means)
+    changed |= _recover(store, platform, key, doubts, runtime)
     if submits:
-        changed |= _Submission(store, platform, objects, run, means, known=ChainMap({}, changed, jobs)).make(submits)
+        changed |= _Submission(store, platform, objects, run, runtime, known=ChainMap({}, changed, jobs)).make(submits)
     if withdrawals := [action for action in wave if isinstance(action, Withdraw)]:
-        changed |= _Withdrawal(store, platform, key, jobs, means).make(withdrawals)
+        changed |= _Withdrawal(store, platform, key, jobs, runtime).make(withdrawals)
     return changed
 
 
@@ -148,7 +139,7 @@ def _ended(job: JobRun, action: End | Cancel) -> JobRun:
 
 
 def _recover(
-    store: Store, platform: JobPlatform, key: RunKey, doubts: Sequence[JobRun], means: Means
+    store: Store, platform: JobPlatform, key: RunKey, doubts: Sequence[JobRun], runtime: Runtime
 ) -> dict[str, JobRun]:
     """Settle submissions in doubt: a job of its name was accepted; without one it never was, and may be again."""
 
@@ -157,10 +148,10 @@ def _recover(
 
     if not doubts:
         return {}
-    found = list(zip(doubts, means.each(find, doubts), strict=True))
+    found = list(zip(doubts, runtime.mapper(find, doubts), strict=True))
     accepted = [(job, job_id) for job, job_id in found if job_id is not None]
     never = [job for job, job_id in found if job_id is None]
-    now = means.clock()
+    now = runtime.clock()
     if accepted:
         store.record_submissions(key.run_id, accepted, now)
     if never:
@@ -183,7 +174,7 @@ class _Withdrawal:
     platform: JobPlatform
     key: RunKey
     jobs: Mapping[str, JobRun]
-    means: Means
+    runtime: Runtime
 
     def make(self, actions: Sequence[Withdraw]) -> dict[str, JobRun]:
         """The jobs that changed; one of which nothing can be said yet did not."""
@@ -194,7 +185,7 @@ class _Withdrawal:
             changed[job.name] = self._changed(job, withdrawn(job))
         undecided = self._settle(there, changed)
         if undecided:
-            list(self.means.each(self._cancel, undecided))
+            list(self.runtime.mapper(self._cancel, undecided))
             self._settle(undecided, changed)
         return changed
 
@@ -232,11 +223,11 @@ class _Withdrawal:
         if seen is not None:
             self.store.observe_jobs(self.key.run_id, [(job, seen)])
         job = self._as_it_is(job)
-        after = replace(job, asked_back=False, move_to="", mark=None if job.asked_back else job.mark)
-        if not job.asked_back or job.mark is None:
+        after = replace(job, withdraw_asked=False, move_to="", mark=None if job.withdraw_asked else job.mark)
+        if not job.withdraw_asked or job.mark is None:
             return self._changed(job, after)
         why = f"too late: it had started before it could be {DONE_BY[job.mark.verb]}, as {job.mark.by} asked"
-        refused = Mark(job.mark.verb, "the scheduler", self.means.clock(), why)
+        refused = Mark(job.mark.verb, "the scheduler", self.runtime.clock(), why)
         entry = AuditEntry(refused, job.name, str(job.status), str(job.status))
         return after if self.store.refuse_late(self.key.run_id, job, after, entry) else self._as_it_is(job)
 
@@ -256,7 +247,7 @@ class _Submission:
     platform: JobPlatform
     objects: ObjectStore
     run: Run
-    means: Means
+    runtime: Runtime
     known: MutableMapping[str, JobRun]
     """All jobs of the run, those submitted here as they are by then."""
     since: float = 0.0
@@ -270,12 +261,12 @@ class _Submission:
         refused: list[JobRun] = []
         unsent: list[JobRun] = []
         for level in _levels([action for action in actions if action.name in claimed]):
-            for action, answer in zip(level, self.means.each(self._call, level), strict=True):
+            for action, answer in zip(level, self.runtime.mapper(self._call, level), strict=True):
                 job = claimed[action.name]
                 match answer:
                     case str():
                         submitted.append((job, answer))
-                        self.known[job.name] = _submitted(job, answer, self.means.clock())
+                        self.known[job.name] = _submitted(job, answer, self.runtime.clock())
                     case SubmissionRefused():
                         refused.append(replace(job, status=JobStatus.FAILED, reason=str(answer)))
                     case Throttled() | None:
@@ -284,7 +275,7 @@ class _Submission:
                         pass  # it may have been accepted: whoever finds the intent looks it up
         changed = self._record(submitted)
         if refused:
-            self.store.end_jobs(self.run.key.run_id, refused, self.means.clock())
+            self.store.end_jobs(self.run.key.run_id, refused, self.runtime.clock())
         if unsent:
             self.store.release_jobs(self.run.key.run_id, unsent)
         if self.stopped is not None:
@@ -304,7 +295,7 @@ class _Submission:
             for action in actions
             if all(name in ours or self.known[name].status.live for name in action.after)
         ]
-        self.since = self.means.clock()
+        self.since = self.runtime.clock()
         took = self.store.claim_jobs(self.run.key.run_id, wanted, self.since) if wanted else set()
         return {
             job.name: replace(job, status=JobStatus.SUBMITTING, intent_at=self.since)
@@ -323,9 +314,9 @@ class _Submission:
         try:
             spec, environment = prepared(self.objects, self.run, job, self.known)
             check_request(submit_job_request(spec, name, ids, environment, tags))
-            self.means.pace()
-            late = self.means.clock() - self.since > CLAIM_LIMIT_SECONDS
-            if late or self.means.time_left() < ENOUGH_SECONDS:
+            self.runtime.pace()
+            late = self.runtime.clock() - self.since > CLAIM_LIMIT_SECONDS
+            if late or self.runtime.time_left() < ENOUGH_SECONDS:
                 return None
             return self.platform.submit(spec, name, ids, environment=environment, tags=tags)
         except StoreUnavailable as error:
@@ -340,7 +331,7 @@ class _Submission:
     def _record(self, submitted: Sequence[tuple[JobRun, str]]) -> dict[str, JobRun]:
         if not submitted:
             return {}
-        now = self.means.clock()
+        now = self.runtime.clock()
         recorded = self.store.record_submissions(self.run.key.run_id, submitted, now)
         for job, job_id in submitted:
             if job.name not in recorded:

@@ -20,7 +20,7 @@ from universal_scheduler.domain.messages.watchdogs import (
     queue_seconds,
     queued_since,
     stuck,
-    to_tell,
+    to_notify,
     unusual,
 )
 from universal_scheduler.domain.runs.model import JobRun, Run, RunKey, RunStatus
@@ -32,10 +32,10 @@ from universal_scheduler.ports.watch import Watch
 from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.describe import describe_all
 from universal_scheduler.usecases.drive import RunRef, abandon_run
-from universal_scheduler.usecases.notify import announce
-from universal_scheduler.usecases.wake import notify_change
+from universal_scheduler.usecases.notify import notify
+from universal_scheduler.usecases.wake import signal_change
 
-TELLING_SECONDS = 300.0
+NOTIFICATION_SECONDS = 300.0
 """Whoever has begun to tell something and has not ended after so long has died over it; a sweep ends before."""
 MOVES_LIMIT = 1000
 """How many jobs are moved in one look: each is a write."""
@@ -72,7 +72,7 @@ class Swept:
     """How long each job of the runs that have ended had waited in its queue."""
 
     @property
-    def told(self) -> int:
+    def notified(self) -> int:
         return self.kinds.total()
 
 
@@ -106,17 +106,17 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
     if run is None:
         return
     now, jobs = dogs.clock(), dogs.store.list_jobs(key.run_id)
-    samples, told = dogs.watch.samples(key.schedule_id), dogs.watch.told(key.run_id)
+    samples, notified = dogs.watch.samples(key.schedule_id), dogs.watch.notified(key.run_id)
     breaches, due = late(run, jobs, now)
     waiting, moves = _stuck(dogs, run, jobs, now, due)
     outliers, dues = unusual(jobs, samples, now)
     gone = _is_lost(dogs, run, now)
     breaches = [*breaches, *waiting, *outliers, *([lost(run)] if gone else ())]
-    mine = to_tell(breaches, told)
-    taken = [breach for breach in mine if _tell(dogs, run, breach, now)]
+    mine = to_notify(breaches, notified)
+    taken = [breach for breach in mine if _notify(dogs, run, breach, now)]
     swept.kinds.update(str(breach.kind) for breach in taken)
     if len(taken) < len(mine):  # somebody else has begun with it: what follows from it comes when it is told
-        dogs.watch.look_again(key, now)
+        dogs.watch.schedule_check(key, now)
         return
     if gone:
         status = RunStatus.CANCELLED if run.cancel else RunStatus.FAILED
@@ -125,28 +125,28 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
     _mend(dogs, run, moves[:MOVES_LIMIT])
     due += [now] * (len(moves) > MOVES_LIMIT)
     if not run.status.ended:
-        dogs.watch.look_again(key, min([now + LOOK_SECONDS, *due, *dues]))
+        dogs.watch.schedule_check(key, min([now + LOOK_SECONDS, *due, *dues]))
         return
     if run.status is RunStatus.SUCCEEDED:
         dogs.watch.keep_samples(key.schedule_id, learned(samples, jobs))
-    dogs.watch.leave(key)
+    dogs.watch.unwatch(key)
     swept.queue_seconds += queue_seconds(jobs)
 
 
-def _tell(dogs: Watchdogs, run: Run, breach: Breach, now: float) -> bool:
+def _notify(dogs: Watchdogs, run: Run, breach: Breach, now: float) -> bool:
     """Announce it, unless somebody else has begun to.
 
     First that we begin, then the messages, then that it is done: whoever dies between leaves it to a later sweep, whose
     messages have the same ids.
     """
     run_id = run.key.run_id
-    if not dogs.watch.begin_telling(run_id, breach.name, now, now - TELLING_SECONDS):
+    if not dogs.watch.begin_notification(run_id, breach.name, now, now - NOTIFICATION_SECONDS):
         return False
     subject = {"correlation_id": run_id, "execution": run.execution.name}
     logger.warning("%s %s: %s", breach.kind, breach.job_name, breach.detail, extra=subject)
     about = (breach.kind, run.key, now, breach.occurrence, breach.job_name, breach.detail, breach.what)
-    announce(dogs.outbox, Notification(*about), run.document)
-    dogs.watch.end_telling(run_id, breach.name)
+    notify(dogs.outbox, Notification(*about), run.document)
+    dogs.watch.finish_notification(run_id, breach.name)
     return True
 
 
@@ -154,7 +154,7 @@ def _mend(dogs: Watchdogs, run: Run, moves: Sequence[JobRun]) -> None:
     """Ask the run's execution to move jobs, and wake it where whoever should have has not."""
     run_id = run.key.run_id
     if [job for job in moves if dogs.store.change_job(run_id, replace(job, move_to=""), job)]:
-        notify_change(dogs.store, dogs.workflow, run_id, urgent=True)
+        signal_change(dogs.store, dogs.workflow, run_id, urgent=True)
     if token := dogs.watch.unanswered_token(run_id):
         logger.warning("Run should have been woken, and is now", extra={"correlation_id": run_id})
         dogs.workflow.wake(token)
@@ -194,7 +194,7 @@ def _stuck(
         if seen.in_queue:
             moved = replace(job, move_to=job.job.fallback_queue if job.job.fallback_queue != job.job.queue else "")
             found.append(stuck(job, since, seen.reason or _blocked(dogs.log, seen.job_id), moved.move_to))
-            moves += [moved] if moved.move_to and not job.leaving and not job.cancelling else []
+            moves += [moved] if moved.move_to and not job.withdrawing and not job.cancelling else []
     return found, moves
 
 

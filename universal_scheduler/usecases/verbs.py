@@ -40,7 +40,7 @@ from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
-from universal_scheduler.usecases.wake import notify_change
+from universal_scheduler.usecases.wake import signal_change
 
 TRIES = 20
 """How often a verb is tried again because the run went on meanwhile, but nobody acted on the same job."""
@@ -66,9 +66,9 @@ def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: M
             raise IllegalVerb(mark.verb, f"the job '{name}'", "its run has just ended", advice)
         if mark.verb is Verb.RERUN:
             _check_rule(store, run, job)
-        entry = AuditEntry(mark, name, str(job.status), _told(after))
+        entry = AuditEntry(mark, name, str(job.status), _status_after(after))
         if store.change_by_verb(run, job, after, entry):
-            notify_change(store, workflow, key.run_id, urgent=True)
+            signal_change(store, workflow, key.run_id, urgent=True)
             return entry
         seen = job
     raise IllegalVerb(mark.verb, f"the job '{name}'", "its run changes all the time", "Try again.")
@@ -92,7 +92,7 @@ def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> Aud
             raise
         entry = AuditEntry(mark, before=str(run.status), after=str(RunStatus.CANCELLED))
         if store.ask_for_end(asked, entry):
-            notify_change(store, workflow, key.run_id, urgent=True)
+            signal_change(store, workflow, key.run_id, urgent=True)
             return entry
     raise IllegalVerb(mark.verb, f"the run '{key.start}'", "it changes all the time", "Try again.")
 
@@ -259,8 +259,8 @@ def _check_schedule(store: Store, schedule_id: str) -> None:
         raise ScheduleNotFound(schedule_id)
 
 
-def _told(after: JobRun) -> str:
+def _status_after(after: JobRun) -> str:
     """The state that a verb leads to; of a job that is only marked, the one that it is going to have."""
     if after.cancelling:
         return str(JobStatus.CANCELLED)
-    return str(withdrawn(after).status if after.asked_back else after.status)
+    return str(withdrawn(after).status if after.withdraw_asked else after.status)

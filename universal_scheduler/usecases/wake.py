@@ -36,7 +36,7 @@ def wait_for_change(store: Store, ref: RunRef, token: str, seen: Changes, ends_n
         raise RunChanged(ref.key.run_id)
 
 
-def notify_change(store: Store, workflow: Workflow, run_id: str, *, ended: int = 0, urgent: bool = False) -> None:
+def signal_change(store: Store, workflow: Workflow, run_id: str, *, ended: int = 0, urgent: bool = False) -> None:
     """Tell a run of what was changed in its rows just now: `ended` jobs, or something that it has to see at once.
 
     To be called after the change is written; calling it twice for one change costs a needless look, no more.
@@ -47,7 +47,7 @@ def notify_change(store: Store, workflow: Workflow, run_id: str, *, ended: int =
         store.clear_token(run_id, token)
 
 
-def jobs_changed(
+def handle_job_events(
     store: Store, workflow: Workflow, platform: JobPlatform, events: Sequence[JobEvent], now: float
 ) -> list[JobEvent]:
     """Record what Batch told of jobs of runs, and wake the runs whose plan it may change.
@@ -70,29 +70,29 @@ def jobs_changed(
             by_run[key][name].append(event)
         elif now - event.at < AWAITED_SECONDS:
             later.append(event)
-    for key, of_jobs in by_run.items():
-        later += _hear(store, workflow, platform, key, of_jobs, now)
+    for key, events_by_job in by_run.items():
+        later += _handle_events_of_run(store, workflow, platform, key, events_by_job, now)
     return later
 
 
-def _hear(
+def _handle_events_of_run(
     store: Store,
     workflow: Workflow,
     platform: JobPlatform,
     key: RunKey,
-    of_jobs: Mapping[str, Sequence[JobEvent]],
+    events_by_job: Mapping[str, Sequence[JobEvent]],
     now: float,
 ) -> list[JobEvent]:
-    jobs = {job.name: job for job in store.get_jobs(key.run_id, list(of_jobs))}
+    jobs = {job.name: job for job in store.get_jobs(key.run_id, list(events_by_job))}
     newest = {
         name: _newest([event.of_submitted for event in ours])
         for name, job in jobs.items()
-        if (ours := [event for event in of_jobs[name] if _is_of(event, job, key)])
+        if (ours := [event for event in events_by_job[name] if _is_of(event, job, key)])
     }
     later = [
         event
         for name, job in jobs.items()
-        for event in of_jobs[name]
+        for event in events_by_job[name]
         if _is_stray(event, job, key) and not _ended(platform, event)
     ]
     news: list[tuple[JobRun, Observation]] = []
@@ -103,7 +103,7 @@ def _hear(
         job = jobs[name]
         seen = _explained(store, key, job, newest[name], known)
         if seen is None:  # after a while the run's next look tells: somebody may have ended it before its turn
-            later += [it for it in of_jobs[name] if it.seen is newest[name] and now - it.at < AWAITED_SECONDS]
+            later += [it for it in events_by_job[name] if it.seen is newest[name] and now - it.at < AWAITED_SECONDS]
             continue
         if seen.status.rank > job.status.rank or is_next_attempt(job, seen):
             news.append((job, seen))
@@ -119,14 +119,14 @@ def _hear(
     if news:
         store.observe_jobs(key.run_id, news)
     if ended:
-        notify_change(store, workflow, key.run_id, ended=ended, urgent=urgent)
+        signal_change(store, workflow, key.run_id, ended=ended, urgent=urgent)
     return later
 
 
 def _newest(seen: Sequence[Observation]) -> Observation:
     """How far a job is by what was heard of it; with its start, where only what came before has it (of an array)."""
-    newest = max(seen, key=lambda each: (each.status.rank, each.attempts))
-    started = next((each for each in seen if each.started_at), None)
+    newest = max(seen, key=lambda one: (one.status.rank, one.attempts))
+    started = next((one for one in seen if one.started_at), None)
     if started is None or newest.started_at:
         return newest
     return replace(newest, started_at=started.started_at, attempts=max(started.attempts, newest.attempts))

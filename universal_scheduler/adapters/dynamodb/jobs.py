@@ -15,7 +15,7 @@ from universal_scheduler.domain.runs.model import JobRun, JobStatus, Observation
 
 READ_CHUNK = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
-REASON_TOLD = 200
+REASON_COMPARED = 200
 """So much of the reason why a job was to be ended is surely in what Batch tells of its end."""
 JOB_INDEX = "jobId-index"
 FIRST_JOB_NAME = "0"
@@ -159,7 +159,7 @@ class DynamoJobs(Tables):
                         ":rank": job.status.rank,
                         ":cancelled": str(JobStatus.CANCELLED),
                         ":failed": str(JobStatus.FAILED),
-                        ":said": job.reason[:REASON_TOLD] or " ",
+                        ":said": job.reason[:REASON_COMPARED] or " ",
                     }
                     | ({":job": job.job_id} if job.job_id else {}),
                 )

@@ -49,5 +49,5 @@ class DynamoSchedules(Tables):
 
 def _over_the_item_limit(error: ClientError) -> bool:
     """DynamoDB has no code of its own for it: "Item size to update has exceeded the maximum allowed size"."""
-    told = error.response.get("Error", {})
-    return told.get("Code") == "ValidationException" and "size" in told.get("Message", "")
+    details = error.response.get("Error", {})
+    return details.get("Code") == "ValidationException" and "size" in details.get("Message", "")

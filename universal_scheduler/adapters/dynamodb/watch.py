@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 10.0
 WATCH_INDEX = "watch-index"
-TOLD, STATS = "#told#", "#stats#"
+NOTIFIED, STATS = "#notified#", "#stats#"
 JOBS_IN_ROW = 500
 """Whose durations are kept in one row: some 100 KB of DynamoDB's 400."""
 
@@ -39,30 +39,31 @@ class DynamoWatch:
         )
         return (RunKey(row["scheduleId"], row["startDateTime"]) for row in rows)
 
-    def look_again(self, key: RunKey, at: float) -> None:
+    def schedule_check(self, key: RunKey, at: float) -> None:
         self._update_run(key, "SET watchAt = :at", {":at": at}, "attribute_exists(watch)")
 
-    def leave(self, key: RunKey) -> None:
+    def unwatch(self, key: RunKey) -> None:
         running = {":running": str(RunStatus.RUNNING)}
         self._update_run(key, f"REMOVE {', '.join(WATCHED)}", running, "scheduleStatus <> :running")
 
-    def told(self, run_id: str) -> set[str]:
-        return {row["jobName"].removeprefix(TOLD) for row in self._rows(run_id, TOLD) if "told" in row}
+    def notified(self, run_id: str) -> set[str]:
+        return {row["jobName"].removeprefix(NOTIFIED) for row in self._rows(run_id, NOTIFIED) if "notified" in row}
 
-    def begin_telling(self, run_id: str, name: str, now: float, stale: float) -> bool:
+    def begin_notification(self, run_id: str, name: str, now: float, stale: float) -> bool:
         return self._write(
             TableName=self._jobs,
-            Key=to_item({"runId": run_id, "jobName": TOLD + name}),
+            Key=to_item({"runId": run_id, "jobName": NOTIFIED + name}),
             UpdateExpression="SET begunAt = :now",
-            ConditionExpression="attribute_not_exists(told) AND (attribute_not_exists(begunAt) OR begunAt < :stale)",
+            ConditionExpression="attribute_not_exists(notified)"
+            " AND (attribute_not_exists(begunAt) OR begunAt < :stale)",
             ExpressionAttributeValues=to_item({":now": now, ":stale": stale}),
         )
 
-    def end_telling(self, run_id: str, name: str) -> None:
+    def finish_notification(self, run_id: str, name: str) -> None:
         self._write(
             TableName=self._jobs,
-            Key=to_item({"runId": run_id, "jobName": TOLD + name}),
-            UpdateExpression="SET told = :true",
+            Key=to_item({"runId": run_id, "jobName": NOTIFIED + name}),
+            UpdateExpression="SET notified = :true",
             ExpressionAttributeValues=to_item({":true": True}),
         )
 

@@ -17,8 +17,8 @@ class MemoryOutbox:
     def put(self, bodies: Sequence[str]) -> None:
         self.bodies += bodies
 
-    def put_off(self, receipt: str, seconds: int) -> None:
+    def delay(self, receipt: str, seconds: int) -> None:
         self.paused.append((receipt, seconds))
 
-    def give_up(self, body: str, reason: str) -> None:
+    def dead_letter(self, body: str, reason: str) -> None:
         self.dead.append((body, reason))

@@ -24,25 +24,25 @@ class MemoryWatch:
         due = {key: row["watchAt"] for key, row in self._store.history.items() if row.get("watch")}
         yield from sorted((key for key, at in due.items() if at <= now), key=lambda key: due[key])
 
-    def look_again(self, key: RunKey, at: float) -> None:
+    def schedule_check(self, key: RunKey, at: float) -> None:
         self._store.history[key]["watchAt"] = at
 
-    def leave(self, key: RunKey) -> None:
+    def unwatch(self, key: RunKey) -> None:
         row = self._store.history[key]
         if row["scheduleStatus"] != RunStatus.RUNNING:
             row.update(UNWATCHED)
 
-    def told(self, run_id: str) -> set[str]:
+    def notified(self, run_id: str) -> set[str]:
         return {name for (owner, name), at in self.marks.items() if owner == run_id and at < 0}
 
-    def begin_telling(self, run_id: str, name: str, now: float, stale: float) -> bool:
+    def begin_notification(self, run_id: str, name: str, now: float, stale: float) -> bool:
         begun = self.marks.get((run_id, name))
         if begun is not None and (begun < 0 or begun >= stale):
             return False
         self.marks[run_id, name] = now
         return True
 
-    def end_telling(self, run_id: str, name: str) -> None:
+    def finish_notification(self, run_id: str, name: str) -> None:
         self.marks[run_id, name] = -1.0
 
     def unanswered_token(self, run_id: str) -> str:

@@ -59,8 +59,8 @@ def _refusals(schedule_id: str, entry: Mapping[str, Any]) -> Iterator[Refusal]:
     elif not isinstance(entry.get("forEach"), list):  # whose values count too: `fan_out` knows how
         job = JobRun(Job(entry["jobName"], entry["jobQueue"], entry["jobDefinition"]))
         key = RunKey(schedule_id, A_START)
-        told = run_variables(key, job, f"{SHORTEST_BUCKET}{output_key(key, job)}")
-        request["containerOverrides"] = with_environment(request["containerOverrides"], told)
+        variables = run_variables(key, job, f"{SHORTEST_BUCKET}{output_key(key, job)}")
+        request["containerOverrides"] = with_environment(request["containerOverrides"], variables)
         yield from overrides_refusals(request)
         yield from payload_refusals(request)
 

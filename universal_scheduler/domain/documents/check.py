@@ -25,7 +25,7 @@ from universal_scheduler.domain.runs.planner import upstream_first
 from universal_scheduler.domain.runs.references import reference_errors
 
 LONGEST_NAME = 128
-CYCLE_TOLD = 10
+CYCLE_SHOWN = 10
 """Jobs of a cycle that are named."""
 JOB = re.compile(r"\$\.jobList\[(\d+)\]")
 
@@ -109,8 +109,8 @@ def _graph_errors(
             upstream_first(upstream_of)
         except CycleError as error:
             names = list(reversed(error.args[1]))
-            if len(names) > CYCLE_TOLD:
-                names[CYCLE_TOLD - 1 : -1] = [f"{len(names) - CYCLE_TOLD} more"]
+            if len(names) > CYCLE_SHOWN:
+                names[CYCLE_SHOWN - 1 : -1] = [f"{len(names) - CYCLE_SHOWN} more"]
             cycle = " → ".join(names)
             yield DocumentError("$.jobList", f"a cycle: {cycle}", "jobs that do not wait for themselves")
     for position, upstream in enumerate(trigger.get("after", ())):

@@ -177,7 +177,7 @@ class _Scan:
     def _opens(self, bracket: str, offset: int) -> bool:
         path = self._value_at(offset)
         if len(self._open) >= READ_DEPTH:
-            return self._tell(path, f"more than {MAX_DEPTH} levels", DEPTH_WANTED, offset)
+            return self._add_error(path, f"more than {MAX_DEPTH} levels", DEPTH_WANTED, offset)
         self._open.append(_Open(bracket, path, offset))
         self._next = _Next.KEY_OR_END if bracket == "{" else _Next.VALUE_OR_END
         return True
@@ -201,7 +201,7 @@ class _Scan:
         if key in above.keys:
             line, _ = self._lines.at(above.keys[key])
             found = f"the key {quoted(key)} again (it is in line {line} already)"
-            self._tell(above.path + step(key), found, "every key once", offset)
+            self._add_error(above.path + step(key), found, "every key once", offset)
         above.keys.setdefault(key, offset)
         above.key, above.key_offset = key, offset
         self._next = _Next.COLON
@@ -212,13 +212,13 @@ class _Scan:
         if token[0] == '"':
             readable = self._decoded(token, offset, path) is not None
         elif token in CONSTANTS:
-            self._tell(path, token, NUMBER_WANTED, offset)
+            self._add_error(path, token, NUMBER_WANTED, offset)
             readable = True
         elif number := NUMBER.fullmatch(token):
             try:
                 decimal(token) if number[1] or number[2] else integer(token)
             except ValueError as error:
-                self._tell(path, str(error), NUMBER_WANTED, offset)
+                self._add_error(path, str(error), NUMBER_WANTED, offset)
             readable = True
         else:
             readable = token in WORDS or self._not_json(path, _name(token), _Next.VALUE.value, offset)
@@ -232,16 +232,16 @@ class _Scan:
         try:
             return str(json.loads(token))
         except json.JSONDecodeError as error:
-            found = next((told for start, told in PROBLEMS.items() if error.msg.startswith(start)), error.msg)
+            found = next((meaning for start, meaning in PROBLEMS.items() if error.msg.startswith(start)), error.msg)
             expected = 'it escaped: \\n, \\t, \\\\, \\" or \\u and four digits'
             self._not_json(path, found, expected, offset + error.pos)
             return None
 
     def _not_json(self, path: str, found: str, expected: str, offset: int) -> bool:
         self.well_formed = False
-        return self._tell(path, found, expected, offset, f"this is not JSON: found {found}, expected {expected}")
+        return self._add_error(path, found, expected, offset, f"this is not JSON: found {found}, expected {expected}")
 
-    def _tell(self, path: str, found: str, expected: str, offset: int, message: str = "") -> bool:
+    def _add_error(self, path: str, found: str, expected: str, offset: int, message: str = "") -> bool:
         line, column = self._lines.at(offset)
         self.errors.append(DocumentError(path, found, expected, message, line=line, column=column))
         return False

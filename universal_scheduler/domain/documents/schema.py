@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 MAX_JOBS = 10_000
-KEYS_TOLD = 5
+KEYS_SHOWN = 5
 COUNTED = {"minItems": "entry", "minLength": "character", "minProperties": "key"}
 """Each of them is at least one."""
 LOOKED_FOR = 1000
@@ -74,8 +74,8 @@ def _describe(error: ValidationError) -> DocumentError:
         case "additionalProperties":
             known = list(schema.get("properties", {}))
             unknown = [key for key in instance if key not in known]
-            hints = [f"{quoted(key)}{did_you_mean(key, known)}" for key in unknown[:KEYS_TOLD]]
-            more = f" and {len(unknown) - KEYS_TOLD:,} more" if len(unknown) > KEYS_TOLD else ""
+            hints = [f"{quoted(key)}{did_you_mean(key, known)}" for key in unknown[:KEYS_SHOWN]]
+            more = f" and {len(unknown) - KEYS_SHOWN:,} more" if len(unknown) > KEYS_SHOWN else ""
             return DocumentError(path, f"unknown key {', '.join(hints)}{more}", f"only {', '.join(known)}")
         case "required":
             missing = [key for key in wanted if key not in instance]

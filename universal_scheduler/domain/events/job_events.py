@@ -78,8 +78,8 @@ class JobEvent:
 
         By time, and within a second (of which the time of an event has no parts) by attempt and state.
         """
-        told = f"{self.seen.status}-{self.state}" if self.blocked else self.state
-        return f"{iso(self.at)}#{self.attempts:02}#{self.seen.status.rank}#{told}"
+        shown = f"{self.seen.status}-{self.state}" if self.blocked else self.state
+        return f"{iso(self.at)}#{self.attempts:02}#{self.seen.status.rank}#{shown}"
 
 
 def read_event(event: Mapping[str, Any]) -> JobEvent:

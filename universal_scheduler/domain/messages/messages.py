@@ -32,8 +32,8 @@ TEAMS_LIMIT_BYTES = 20_000
 https://learn.microsoft.com/en-us/connectors/teams/#known-issues-and-limitations-with-actions"""
 WEBEX_LIMIT_BYTES = 7439
 """https://developer.webex.com/docs/api/v1/messages/create-a-message"""
-JOBS_TOLD, LINES_TOLD, LINE_LIMIT, TEXT_LIMIT = 5, 20, 300, 1000
-SHORTER = ((JOBS_TOLD, LINES_TOLD, TEXT_LIMIT), (JOBS_TOLD, 8, 500), (3, 4, 300), (1, 0, 200))
+JOBS_SHOWN, LINES_SHOWN, LINE_LIMIT, TEXT_LIMIT = 5, 20, 300, 1000
+SHORTER = ((JOBS_SHOWN, LINES_SHOWN, TEXT_LIMIT), (JOBS_SHOWN, 8, 500), (3, 4, 300), (1, 0, 200))
 """What is left out first where a message does not fit: jobs, lines of each, characters of each reason."""
 SIGNATURE_HEADER, TIMESTAMP_HEADER, ID_HEADER = "X-Usched-Signature", "X-Usched-Timestamp", "X-Usched-Id"
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -386,7 +386,7 @@ def _size(shown: str | bytes) -> int:
 
 
 def _shortened(message: Message, jobs: int, lines: int, characters: int) -> Message:
-    told = [
+    reports = [
         replace(
             job,
             reason=_clip(job.reason, characters),
@@ -398,8 +398,8 @@ def _shortened(message: Message, jobs: int, lines: int, characters: int) -> Mess
         message,
         reason=_clip(message.reason, characters),
         detail=_clip(message.detail, characters),
-        jobs=tuple(told),
-        more_jobs=message.more_jobs + len(message.jobs) - len(told),
+        jobs=tuple(reports),
+        more_jobs=message.more_jobs + len(message.jobs) - len(reports),
     )
 
 

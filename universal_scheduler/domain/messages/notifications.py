@@ -92,8 +92,14 @@ class Delivery:
     @property
     def id(self) -> str:
         """The same for every message about the same thing to the same channel: by it a receiver knows a repetition."""
-        told, channel = self.notification, self.channel
-        about = (told.kind, told.key.schedule_id, told.key.start, str(told.occurrence), told.job_name or told.what)
+        notification, channel = self.notification, self.channel
+        about = (
+            notification.kind,
+            notification.key.schedule_id,
+            notification.key.start,
+            str(notification.occurrence),
+            notification.job_name or notification.what,
+        )
         return digest(*about, channel.service, channel.target, length=32)
 
 
@@ -160,17 +166,17 @@ def backoff(attempt: int, chance: float, *, first: float = BACKOFF_SECONDS, at_l
 
 def to_body(delivery: Delivery) -> str:
     """The delivery as a message of the queue."""
-    told, channel = delivery.notification, delivery.channel
+    notification, channel = delivery.notification, delivery.channel
     values = {
         "id": delivery.id,
-        "kind": told.kind,
-        "scheduleId": told.key.schedule_id,
-        "startDateTime": told.key.start,
-        "at": told.at,
-        "occurrence": told.occurrence,
-        "jobName": told.job_name,
-        "detail": told.detail[:DETAIL_LIMIT],
-        "what": told.what,
+        "kind": notification.kind,
+        "scheduleId": notification.key.schedule_id,
+        "startDateTime": notification.key.start,
+        "at": notification.at,
+        "occurrence": notification.occurrence,
+        "jobName": notification.job_name,
+        "detail": notification.detail[:DETAIL_LIMIT],
+        "what": notification.what,
         "channel": {"service": channel.service, "target": channel.target, "key": channel.key},
     }
     return json.dumps(values, ensure_ascii=False)

@@ -19,7 +19,7 @@ LOOK_SECONDS = 300.0
 """How often a run is looked at where nothing is due before: so late a lost execution is found."""
 LOST_AFTER_SECONDS = 120.0
 """How long an execution may be over and its run not recorded: the next one may be about to take the run over."""
-TOLD_OF_A_KIND = 10
+NOTIFIED_OF_A_KIND = 10
 """Of how many jobs of a run people are told the same kind of thing: a full queue holds up thousands."""
 JOBS_NAMED, UPSTREAM_NAMED = 5, 3
 """How many of the jobs that have not ended are named where a run is late, and of those that one waits for."""
@@ -153,13 +153,13 @@ def lost(run: Run) -> Breach:
     )
 
 
-def to_tell(breaches: Sequence[Breach], told: AbstractSet[str]) -> list[Breach]:
+def to_notify(breaches: Sequence[Breach], notified: AbstractSet[str]) -> list[Breach]:
     """Those that were not told yet, but not too many of a kind: the last one says that it is."""
-    new = [breach for breach in breaches if breach.name not in told]
+    new = [breach for breach in breaches if breach.name not in notified]
     chosen: list[Breach] = []
     for kind in dict.fromkeys(breach.kind for breach in new):
         mine = [breach for breach in new if breach.kind is kind]
-        room = TOLD_OF_A_KIND - sum(name.startswith(f"{kind}#") for name in told)
+        room = NOTIFIED_OF_A_KIND - sum(name.startswith(f"{kind}#") for name in notified)
         if 0 < room <= len(mine):
             more = f"; {len(mine) - room} more jobs of this run have the same problem" if len(mine) > room else ""
             mine[room - 1] = replace(
@@ -219,12 +219,12 @@ def _progress(jobs: Sequence[JobRun], now: float, zone: tzinfo) -> str:
     """How many jobs have ended, and which have not: those that run first, longest first; times are the zone's."""
     known = {job.name: job for job in jobs}
     left = [job for job in jobs if not job.status.ended]
-    told = f"{len(jobs) - len(left)} of {len(jobs)} jobs have ended"
+    progress = f"{len(jobs) - len(left)} of {len(jobs)} jobs have ended"
     if not left:
-        return told
+        return progress
     left.sort(key=lambda job: (-job.status.rank, job.started_at or job.submitted_at))
     more = f"; {len(left) - JOBS_NAMED} more" if len(left) > JOBS_NAMED else ""
-    return f"{told}; not ended: {'; '.join(_at_work(job, known, now, zone) for job in left[:JOBS_NAMED])}{more}"
+    return f"{progress}; not ended: {'; '.join(_at_work(job, known, now, zone) for job in left[:JOBS_NAMED])}{more}"
 
 
 def _at_work(job: JobRun, known: Mapping[str, JobRun], now: float, zone: tzinfo) -> str:

@@ -81,10 +81,10 @@ def progress_text(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
     failed, running = counts.get(JobStatus.FAILED, 0), counts.get(JobStatus.RUNNING, 0)
-    told = [f"{counts.get(JobStatus.SUCCEEDED, 0) + failed:,} of {sum(counts.values()):,} done"]
-    told += [f"{failed:,} failed"] if failed else []
-    told += [f"{running:,} running"] if running else []
-    return ", ".join(told)
+    parts = [f"{counts.get(JobStatus.SUCCEEDED, 0) + failed:,} of {sum(counts.values()):,} done"]
+    parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{running:,} running"] if running else []
+    return ", ".join(parts)
 
 
 def left_over(job: JobRun, succeeded: Collection[int] | None, skip: Collection[int] = ()) -> JobRun:

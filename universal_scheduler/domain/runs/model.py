@@ -319,7 +319,7 @@ class JobRun:
     """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
     mark: Mark | None = None
     """What an operator last did to it, or asked for."""
-    asked_back: bool = False
+    withdraw_asked: bool = False
     """Whether what `mark` asks for is done when the job has been taken back from Batch."""
     move_to: str = ""
     """The queue that it is to be moved to, because it waits in its own for too long."""
@@ -370,9 +370,9 @@ class JobRun:
         return _begun(self.status, self.started_at, self.child_counts)
 
     @property
-    def leaving(self) -> bool:
+    def withdrawing(self) -> bool:
         """Whether it is to leave its place with Batch, where it has not started."""
-        return self.asked_back or bool(self.move_to)
+        return self.withdraw_asked or bool(self.move_to)
 
     @property
     def output_unread(self) -> bool:

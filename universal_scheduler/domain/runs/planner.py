@@ -146,7 +146,7 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
         if name in wanted and job.output_unread:
             actions.append(ReadOutput(name, f"{wanted[name]} refers to its output"))
         if job.status.ended:
-            if stop is None and job.asked_back:
+            if stop is None and job.withdraw_asked:
                 actions.append(_withdrawal(job))
             elif stop is None and (_ended_too_early(job, known) or _ended_to_be_moved(job) or others.outdate(job)):
                 actions.append(Reopen(name, "what kept it from running has changed"))
@@ -165,7 +165,7 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
                 with_platform.discard(name)  # nothing is handed down behind it
             case Withdraw():
                 with_platform.discard(name)
-                if not job.leaving:  # it cannot start any more: nor can those that the platform has behind it
+                if not job.withdrawing:  # it cannot start any more: nor can those that the platform has behind it
                     known[name] = again(job)
             case Recover() | ReadOutput() | Wait():
                 pass
@@ -224,7 +224,7 @@ def _others(jobs: Sequence[JobRun], known: Mapping[str, JobRun], cancel: Mark | 
     """`jobs` as they are, `known` as the plan makes them: what it ends has not ended before that is recorded."""
     others = [job for job in jobs if not job.job.final]
     left = [job for job in others if not (job.status.ended and known[job.name].status.ended)]
-    left += [job for job in others if job.status.ended and job.asked_back and cancel is None]
+    left += [job for job in others if job.status.ended and job.withdraw_asked and cancel is None]
     submissions = sum(job.attempt - 1 + _was_submitted(job) for job in others)
     return _Others(tuple(job.name for job in left), submissions)
 
@@ -274,14 +274,14 @@ def _decide(
     if job.status.live:
         if asked is not None:
             return Cancel(job.name, f"cancelled {asked}")
-        if job.asked_back or (job.move_to and not job.begun):
+        if job.withdraw_asked or (job.move_to and not job.begun):
             return _withdrawal(job)
         if not job.begun and (over := [name for name in job.behind if _behind_the_past(job, known.get(name))]):
             return Withdraw(job.name, f"Batch would start it after an attempt of {over[0]} that is over")
         return Wait(job.name, in_batch(job, known, now))
     if asked is not None:
         return End(job.name, f"cancelled {asked}", JobStatus.CANCELLED)
-    if job.asked_back:
+    if job.withdraw_asked:
         return _withdrawal(job)
     upstream = _upstream(job, known)
     open_ends = tuple(name for name, state in upstream.items() if state is Edge.OPEN)
@@ -308,7 +308,7 @@ def _decide(
 
 def _withdrawal(job: JobRun) -> Withdraw:
     """Why a job leaves its place, as the platform is told and people are shown."""
-    if job.asked_back:
+    if job.withdraw_asked:
         return Withdraw(job.name, f"{DONE_BY[job.mark.verb] if job.mark else 'taken back'} {job.mark}")
     return Withdraw(job.name, f"waited too long in queue {job.job.queue}: goes to {job.move_to}")
 
@@ -317,7 +317,7 @@ def withdrawn(job: JobRun) -> JobRun:
     """What becomes of a job that has not started and is taken back from its platform: held, skipped, or waiting."""
     queue = job.move_to or job.job.queue
     waiting = again(replace(job, job=replace(job.job, queue=queue)))
-    if not job.asked_back or job.mark is None or job.mark.verb is not Verb.SKIP:
+    if not job.withdraw_asked or job.mark is None or job.mark.verb is not Verb.SKIP:
         return waiting
     reason = f"{DONE_BY[Verb.SKIP]} {job.mark}"
     return replace(waiting, status=JobStatus.SKIPPED, reason=reason, mark=job.mark, stopped_at=job.mark.at)
@@ -410,7 +410,7 @@ def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
     """
     if job.status is not JobStatus.FAILED or job.started_at or not job.behind:
         return job
-    if job.asked_back:
+    if job.withdraw_asked:
         return job  # it was ended to be taken back
     upstream = _upstream(job, known)
     judgement = judge(job.job.run_when, list(upstream.values()))
@@ -438,7 +438,7 @@ def _behind_the_past(job: JobRun, upstream: JobRun | None) -> bool:
     if job.behind[upstream.name] != upstream.attempt:
         return True
     mark = upstream.mark
-    if mark is None or upstream.asked_back or not upstream.status.satisfies:
+    if mark is None or upstream.withdraw_asked or not upstream.status.satisfies:
         return False
     return mark.verb in (Verb.FORCE_OK, Verb.SKIP) and mark.at >= job.submitted_at
 
@@ -460,9 +460,9 @@ def waiting_for(jobs: Sequence[JobRun], planned: Plan, now: float, cancel: Mark 
             and not (known[action.name].job.final and others_open)
         )
     ]
-    told = [f"its end was asked for {cancel}"] if cancel is not None else []
+    parts = [f"its end was asked for {cancel}"] if cancel is not None else []
     for action in sorted(first_hand or waits, key=lambda action: not known[action.name].status.live)[:1]:
         job, more = known[action.name], len(first_hand or waits) - 1
         state = action.reason if job.status is JobStatus.WAITING else state_text(job, now)
-        told.append(f"waits for {job.name}, {state}" + (f", and {more} more" if more else ""))
-    return "; ".join(told)
+        parts.append(f"waits for {job.name}, {state}" + (f", and {more} more" if more else ""))
+    return "; ".join(parts)

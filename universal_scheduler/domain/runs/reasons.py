@@ -20,10 +20,10 @@ def did_not_run(job: JobRun, judgement: Judgement, known: Mapping[str, JobRun]) 
     blamed = [each for each in job.job.dependencies if _is_to_blame(each, job, judgement, known)]
     branches = [each for each in blamed if edge(each, known[each.job]) is Edge.NOT_TAKEN and each.conditional]
     plain = [each.job for each in blamed if each not in branches]
-    told = [f"upstream {_listed([f'{name} ({_end(known[name])})' for name in plain], ', ')}"] if plain else []
-    told += [_not_taken(each, known[each.job]) for each in branches[:SHOWN]]
+    parts = [f"upstream {_listed([f'{name} ({_end(known[name])})' for name in plain], ', ')}"] if plain else []
+    parts += [_not_taken(each, known[each.job]) for each in branches[:SHOWN]]
     more = f"; and {len(branches) - SHOWN} more" if len(branches) > SHOWN else ""
-    return f"did not run{rule}: {'. '.join(told)}{more}"
+    return f"did not run{rule}: {'. '.join(parts)}{more}"
 
 
 def _is_to_blame(each: Dependency, job: JobRun, judgement: Judgement, known: Mapping[str, JobRun]) -> bool:

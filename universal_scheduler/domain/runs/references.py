@@ -133,14 +133,14 @@ def reference_errors(
     jobs: Sequence[Mapping[str, Any]], upstream_of: Mapping[str, Sequence[str]], parameters: Sequence[str]
 ) -> Iterator[DocumentError]:
     """What is wrong with the references of a document's jobs. `upstream_of` must have no cycle."""
-    told = {entry["jobName"]: "containerOverrides" in entry for entry in jobs}
+    overriding = {entry["jobName"]: "containerOverrides" in entry for entry in jobs}
     for index, entry in enumerate(jobs):
         for where, text in _texts(entry):
             for token in TOKEN.finditer(text):
                 path = f"$.jobList[{index}].{where}"
                 yield from _token_errors(path, token[1], entry["jobName"], upstream_of, parameters)
         for where, upstream, _ in outputs_referred_to(entry):
-            if upstream in told and not told[upstream]:
+            if upstream in overriding and not overriding[upstream]:
                 found = f"the job '{upstream}' without containerOverrides"
                 yield DocumentError(f"$.jobList[{index}].{where}", found, "a job with them: it is told USCHED_OUTPUT")
 

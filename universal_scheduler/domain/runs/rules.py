@@ -48,7 +48,7 @@ def edge(dependency: Dependency, upstream: JobRun) -> Edge:
     has been read; where a job that SUCCEEDED left none that can be read, that is a failure. Without a condition, an
     upstream job that SUCCEEDED or that somebody skipped meets it; one that no rule could reach leaves it not taken.
     """
-    if not upstream.status.ended or upstream.asked_back:  # it may have been ended only to be taken back
+    if not upstream.status.ended or upstream.withdraw_asked:  # it may have been ended only to be taken back
         return Edge.OPEN
     if dependency.status is not None:
         return Edge.MET if upstream.status is dependency.status else Edge.NOT_TAKEN

@@ -27,13 +27,13 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
     _check_run(run, job, mark.verb)
     if job.cancelling:
         raise _illegal(mark.verb, job, f"its end was asked for already {job.mark}", "Wait until it is CANCELLED.")
-    if job.asked_back and not job.status.ended:
+    if job.withdraw_asked and not job.status.ended:
         word = DONE_BY[job.mark.verb] if job.mark else "held"
         raise _illegal(mark.verb, job, f"it is just being {word} {job.mark}", "Try again in a moment.")
     match mark.verb:
         case Verb.HOLD:
-            if _can_be_asked_back(run, job):
-                return replace(job, mark=mark, asked_back=True)
+            if _can_be_withdrawn(run, job):
+                return replace(job, mark=mark, withdraw_asked=True)
             if job.status is not JobStatus.WAITING:
                 raise _illegal(Verb.HOLD, job, _state(job), _instead(job, "release"))
             return replace(job, status=JobStatus.HELD, mark=mark)
@@ -42,8 +42,8 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
                 raise _illegal(Verb.RELEASE, job, f"it is not held, {_state(job)}")
             return replace(job, status=JobStatus.WAITING, mark=mark)
         case Verb.SKIP:
-            if _can_be_asked_back(run, job):
-                return replace(job, mark=mark, asked_back=True)
+            if _can_be_withdrawn(run, job):
+                return replace(job, mark=mark, withdraw_asked=True)
             if job.status not in NOT_BEGUN | FAILED:
                 raise _illegal(Verb.SKIP, job, _state(job), _instead(job))
             return _ended(job, JobStatus.SKIPPED, "skipped", mark)
@@ -102,7 +102,7 @@ def check_cancelling(run: Run, verb: Verb, subject: str) -> None:
         )
 
 
-def _can_be_asked_back(run: Run, job: JobRun) -> bool:
+def _can_be_withdrawn(run: Run, job: JobRun) -> bool:
     """Whether Batch has the job, or is just being given it, and it has not started."""
     return not run.status.ended and not job.begun and (job.status.live or job.status is JobStatus.SUBMITTING)
 
@@ -120,7 +120,9 @@ def _ended(job: JobRun, status: JobStatus, word: str, mark: Mark) -> JobRun:
     was = f" (it was {job.status}{': ' + job.reason if job.reason else ''})" if job.status.ended else ""
     stopped = job.stopped_at or mark.at
     reason = f"{word} {mark}{was}"
-    return replace(job, status=status, not_taken=False, reason=reason, mark=mark, asked_back=False, stopped_at=stopped)
+    return replace(
+        job, status=status, not_taken=False, reason=reason, mark=mark, withdraw_asked=False, stopped_at=stopped
+    )
 
 
 def _illegal(verb: Verb, job: JobRun, why: str, advice: str = "") -> IllegalVerb:

@@ -122,7 +122,7 @@ class Lifecycle:
         for job, environment in self._placement.place(self.resources.queues.values(), self.resources.environments):
             self._start(job, environment)
         for job in self._placement.blocking():
-            self._tell(self._on_blocked, job)
+            self._call_listener(self._on_blocked, job)
 
     def _evaluate(self, job: Job) -> None:
         """Find out what a submitted job waits for."""
@@ -382,9 +382,9 @@ class Lifecycle:
     def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
         self.jobs.move(job, status, self._clock.now())
         job.status_reason = reason or None
-        self._tell(self._listener, job)
+        self._call_listener(self._listener, job)
 
-    def _tell(self, listener: Callable[[dict[str, Any]], None] | None, job: Job) -> None:
+    def _call_listener(self, listener: Callable[[dict[str, Any]], None] | None, job: Job) -> None:
         if listener is not None:
             try:
                 listener(self.detail(job))

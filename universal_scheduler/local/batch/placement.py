@@ -18,7 +18,7 @@ class Placement:
         self._ready: dict[str, list[tuple[int, int, Job]]] = {}
         self._used: dict[str, int] = {}
         self._blocking: dict[str, Job] = {}
-        self._told: list[Job] = []
+        self._blocked: list[Job] = []
 
     def add(self, job: Job) -> None:
         """A job became runnable. A retried one keeps its place in the order of submission."""
@@ -32,8 +32,8 @@ class Placement:
 
     def blocking(self) -> list[Job]:
         """The jobs that have come to hold up their queues since the last call: too large for every environment."""
-        told, self._told = self._told, []
-        return told
+        blocked, self._blocked = self._blocked, []
+        return blocked
 
     def place(
         self, queues: Iterable[JobQueue], environments: Mapping[str, ComputeEnvironment]
@@ -61,7 +61,7 @@ class Placement:
                     job.status_reason = Reason.TOO_LARGE if usable else None
                     if usable and self._blocking.get(queue.arn) is not job:
                         self._blocking[queue.arn] = job
-                        self._told.append(job)
+                        self._blocked.append(job)
                     break
                 chosen = next((it for it in fitting if it.arn not in reserved and self._has_room(it, job)), None)
                 if chosen is None:

@@ -129,10 +129,10 @@ class Batch:
         return {}
 
     def cancel_jobs(self, request: Json) -> dict[str, Any]:
-        return self._each(request, self.cancel_job)
+        return self._for_all(request, self.cancel_job)
 
     def terminate_jobs(self, request: Json) -> dict[str, Any]:
-        return self._each(request, self.terminate_job)
+        return self._for_all(request, self.terminate_job)
 
     def delete_job_queue(self, request: Json) -> dict[str, Any]:
         queue = self.resources.delete_job_queue(request)
@@ -151,7 +151,7 @@ class Batch:
     def list_tags_for_resource(self, request: Json) -> dict[str, Any]:
         return {"tags": dict(self.resources.tags(self._taggable(request)))}
 
-    def _each(self, request: Json, operation: Callable[[Json], object]) -> dict[str, Any]:
+    def _for_all(self, request: Json, operation: Callable[[Json], object]) -> dict[str, Any]:
         if len(request["jobs"]) > MAX_STOPPED:
             raise ClientError(f"Up to {MAX_STOPPED} jobs can be given at a time, not {len(request['jobs'])}.")
         successful, errors = [], []

@@ -136,7 +136,7 @@ def _weigh_what_is_asked_for(dynamodb: Any) -> None:
         names = sum(len(name) if name.isascii() else len(name.encode()) for name in item)
         return names + sum(map(attribute_size, item.values()))
 
-    def telling(operation: Callable[[Json], Any]) -> Callable[[Json], Any]:
+    def notifying(operation: Callable[[Json], Any]) -> Callable[[Json], Any]:
         def call(data: Json) -> Any:
             asked[0] = data.get("ReturnConsumedCapacity", "NONE") != "NONE"
             return operation(data)
@@ -149,7 +149,7 @@ def _weigh_what_is_asked_for(dynamodb: Any) -> None:
     dynamodb._vector_write_bytes = lambda *given: vectors(*given) if asked[0] else {}
     dynamodb._accumulate_write_capacity = lambda *given: accumulate(*given) if asked[0] else None
     for name in ("_put_item", "_update_item", "_delete_item", "_batch_write_item", "_transact_write_items"):
-        setattr(dynamodb, name, telling(getattr(dynamodb, name)))
+        setattr(dynamodb, name, notifying(getattr(dynamodb, name)))
 
 
 def _forget_transactions(dynamodb: Any) -> None:

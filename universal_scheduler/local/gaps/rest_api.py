@@ -56,17 +56,17 @@ def apply(stages: Stages) -> None:
 
     handlers = provisioners._RESOURCE_HANDLERS
     api, stage = handlers["AWS::ApiGateway::RestApi"], handlers["AWS::ApiGateway::Stage"]
-    handlers["AWS::ApiGateway::RestApi"] = _telling(api, keep_body)
+    handlers["AWS::ApiGateway::RestApi"] = _keeping(api, keep_body)
     delete: Callable[[str, Json], None] = stage["delete"]
 
     def delete_stage(physical_id: str, properties: Json) -> None:
         stages.remove_stage(properties["StageName"], properties["RestApiId"])
         delete(physical_id, properties)
 
-    handlers["AWS::ApiGateway::Stage"] = {**_telling(stage, keep_stage), "delete": delete_stage}
+    handlers["AWS::ApiGateway::Stage"] = {**_keeping(stage, keep_stage), "delete": delete_stage}
 
 
-def _telling(handler: Json, keep: Callable[[str, Json], None]) -> Json:
+def _keeping(handler: Json, keep: Callable[[str, Json], None]) -> Json:
     """The provisioner's handler, which also gives ``keep`` the physical id and the properties."""
     create: Callable[..., tuple[str, Json]] = handler["create"]
     update: Callable[..., tuple[str, Json]] = handler["update"]

@@ -16,10 +16,10 @@ def as_tried(document: Mapping[str, Any], parameters: Mapping[str, Scalar] | Non
     Raises:
         InvalidSchedule: parameters are given, and the document is not valid, or they do not fit it.
     """
-    return _unheld(with_parameters(parse(document).document, parameters) if parameters else document)
+    return _without_holds(with_parameters(parse(document).document, parameters) if parameters else document)
 
 
-def _unheld(document: Mapping[str, Any]) -> dict[str, Any]:
+def _without_holds(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document with its jobs' `hold: true` taken away, as if each were released at once."""
     jobs = document.get("jobList")
     if not isinstance(jobs, list):
