@@ -53,12 +53,12 @@ class DynamoJobLog:
         newest = heapq.merge(
             *(self._newest_first(QUEUE_INDEX, "queueStatus", part, since) for part in parts), key=_at, reverse=True
         )
-        for row in _newest_of_jobs(newest):
+        for row in _newest_by_job(newest):
             if status is None or row["queueStatus"]["S"].endswith(f"#{status}"):
                 yield row["jobId"]["S"]
 
     def named_jobs(self, name: str, since: float) -> Iterator[str]:
-        for row in _newest_of_jobs(self._newest_first(NAME_INDEX, "jobName", name, since)):
+        for row in _newest_by_job(self._newest_first(NAME_INDEX, "jobName", name, since)):
             yield row["jobId"]["S"]
 
     def _newest_first(self, index: str, key: str, value: str, since: float) -> Iterator[Any]:
@@ -107,7 +107,7 @@ def _at(row: Any) -> str:
     return str(row["at"]["S"])
 
 
-def _newest_of_jobs(rows: Iterable[Any]) -> Iterator[Any]:
+def _newest_by_job(rows: Iterable[Any]) -> Iterator[Any]:
     """The first row of every job."""
     seen = set()
     for row in rows:
