@@ -1,6 +1,6 @@
 # Everything a newcomer needs; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit fault lint bench bench-large bench-peers test-sfn-local build clean
+.PHONY: help setup run template test test-unit fault lint bench bench-large bench-peers test-sfn-local build clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -31,6 +31,9 @@ test-unit: $(STAMP) ## Run the unit tests alone
 
 fault: $(STAMP) ## Run simulated runs with tens of thousands of injected faults
 	@USCHED_FAULT_SEEDS=1500 $(BIN)/python -m pytest -q -s tests/fault
+
+template: $(STAMP) ## Put template.yaml together from its parts in template/
+	@$(BIN)/python template/assemble.py
 
 lint: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
