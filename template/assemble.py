@@ -1,4 +1,4 @@
-"""Puts template.yaml together from its parts: `make template`. What SAM, cfn-lint and the engine read is that one file."""
+"""Puts template.yaml together from its parts: `make template`. SAM, cfn-lint and the engine read that one file."""
 
 from __future__ import annotations
 
