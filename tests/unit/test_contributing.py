@@ -1,0 +1,90 @@
+"""docs/contributing.md names files that exist, and what each registry lists is in schema, code and docs."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from tests.tables import template
+from universal_scheduler.cli import app
+from universal_scheduler.domain.messages.notifications import Kind, Service
+from universal_scheduler.domain.runs.model import RunWhen, Verb
+from universal_scheduler.domain.runs.rules import Edge, Verdict, judge
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "dynamo" / "schema.json").read_text())
+JOB_KEYS = SCHEMA["$defs"]["job"]["properties"]
+NOTIFICATION_KEYS = SCHEMA["$defs"]["notification"]["properties"]
+CHANGES = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in (ROOT / "docs" / "contributing.md").read_text().splitlines()
+    if line.startswith("| ") and "`tests/" in line
+]
+FILES_LIMIT = 4
+INDEXES = [
+    index["IndexName"]
+    for resource in template()["Resources"].values()
+    for index in resource.get("Properties", {}).get("GlobalSecondaryIndexes", ())
+]
+
+
+def source(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def paths(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_there_are_ten_changes() -> None:
+    assert len(CHANGES) == 10
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change[0])
+def test_a_change_touches_few_files_and_they_exist(change: list[str]) -> None:
+    _, files, page, tests = change
+    assert len(paths(files)) <= FILES_LIMIT
+    for path in [*paths(files), *paths(page), *paths(tests)]:
+        place = ROOT / path
+        assert place.parent.is_dir() if place.stem == "NAME" else place.is_file(), path
+
+
+def test_the_schema_has_every_rule() -> None:
+    assert JOB_KEYS["runWhen"]["enum"] == [str(rule) for rule in RunWhen]
+
+
+@pytest.mark.parametrize("rule", RunWhen)
+def test_every_rule_decides_when_all_upstream_jobs_have_ended(rule: RunWhen) -> None:
+    ends = [Edge.MET, Edge.FAILED, Edge.NOT_TAKEN]
+    for edges in product(ends, repeat=2):
+        assert judge(rule, edges).verdict is not Verdict.NOT_YET
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_every_verb_has_a_command(verb: Verb) -> None:
+    assert str(verb) in app.main.commands
+    assert f"usched {verb}" in source("docs/cli.md")
+
+
+def test_the_schema_has_every_kind_of_message() -> None:
+    assert NOTIFICATION_KEYS["on"]["items"]["enum"] == [str(kind) for kind in Kind if kind is not Kind.TEST]
+
+
+def test_the_schema_has_every_channel() -> None:
+    assert NOTIFICATION_KEYS.keys() - {"on", "secret"} == {str(service) for service in Service}
+
+
+@pytest.mark.parametrize("key", JOB_KEYS)
+def test_every_job_key_is_read(key: str) -> None:
+    assert f'"{key}"' in source("universal_scheduler/domain/documents/jobs.py")
+
+
+@pytest.mark.parametrize("index", INDEXES)
+def test_every_index_is_read_and_documented(index: str) -> None:
+    adapters = (ROOT / "universal_scheduler" / "adapters" / "dynamodb").glob("*.py")
+    assert any(f'"{index}"' in path.read_text() for path in adapters)
+    assert f"`{index}`" in source("docs/data.md")
