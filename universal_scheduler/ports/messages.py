@@ -1,4 +1,4 @@
-"""How people are told: the queue of messages, the services they are sent to, and the logs that they quote."""
+"""Messages to people: their queue, the services that take them, and the logs that they quote."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Outbox(Protocol):
-    """The queue of what is still to be told, a message for each channel."""
+    """The queue of messages that are still to be sent, one for each channel."""
 
     def put(self, bodies: Sequence[str]) -> None:
         """Raises:

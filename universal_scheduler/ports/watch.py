@@ -24,15 +24,15 @@ class Watch(Protocol):
         ...
 
     def notified(self, run_id: str) -> set[str]:
-        """The names of all that was told of the run."""
+        """The names of the breaches of the run for which a message was queued."""
         ...
 
     def begin_notification(self, run_id: str, name: str, now: float, stale: float) -> bool:
-        """Whether it is ours to tell: nobody has told it, or begun to since `stale` (epoch seconds)."""
+        """Claim a breach to queue its message; False where that is done, or claimed since `stale` (epoch seconds)."""
         ...
 
     def finish_notification(self, run_id: str, name: str) -> None:
-        """It is told: nobody begins with it again."""
+        """The message is queued: nobody claims the breach again."""
         ...
 
     def unanswered_token(self, run_id: str) -> str:

@@ -29,6 +29,7 @@ from universal_scheduler.domain.messages.notifications import (
     from_body,
 )
 from universal_scheduler.domain.runs.model import JobRun, RunKey, RunStatus
+from universal_scheduler.ports.jobs import Jobs
 from universal_scheduler.ports.messages import LogTails, Notifier, Outbox
 from universal_scheduler.ports.store import Store
 
@@ -147,7 +148,7 @@ def compose(store: Store, logs: LogTails, delivery: Delivery, api: str = "") -> 
     )
 
 
-def _jobs(store: Store, notification: Notification) -> list[JobRun]:
+def _jobs(store: Jobs, notification: Notification) -> list[JobRun]:
     if notification.job_name:
         return store.get_jobs(notification.key.run_id, [notification.job_name])
     return failed_jobs(store.list_jobs(notification.key.run_id)) if notification.kind is Kind.RUN_FAILED else []

@@ -1,4 +1,4 @@
-"""What AWS tells by events, a batch at a time: kept, acted on, and what comes too early is asked for again."""
+"""Handles the events of AWS, a batch at a time: keeps them, acts on them, and requeues those that are early."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def handle_events(
     now: float,
     mapper: Mapper = map,
 ) -> list[Event]:
-    """Do what these events call for, runs that wait for them first; answers those that are to come again later.
+    """Do what these events call for: first wake the runs that wait for them. Returns the events to handle again later.
 
     `mapper` ends the many jobs of a dead execution, in any order or at once.
 
     Raises:
-        StoreUnavailable: throttled for too long; they may all come again.
+        StoreUnavailable: throttled for too long; all may be handled again.
     """
     job_events = [event for event in events if isinstance(event, JobEvent)]
     again: list[Event] = [
@@ -73,7 +73,7 @@ def handle_events(
                 logger.warning("Not all jobs of execution %s are ended yet: %s", event.name, error)
                 again.append(event)
             except Exception:  # the others' events are not to come again for this one
-                logger.exception("The end of execution %s could not be taken in", event.name)
+                logger.exception("The end of execution %s could not be handled", event.name)
                 again.append(event)
         elif event.blocked:
             subject = {"correlation_id": event.run.run_id} if event.run else {}

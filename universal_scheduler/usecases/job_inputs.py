@@ -1,4 +1,4 @@
-"""What jobs of a run give each other: reads what one put out, and fills in what another refers to."""
+"""What a job is submitted with: reads the outputs of upstream jobs, and replaces references by their values."""
 
 from __future__ import annotations
 

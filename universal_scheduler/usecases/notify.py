@@ -1,4 +1,4 @@
-"""Announce what people may want to hear: whoever sees something says it once, as a message for each channel."""
+"""Notifies people: puts a message into the queue for each channel that a schedule names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from universal_scheduler.domain.messages.notifications import (
 )
 from universal_scheduler.domain.runs.model import Run
 from universal_scheduler.ports.messages import Outbox
-from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.schedules import Schedules
 
 
 def notify(outbox: Outbox, notification: Notification, document: Mapping[str, Any]) -> int:
     """Queue a message for each channel that the schedule (or run) names for this kind; answers how many.
 
     Raises:
-        StoreUnavailable: announce it again; its messages have the same ids.
+        StoreUnavailable: try again; the messages have the same ids.
     """
     bodies = message_bodies(notification, document)
     if bodies:
@@ -31,14 +31,14 @@ def notify(outbox: Outbox, notification: Notification, document: Mapping[str, An
 
 
 def message_bodies(notification: Notification, document: Mapping[str, Any]) -> list[str]:
-    """A message of the queue for each channel that hears of it."""
+    """A message of the queue for each channel that takes this kind."""
     return [to_body(Delivery(notification, channel)) for channel in channels_for(document, notification.kind)]
 
 
-def notify_run(store: Store, outbox: Outbox, before: Run | None, now: Run, at: float) -> int:
-    """A run's row was made (`before` is None) or changed: announce its start or its end.
+def notify_run(store: Schedules, outbox: Outbox, before: Run | None, now: Run, at: float) -> int:
+    """A run's row was made (`before` is None) or changed: notify of its start or its end.
 
-    A run that was refused has no document of its own: who hears of it stands in the schedule's row.
+    A run that was refused has no document of its own: the channels are those of the schedule's row.
     """
     notification = run_change(before, now, at)
     if notification is None:
@@ -52,7 +52,7 @@ def notify_run(store: Store, outbox: Outbox, before: Run | None, now: Run, at: f
 def notify_job(
     outbox: Outbox, kind: Kind, run: Run | None, job_name: str, at: float, *, attempt: int = 1, detail: str = ""
 ) -> int:
-    """Announce something of one job of a run; `detail` is what no table knows: why it is held, or its queue blocked."""
+    """Notify of one job of a run. `detail` says what no table has: why it is held, or why its queue is blocked."""
     if run is None:
         return 0
     return notify(outbox, Notification(kind, run.key, at, attempt, job_name, detail), run.document)

@@ -1,4 +1,4 @@
-"""A store that tells people of the jobs that it records as FAILED or HELD: whoever's write it is, nobody else's."""
+"""A store that notifies people of the jobs that it records as FAILED or HELD, once for each such write."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def notifying(store: Store, outbox: Outbox, clock: Callable[[], float]) -> Store
 
 
 class _NotifyingStore:
-    """Every write but these is the store's own. What is told has been written: a queue that is down stops no run."""
+    """Notifies after a write has succeeded. Where the queue of messages is down, the run goes on without a message."""
 
     def __init__(self, store: Store, outbox: Outbox, clock: Callable[[], float]) -> None:
         self._store, self._outbox, self._clock = store, outbox, clock
@@ -73,4 +73,4 @@ class _NotifyingStore:
             if bodies:
                 self._outbox.put(bodies)
         except StoreUnavailable as error:
-            logger.error("nobody was told of %d jobs of %s: %s", len(news), run_id, error)
+            logger.error("no message was queued for %d jobs of %s: %s", len(news), run_id, error)

@@ -14,7 +14,7 @@ from universal_scheduler.domain.documents.stage import (
     upstream_remarks,
 )
 from universal_scheduler.domain.errors import DocumentError, PlatformUnavailable
-from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.schedules import Schedules
 
 MAX_NAMES = 50
 """How many names of a document are looked at: as many as it can have errors told."""
@@ -51,6 +51,6 @@ def check_names(
     return missing([use for use in uses if (use.kind, use.name) in absent], short)
 
 
-def check_upstream(store: Store, row: Mapping[str, Any], others: Sequence[str] = ()) -> list[DocumentError]:
+def check_upstream(store: Schedules, row: Mapping[str, Any], others: Sequence[str] = ()) -> list[DocumentError]:
     """Warnings about schedules that a valid row waits for and that there are not; `others` are stored with it."""
     return list(upstream_remarks(row, lambda name: name in others or store.get_schedule(name) is not None, others))

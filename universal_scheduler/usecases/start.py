@@ -34,7 +34,9 @@ from universal_scheduler.domain.runs.model import (
     Verb,
 )
 from universal_scheduler.domain.runs.restart import Variant, fresh, redefined, remaining, same_array
+from universal_scheduler.ports.operators import Operators
 from universal_scheduler.ports.platform import JobPlatform
+from universal_scheduler.ports.schedules import Schedules
 from universal_scheduler.ports.store import Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
@@ -109,20 +111,20 @@ def check_start(store: Store, given: object) -> Message:
     return message
 
 
-def _stored(store: Store, schedule_id: str) -> Schedule:
+def _stored(store: Schedules, schedule_id: str) -> Schedule:
     try:
         return parse(_row(store, schedule_id))
     except InvalidSchedule as invalid:
         raise InvalidRow(schedule_id, invalid.errors) from None
 
 
-def _with_pause(store: Store, schedule_id: str, cause: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_pause(store: Operators, schedule_id: str, cause: Mapping[str, Any]) -> Mapping[str, Any]:
     """The cause, with who paused the schedule: no trigger starts it then, but people still can."""
     paused = None if cause.get("kind") in TRIGGERS else store.paused(schedule_id)
     return cause if paused is None else {**cause, "schedulePaused": str(paused)}
 
 
-def _row(store: Store, schedule_id: str) -> Mapping[str, Any]:
+def _row(store: Schedules, schedule_id: str) -> Mapping[str, Any]:
     row = store.get_schedule(schedule_id)
     if row is None:
         raise ScheduleNotFound(schedule_id)

@@ -1,4 +1,4 @@
-"""How a waiting run hears of what happens: its execution parks a task token, and whoever changes something answers it.
+"""Wakes runs that wait: the execution of a run parks a task token, and whoever changes something answers the token.
 
 The counters of a run's changes only grow, and are read before the jobs are: what happened after that look, and before
 the token was parked, refuses the parking; what happens after the parking answers the token. So nothing is missed,
@@ -17,8 +17,10 @@ from universal_scheduler.domain.names import batch_job_name, is_batch_job_name
 from universal_scheduler.domain.runs.attempts import is_next_attempt
 from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, RunKey
 from universal_scheduler.domain.runs.planner import explain, upstream_first
+from universal_scheduler.ports.jobs import Jobs
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.waits import Waits
 from universal_scheduler.ports.workflow import Workflow
 from universal_scheduler.usecases.drive import RunRef
 
@@ -36,8 +38,8 @@ def wait_for_change(store: Store, ref: RunRef, token: str, seen: Changes, ends_n
         raise RunChanged(ref.key.run_id)
 
 
-def signal_change(store: Store, workflow: Workflow, run_id: str, *, ended: int = 0, urgent: bool = False) -> None:
-    """Tell a run of what was changed in its rows just now: `ended` jobs, or something that it has to see at once.
+def signal_change(store: Waits, workflow: Workflow, run_id: str, *, ended: int = 0, urgent: bool = False) -> None:
+    """Count what was just changed in a run, and wake it: `ended` jobs, or something that it must see at once.
 
     To be called after the change is written; calling it twice for one change costs a needless look, no more.
     """
@@ -50,13 +52,13 @@ def signal_change(store: Store, workflow: Workflow, run_id: str, *, ended: int =
 def handle_job_events(
     store: Store, workflow: Workflow, platform: JobPlatform, events: Sequence[JobEvent], now: float
 ) -> list[JobEvent]:
-    """Record what Batch told of jobs of runs, and wake the runs whose plan it may change.
+    """Record what Batch reports of jobs of runs, and wake the runs whose plan it may change.
 
     Events may come late, twice and in any order; a job's newest state is kept. Those of jobs that no run submitted, of
     array children (but the start of the first one, which is the array's), and of submissions that are over change
     nothing. A job that was accepted when its run had been given up already is ended.
 
-    Returns: the events that are to be heard again in a moment, because what they depend on is not known yet.
+    Returns: the events that must be handled again in a moment, because what they depend on is not known yet.
     """
     later: list[JobEvent] = []
     by_run: dict[RunKey, dict[str, list[JobEvent]]] = defaultdict(lambda: defaultdict(list))
@@ -98,7 +100,7 @@ def _handle_events_of_run(
     news: list[tuple[JobRun, Observation]] = []
     ended, urgent = 0, False
     known = dict(jobs)
-    # A failed job explains why those behind it never started: hear of it first.
+    # A failed job explains why those downstream never started: handle it first.
     for name in upstream_first({name: _known_upstream(jobs[name], newest) for name in newest}):
         job = jobs[name]
         seen = _explained(store, key, job, newest[name], known)
@@ -158,7 +160,7 @@ def _is_of(event: JobEvent, job: JobRun, key: RunKey) -> bool:
 
 
 def _explained(
-    store: Store, key: RunKey, job: JobRun, seen: Observation, known: Mapping[str, JobRun]
+    store: Jobs, key: RunKey, job: JobRun, seen: Observation, known: Mapping[str, JobRun]
 ) -> Observation | None:
     """What was seen, with whose fault it was where the job was never started; None where that cannot be told yet."""
     after = replace(job, status=seen.status, started_at=seen.started_at)
