@@ -107,7 +107,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         on_step_functions_local = "SFN_ENDPOINT_URL" in os.environ
         # Step Functions Local calls Lambda where it was told to when it was started: at the default port.
         started = engines.start(port=engines.PORT if on_step_functions_local else 0)
-        try:
-            yield Stage(started)
-        finally:
-            engines.stop(started)
+    try:
+        yield Stage(started)
+    finally:
+        engines.stop(started)
+
+
+@pytest.fixture(autouse=True)
+def _commands_find_the_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `usched --local` looks for in this test: the engine that the test uses, if it uses one."""
+    if "stage" in request.fixturenames:
+        found: Stage = request.getfixturevalue("stage")
+        monkeypatch.setenv("USCHED_STATE_DIR", str(found.engine.state_dir.parent))

@@ -99,7 +99,6 @@ def test_the_table_fits_the_screen_and_names_stay_whole(
     file: Path, monkeypatch: pytest.MonkeyPatch, screen: int | None
 ) -> None:
     file.write_text(GOOD.replace("jobName: b", f"jobName: {LONG}"))
-    monkeypatch.delenv("COLUMNS", raising=False)
     if screen:
         monkeypatch.setenv("COLUMNS", str(screen))
     lines = CliRunner().invoke(app.main, ["try", str(file)]).stdout.splitlines()

@@ -8,20 +8,6 @@ from tests.usched import Stage
 from universal_scheduler.cli import app, target
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "USCHED_LOCAL",
-        "USCHED_STACK",
-        "USCHED_STATE_DIR",
-        "STATE_MACHINE_ARN",
-        "NO_COLOR",
-        "COLUMNS",
-        "USCHED_USER",
-    ):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     """The scheduler that `usched` talks to, over memory."""

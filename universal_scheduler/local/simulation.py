@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count, islice
 from math import inf
@@ -16,6 +16,7 @@ from universal_scheduler.adapters.memory.platform import MemoryPlatform
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, did_you_mean
 from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.model import Changes, Execution, JobRun, JobStatus, Run, Scalar
 from universal_scheduler.domain.runs.references import outputs_referred_to
 from universal_scheduler.local.trial_document import as_tried

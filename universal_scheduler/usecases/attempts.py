@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from universal_scheduler.domain.names import iso
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.arrays import read_children
 from universal_scheduler.domain.runs.attempts import (
     Numbered,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 from typing import Any
 
 from universal_scheduler.domain.errors import PlatformUnavailable, RunNotFound, StaleExecution, Throttled
 from universal_scheduler.domain.names import batch_job_name, iso
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.arrays import array_seen, first_child
 from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, Run, RunKey, RunStatus
 from universal_scheduler.domain.runs.observations import is_news, observed

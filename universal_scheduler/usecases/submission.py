@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 
 from universal_scheduler.domain.batch.pacing import next_slot
@@ -12,6 +12,7 @@ from universal_scheduler.domain.batch.request import check_request, submit_job_r
 from universal_scheduler.domain.errors import PlatformUnavailable, StoreUnavailable, SubmissionRefused, Throttled
 from universal_scheduler.domain.events.job_events import FIRST_ATTEMPT_TAG
 from universal_scheduler.domain.names import batch_job_name
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.model import AuditEntry, JobRun, JobStatus, Mark, Observation, Run, RunKey
 from universal_scheduler.domain.runs.planner import (
     DONE_BY,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from universal_scheduler.adapters.memory.state import Memory
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.attempts import attempts_after
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Observation, RunKey
 from universal_scheduler.domain.runs.observations import is_news

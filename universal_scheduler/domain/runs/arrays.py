@@ -6,9 +6,9 @@ https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.model import Job, JobRun, JobStatus, Observation
 
 MAX_CHILDREN = 10_000

@@ -7,10 +7,11 @@ says. People count one thing: how often the job was begun.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from universal_scheduler.domain.events.job_events import JobEvent, array_began, log_group_of, read_reason
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.arrays import children_of, read_children
 from universal_scheduler.domain.runs.model import Attempt, JobRun, JobStatus, Observation, Submission
 

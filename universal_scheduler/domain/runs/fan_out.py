@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from universal_scheduler.domain.batch.limits import OVERRIDES_LIMIT, overrides_length
 from universal_scheduler.domain.documents.json_text import too_deep
 from universal_scheduler.domain.documents.storable import storable_errors
 from universal_scheduler.domain.errors import SubmissionRefused
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.arrays import MAX_CHILDREN, read_children
 from universal_scheduler.domain.runs.model import Job
 

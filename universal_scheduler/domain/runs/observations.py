@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.runs.model import JobRun, Observation
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from universal_scheduler.domain.documents.json_text import read_json
 from universal_scheduler.domain.documents.storable import plain, storable_errors
 from universal_scheduler.domain.errors import UnreadableDocument
 from universal_scheduler.domain.names import file_name
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.model import JobRun, RunKey, Scalar
 
 OUTPUT_LIMIT_BYTES = 4096

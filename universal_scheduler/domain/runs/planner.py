@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import assert_never
 
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.attempts import earlier_submissions
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
 from universal_scheduler.domain.runs.reasons import clock, did_not_run, in_batch, state_text, states, why_ready

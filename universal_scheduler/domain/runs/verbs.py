@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from universal_scheduler.domain.errors import IllegalVerb
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark, Run, Verb
 from universal_scheduler.domain.runs.planner import DONE_BY, again
 

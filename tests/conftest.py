@@ -1,0 +1,21 @@
+"""What holds for every test: the settings of whoever runs the tests change nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+SETTINGS = (
+    "USCHED_LOCAL",
+    "USCHED_STACK",
+    "USCHED_STATE_DIR",
+    "USCHED_USER",
+    "STATE_MACHINE_ARN",
+    "NO_COLOR",
+    "COLUMNS",  # of the terminal; pytest-xdist sets it for its workers too
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
