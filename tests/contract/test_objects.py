@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ObjectStore, 
 def test_what_a_job_puts_where_it_was_told_is_read(store: tuple[ObjectStore, Put]) -> None:
     objects, put = store
     address = objects.address("outputs/nightly-2026/load/1.json")
-    assert address.endswith("/outputs/nightly-2026/load/1.json")
+    assert re.search(r"/outputs/nightly-2026/load[/.]1\.json$", address)
     put(address, b'{"n": 1}')
     assert objects.read(address, 8) == b'{"n": 1}'
+
+
+def test_no_two_jobs_of_a_run_and_no_two_attempts_are_told_the_same_place(store: tuple[ObjectStore, Put]) -> None:
+    keys = [f"outputs/nightly-2026/{job}/{attempt}.json" for job in ("a", "a-1", "a_1", "1") for attempt in (1, 2, 11)]
+    assert len({store[0].address(key) for key in keys}) == len(keys)
 
 
 def test_any_object_is_read_by_its_address(store: tuple[ObjectStore, Put]) -> None:

@@ -62,11 +62,19 @@ class FileObjects:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._made: set[str] = set()
 
     def address(self, key: str) -> str:
-        path = self._home / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return str(path)
+        """The file `run/job.1.json` for the key `run/job/1.json`: a folder for each of 10,000 jobs takes its time.
+
+        Job names have no point, so no other job has this file.
+        """
+        parts = key.split("/")
+        folder = "/".join([str(self._home), *parts[:-2]])
+        if folder not in self._made:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        return f"{folder}/{'.'.join(parts[-2:])}"
 
     def read(self, address: str, limit_bytes: int) -> bytes:
         path = self._home / address.removeprefix(SCHEME) if address.startswith(SCHEME) else Path(address)
