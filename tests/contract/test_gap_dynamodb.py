@@ -15,6 +15,8 @@ import asyncio, json, random, sys
 if sys.argv[1] == "ours":
     from universal_scheduler.local.gaps import dynamodb as gap
     gap.apply()
+    from universal_scheduler.local.gaps import dynamodb_storage
+    dynamodb_storage.apply()
 from ministack.services import dynamodb
 
 

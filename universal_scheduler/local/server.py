@@ -27,7 +27,14 @@ from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
 from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
 from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import dynamodb as dynamodb_gap
-from universal_scheduler.local.gaps import lambda_workers, queue_mappings, rest_api, step_functions, stream_mappings
+from universal_scheduler.local.gaps import (
+    dynamodb_storage,
+    lambda_workers,
+    queue_mappings,
+    rest_api,
+    step_functions,
+    stream_mappings,
+)
 from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import MARK
@@ -239,6 +246,7 @@ class _Server:
         )
         batch_gap.apply(batch)
         dynamodb_gap.apply()
+        dynamodb_storage.apply(self._home / "dynamodb.sqlite")
         lambda_workers.apply(runtime)
         queue_mappings.apply()
         rest_api.apply(stages)

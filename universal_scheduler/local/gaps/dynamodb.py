@@ -69,7 +69,7 @@ def apply() -> None:
 
 
 def _read_updates_once(dynamodb: Any) -> None:
-    reading = _between(
+    reading = between(
         dynamodb._apply_update_expression, "    tokens = _tokenize(expr)\n", "    updated_attrs = set() if"
     )
     dynamodb._usched_clauses = lru_cache(_EXPRESSIONS)(partial(_clauses, dynamodb))
@@ -162,7 +162,7 @@ def _digest(value: object) -> bytes:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
 
 
-def _between(function: Callable[..., Any], first: str, last: str) -> str:
+def between(function: Callable[..., Any], first: str, last: str) -> str:
     """The piece of a function's source from `first` up to `last`."""
     source = textwrap.dedent(inspect.getsource(function))
     return source[source.index(first) : source.index(last)]
