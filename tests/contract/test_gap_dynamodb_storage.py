@@ -217,7 +217,7 @@ create("texts", "S")
 for number in range(2000):
     call("PutItem", TableName="texts", Item={"pk": {"S": "p"}, "sk": {"S": f"{number:05}"}, "a": {"S": "x"}})
 seen, loads = [], dynamodb_storage.json.loads
-dynamodb_storage.json = type("Json", (), {"loads": lambda text: seen.append(text) or loads(text), "dumps": json.dumps})
+dynamodb_storage.json = type("Json", (), {"loads": lambda text: seen.append(text) or loads(text)})
 answer = call("Query", TableName="texts", Limit=3, ScanIndexForward=False,
     KeyConditionExpression="pk = :p AND sk < :s",
     ExpressionAttributeValues={":p": {"S": "p"}, ":s": {"S": "01000"}})

@@ -17,12 +17,20 @@ from botocore.exceptions import ClientError
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from tests.local_batch import ARN, World, definition, environment, needs, queue
-from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
+from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, jobs, owns
 from universal_scheduler.local.batch.logs import Event
 from universal_scheduler.local.batch.shapes import batch_model, operations
 
 Answer = tuple[int, dict[str, str], bytes]
 Handle = Callable[[str, str, Mapping[str, str], bytes], Answer]
+
+
+@pytest.fixture(autouse=True, params=["in memory", "on disk"])
+def ended_jobs_are(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch answers the same about jobs that ended just now and about those that are in its archive already."""
+    if request.param == "on disk":
+        monkeypatch.setattr(jobs, "RECENT", 0)
+        monkeypatch.setattr(jobs, "ARCHIVED_AT_ONCE", 1)
 
 
 class Raw:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from universal_scheduler.local.batch.archive import Archive, Condition
 from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.model import Job, JobQueue, JobStatus, Json
-from universal_scheduler.local.batch.pages import page
+from universal_scheduler.local.batch.pages import page, place_of
 
 KEPT_MS = 7 * 24 * 3600 * 1000
 """https://docs.aws.amazon.com/batch/latest/userguide/job_states.html: ended jobs stay for at least seven days."""
 MAX_RESULTS_BY_STATUS = 1000
 MAX_RESULTS_BY_FILTER = 100
+_LATEST = 10**12
+
+
+RECENT = 512
+"""How many ended jobs stay in memory: who waits for a job asks for it soon after its end."""
+ARCHIVED_AT_ONCE = 64
 
 
 class JobStore:
-    """Every known job. The children of arrays are found by id and through their parent, not through the queue."""
+    """Every known job. The children of arrays are found by id and through their parent, not through the queue.
 
-    def __init__(self) -> None:
+    Jobs that ended some time ago are in the archive, but for arrays and their children.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
         self._by_id: dict[str, Job] = {}
         self._by_queue: dict[str, dict[JobStatus, dict[str, Job]]] = {}
         self._ended: deque[Job] = deque()
+        self._recent: deque[Job] = deque()
 
     def add(self, job: Job) -> None:
         self._by_id[job.id] = job
@@ -30,7 +42,7 @@ class JobStore:
             self._in_status(job)[job.id] = job
 
     def get(self, job_id: str) -> Job | None:
-        return self._by_id.get(job_id)
+        return self._by_id.get(job_id) or self._archive.get(job_id)
 
     def move(self, job: Job, status: JobStatus, now: int) -> None:
         """Set a job's status, in the indexes too."""
@@ -38,8 +50,11 @@ class JobStore:
             del self._in_status(job)[job.id]
             job.status = status
             self._in_status(job)[job.id] = job
-            if status.is_final:
+            if status.is_final and job.spec.array_size is not None:
                 self._ended.append(job)
+            elif status.is_final:
+                self._recent.append(job)
+                self._put_away()
         else:
             array = job.parent.array
             assert array is not None
@@ -62,7 +77,16 @@ class JobStore:
             dropped += [job, *(job.array.children if job.array else ())]
         for job in dropped:
             del self._by_id[job.id]
-        return dropped
+        return dropped + self._archive.forget(now - KEPT_MS)
+
+    def _put_away(self) -> None:
+        if len(self._recent) < RECENT + ARCHIVED_AT_ONCE:
+            return
+        jobs = [self._recent.popleft() for _ in range(ARCHIVED_AT_ONCE)]
+        self._archive.add(jobs)
+        for job in jobs:
+            del self._in_status(job)[job.id]
+            del self._by_id[job.id]
 
     def list_children(self, array_id: str, request: Json) -> tuple[Sequence[Job], dict[str, str]]:
         """A page of an array's children in one status, RUNNING unless the request says another."""
@@ -79,21 +103,25 @@ class JobStore:
         https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
         """
         by_status = self._by_queue.get(queue.arn, {})
-        jobs: Iterable[Job]
         if filters := request.get("filters"):
-            accepts = _filter(filters)
-            jobs = (job for found in by_status.values() for job in found.values() if accepts(job))
+            accepts, condition = _filter(filters)
+            jobs = [job for found in by_status.values() for job in found.values() if accepts(job)]
             limit = MAX_RESULTS_BY_FILTER
         else:
-            jobs = by_status.get(JobStatus(request.get("jobStatus", JobStatus.RUNNING)), {}).values()
+            status = JobStatus(request.get("jobStatus", JobStatus.RUNNING))
+            jobs, condition = list(by_status.get(status, {}).values()), ("status = ?", [status.value])
             limit = MAX_RESULTS_BY_STATUS
-        return page(jobs, request, lambda job: f"{10**12 - job.seq:013}", limit)
+        wanted = max(0, min(request.get("maxResults", limit), limit))
+        before = _LATEST - place_of(request["nextToken"]) if request.get("nextToken") else _LATEST
+        jobs += self._archive.find(queue.arn, before, condition, wanted + 1)  # one more tells that there are more
+        return page(jobs, request, lambda job: f"{_LATEST - job.seq:013}", limit)
 
     def _in_status(self, job: Job) -> dict[str, Job]:
         return self._by_queue.setdefault(job.spec.queue.arn, {}).setdefault(job.status, {})
 
 
-def _filter(filters: Sequence[Json]) -> Callable[[Job], bool]:
+def _filter(filters: Sequence[Json]) -> tuple[Callable[[Job], bool], Condition]:
+    """What a filter asks of a job, and the same for the archive."""
     if len(filters) != 1:
         raise ClientError("Only one filter can be used at a time.")
     name, values = filters[0].get("name"), filters[0].get("values", [])
@@ -101,16 +129,18 @@ def _filter(filters: Sequence[Json]) -> Callable[[Job], bool]:
         raise ClientError(f"The filter {name} needs a value.")
     match name:
         case "JOB_NAME":
-            return _matcher([value.lower() for value in values], lambda job: job.spec.name.lower())
+            patterns = [value.lower() for value in values]
+            return _matcher(patterns, lambda job: job.spec.name.lower()), _matching(patterns, "name")
         case "JOB_DEFINITION":
             by_arn = any(value.startswith("arn:") for value in values)
-            return _matcher(values, lambda job: job.spec.definition.arn if by_arn else job.spec.definition.name)
+            matcher = _matcher(values, lambda job: job.spec.definition.arn if by_arn else job.spec.definition.name)
+            return matcher, _matching(values, "definition_arn" if by_arn else "definition")
         case "BEFORE_CREATED_AT":
             before = _milliseconds(values[0])
-            return lambda job: job.created_at < before
+            return lambda job: job.created_at < before, ("created < ?", [before])
         case "AFTER_CREATED_AT":
             after = _milliseconds(values[0])
-            return lambda job: job.created_at > after
+            return lambda job: job.created_at > after, ("created > ?", [after])
         case _:
             raise ClientError(
                 f"{name!r} is no filter: use JOB_NAME, JOB_DEFINITION, BEFORE_CREATED_AT or AFTER_CREATED_AT."
@@ -121,6 +151,15 @@ def _matcher(patterns: Sequence[str], value: Callable[[Job], Any]) -> Callable[[
     exact = {pattern for pattern in patterns if not pattern.endswith("*")}
     prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
     return lambda job: value(job) in exact or (bool(prefixes) and value(job).startswith(prefixes))
+
+
+def _matching(patterns: Sequence[str], column: str) -> Condition:
+    """As _matcher."""
+    prefixes = [pattern[:-1] for pattern in patterns if pattern.endswith("*")]
+    exact = [pattern for pattern in patterns if not pattern.endswith("*")]
+    parts = [f"{column} = ?"] * len(exact)
+    parts += [f"substr({column}, 1, {len(prefix)}) = ?" for prefix in prefixes]
+    return " OR ".join(parts), [*exact, *prefixes]
 
 
 def _milliseconds(value: str) -> int:

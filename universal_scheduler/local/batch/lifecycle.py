@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from universal_scheduler.domain.batch.limits import OVERRIDES_LIMIT
 from universal_scheduler.local.batch import describe
+from universal_scheduler.local.batch.archive import Archive
 from universal_scheduler.local.batch.clock import Clock
 from universal_scheduler.local.batch.dependencies import Waiters
 from universal_scheduler.local.batch.jobs import JobStore
@@ -73,7 +74,7 @@ class Lifecycle:
         self._listener, self._on_blocked = listener, on_blocked
         self._grace = stop_grace_seconds
         self.resources = Resources(naming, self._wake)
-        self.jobs = JobStore()
+        self.jobs = JobStore(Archive(jobs_dir.parent / "batch.sqlite"))
         self._waiters = Waiters()
         self._placement = Placement()
         self._submitted: deque[Job] = deque()
@@ -380,9 +381,10 @@ class Lifecycle:
             self._end(parent, JobStatus.FAILED, parent.cancel_reason or reason, now)
 
     def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
-        self.jobs.move(job, status, self._clock.now())
         job.status_reason = reason or None
         self._call_listener(self._listener, job)
+        self.jobs.move(job, status, self._clock.now())
+        self._tell(self._listener, job)
 
     def _call_listener(self, listener: Callable[[dict[str, Any]], None] | None, job: Job) -> None:
         if listener is not None:

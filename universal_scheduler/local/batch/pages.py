@@ -42,3 +42,11 @@ def _decode(token: str) -> str:
         return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise ClientError("The nextToken is not valid.") from None
+
+
+def place_of(token: str) -> int:
+    """The key that a token says to go on after, where keys are numbers."""
+    try:
+        return int(_decode(token))
+    except ValueError:
+        raise ClientError("The nextToken is not valid.") from None

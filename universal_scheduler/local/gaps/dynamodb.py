@@ -64,6 +64,7 @@ def apply() -> None:
     dynamodb._condition_syntax_error = lru_cache(_EXPRESSIONS)(dynamodb._condition_syntax_error)
     _read_updates_once(dynamodb)
     _read_numbers_once(dynamodb)
+    _copy_what_is_changed(dynamodb)
     _weigh_what_is_asked_for(dynamodb)
     _forget_transactions(dynamodb)
 
@@ -99,6 +100,16 @@ def _clauses(dynamodb: Any, expression: str) -> dict[str, Tokens]:
 
 def _begins_clause(token: Any) -> bool:
     return token[0] == "IDENT" and token[1].upper() in _CLAUSES
+
+
+def _copy_what_is_changed(dynamodb: Any) -> None:
+    """An item that is stored is never changed: its successor is a copy."""
+    edit(
+        dynamodb._update_item,
+        ("    old_item = copy.deepcopy(existing) if existing else None\n", "    old_item = existing or None\n"),
+    )
+    stored = 'tbl["items"].get(pk_val, {}).get(sk_val)'
+    edit(dynamodb._transact_write_items, (f"old_item = copy.deepcopy({stored})", f"old_item = {stored}"))
 
 
 def _read_numbers_once(dynamodb: Any) -> None:

@@ -30,6 +30,7 @@ Range = tuple[str, tuple[bytes, ...]]
 _HOT_BYTES = 4_000_000
 """How much JSON text the items may have that are also kept as dictionaries."""
 _PAGE = 64
+_encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _REAP_SECONDS = 60.0
 _NO_SORT_KEY = "__no_sort__"
 _BY_INDEX = """
@@ -37,9 +38,9 @@ SELECT item FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl =
 _SCHEMA = """
 CREATE TABLE tables (id INTEGER PRIMARY KEY, arn TEXT NOT NULL);
 CREATE TABLE items (
-    id INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL, expires REAL, item TEXT NOT NULL
-);
-CREATE UNIQUE INDEX items_by_key ON items (tbl, pk, sk);
+    tbl INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL, expires REAL, item TEXT NOT NULL,
+    PRIMARY KEY (tbl, pk, sk)
+) WITHOUT ROWID;
 CREATE INDEX items_by_expiry ON items (tbl, expires) WHERE expires IS NOT NULL;
 CREATE TABLE entries (
     tbl INTEGER NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, sort BLOB NOT NULL,
@@ -48,7 +49,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE TABLE changes (stream INTEGER NOT NULL, number INTEGER NOT NULL, record TEXT NOT NULL,
     PRIMARY KEY (stream, number)
-);
+) WITHOUT ROWID;
 """
 
 
@@ -229,7 +230,7 @@ class Records(Sequence[Json]):
 
     def append(self, record: Json) -> None:
         with self._database.lock:
-            text = json.dumps(record, separators=(",", ":"))
+            text = _encoded(record)
             self._database.write("INSERT INTO changes VALUES (?, ?, ?)", (self._stream, self._end, text))
             self._end += 1
 
@@ -406,7 +407,7 @@ class _Storage:
     def _write(
         self, items: Items, indexes: Indexes, expiry: str | None, pk: bytes, sk: bytes, old: Item | None, item: Item
     ) -> None:
-        text = json.dumps(item, separators=(",", ":"))
+        text = _encoded(item)
         expires = _expires(item, expiry) if expiry else None
         if old is None:
             self.database.write(
@@ -591,9 +592,10 @@ class _Storage:
         if items.expiry == attribute:
             return
         items.expiry = attribute
-        for number, text in self.database.read("SELECT id, item FROM items WHERE tbl = ?", (items.id,)).fetchall():
+        for pk, sk, text in self.database.read("SELECT pk, sk, item FROM items WHERE tbl = ?", (items.id,)).fetchall():
             self.database.write(
-                "UPDATE items SET expires = ? WHERE id = ?", (_expires(json.loads(text), attribute), number)
+                "UPDATE items SET expires = ? WHERE tbl = ? AND pk = ? AND sk = ?",
+                (_expires(json.loads(text), attribute), items.id, pk, sk),
             )
 
 
