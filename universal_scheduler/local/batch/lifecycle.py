@@ -382,9 +382,8 @@ class Lifecycle:
 
     def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
         job.status_reason = reason or None
-        self._call_listener(self._listener, job)
         self.jobs.move(job, status, self._clock.now())
-        self._tell(self._listener, job)
+        self._call_listener(self._listener, job)
 
     def _call_listener(self, listener: Callable[[dict[str, Any]], None] | None, job: Job) -> None:
         if listener is not None:
