@@ -46,6 +46,7 @@ def test_an_answer_that_is_not_as_it_should_be_fails_the_batch(cloud: Cloud, not
     cloud.client("sqs").send_message(QueueUrl=queue, MessageBody="m")
     [message] = cloud.eventually(lambda: received(cloud, dead))
     assert message["Body"] == "m"
+    assert notes.exists()
     assert notes.read_text().split() == ["1", "1"]
 
 

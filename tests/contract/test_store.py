@@ -21,6 +21,7 @@ from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
 from universal_scheduler.domain.runs.model import (
     AuditEntry,
+    ChangeLog,
     Changes,
     Dependency,
     Execution,
@@ -36,6 +37,7 @@ from universal_scheduler.domain.runs.model import (
     Verb,
 )
 from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.waits import CHANGE_LOG_LIMIT
 
 KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")
 RUN = Run(KEY, RunStatus.RUNNING, Execution("arn:one", "one"), cause={"kind": "row"}, wait_seconds=7)
@@ -321,6 +323,16 @@ def test_a_job_that_failed_because_it_was_cancelled_is_cancelled(store: Store) -
     assert store.end_jobs("run", [replace(cancelled, reason="cancelled by me")], 3.0)
     [job] = store.list_jobs("run")
     assert (job.status, job.reason, job.exit_code) == (JobStatus.CANCELLED, "cancelled by me", 137)
+
+
+def test_a_job_that_never_started_because_the_run_was_cancelled_is_cancelled(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    store.claim_jobs("run", [JOB], 1.0)
+    store.record_submissions("run", [(JOB, "id-1")], 2.0)
+    store.observe_jobs("run", [(JOB, Observation("id-1", JobStatus.UPSTREAM_FAILED, "did not run: upstream a"))])
+    assert store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, job_id="id-1", reason="by me")], 3.0)
+    [job] = store.list_jobs("run")
+    assert (job.status, job.reason) == (JobStatus.CANCELLED, "by me")
 
 
 def test_a_job_that_was_submitted_meanwhile_is_not_ended_as_one_that_was_not(store: Store) -> None:
@@ -730,6 +742,26 @@ def test_an_output_is_kept_for_the_attempt_that_put_it_out(store: Store, found: 
     store.put_jobs(KEY.run_id, [replace(JOB, attempt=2)])
     assert not store.record_output(KEY.run_id, replace(done, **found))
     assert store.list_jobs(KEY.run_id) == [replace(JOB, attempt=2)]
+
+
+def test_the_change_log_names_the_jobs_that_were_counted(store: Store) -> None:
+    assert store.change_log(KEY.run_id) == ChangeLog()
+    store.count_change(KEY.run_id, 2, False, ["a", "b"])
+    store.count_change(KEY.run_id, 0, True)
+    store.count_change(KEY.run_id, 1, True, ["a"])
+    log = store.change_log(KEY.run_id)
+    assert log == ChangeLog(Changes(urgent=2, ended=3), 0, ("a", "b", "a"))
+    assert log.since(0, 1) == ("b", "a")
+    assert log.since(0, 3) == ()
+
+
+def test_a_long_change_log_is_begun_anew(store: Store) -> None:
+    names = [f"job{number}" for number in range(CHANGE_LOG_LIMIT)]
+    store.count_change(KEY.run_id, len(names), False, names)
+    store.count_change(KEY.run_id, 1, False, ["last"])
+    log = store.change_log(KEY.run_id)
+    assert log == ChangeLog(Changes(ended=CHANGE_LOG_LIMIT + 1), 1, ("last",))
+    assert log.since(0, CHANGE_LOG_LIMIT) is None, "whoever had read a part of the old one reads all jobs"
 
 
 def test_a_token_waits_for_so_many_ends(store: Store) -> None:

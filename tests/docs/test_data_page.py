@@ -38,6 +38,7 @@ from universal_scheduler.domain.runs.model import (
     RunStatus,
     Verb,
 )
+from universal_scheduler.ports.waits import CHANGE_LOG_LIMIT
 
 KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")
 RUN = Run(KEY, RunStatus.RUNNING, Execution("arn:one", "one"), cause={"kind": "row"})
@@ -98,7 +99,10 @@ def test_the_attributes_of_a_job() -> None:
 
 def test_the_attributes_of_control_rows(client: Any, store: DynamoStore) -> None:
     store.pause("nightly", ENTRY)
-    store.count_change(KEY.run_id, 0, urgent=True)
+    store.count_change(KEY.run_id, 0, True, ["a"])
+    names = ["b"] * CHANGE_LOG_LIMIT
+    store.count_change(KEY.run_id, 0, False, names)
+    store.count_change(KEY.run_id, 0, False, ["c"])
     assert store.park(KEY.run_id, 1, "token", Changes(1, 0), 1)
     watch = DynamoWatch(client, history="BatchScheduleHistory", jobs="BatchScheduleJobs")
     assert watch.begin_notification(KEY.run_id, "late", 1.0, 0.0)

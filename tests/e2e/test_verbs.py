@@ -74,7 +74,9 @@ class Operator:
         [run] = self.stage.runs(self.schedule_id)
         key = {"KeyConditionExpression": "runId = :run", "ExpressionAttributeValues": {":run": run["runId"]}}
         rows = self.stage.table("BatchScheduleJobs").query(**key, ConsistentRead=True)["Items"]
-        return run, [row for row in rows if row["jobName"] != "#wake"]
+        watched = ("watch", "watchAt")  # which the watchdogs write when they come by
+        run = {key: value for key, value in run.items() if key not in watched}
+        return run, [row for row in rows if not row["jobName"].startswith(("#wake", "#told"))]
 
     def statuses(self) -> dict[str, str]:
         _, rows = self.rows()

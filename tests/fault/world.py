@@ -29,6 +29,7 @@ from universal_scheduler.domain.errors import (
 )
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import Changes, Execution, JobStatus, Mark, Run, RunKey, RunStatus, Verb
+from universal_scheduler.usecases.boards import Boards
 from universal_scheduler.usecases.drive import (
     Next,
     RunRef,
@@ -171,6 +172,7 @@ class World:
         self._told: dict[str, JobStatus] = {}
         self.platform.slow = lambda: self._chance.random() < 0.5
         self._tokens = self._sent = 0
+        self._functions = [Boards(), Boards()]
         self._key = RunKey("", "")
 
     def run(self) -> Run:
@@ -193,7 +195,7 @@ class World:
                 then = Next.SUBMIT
             if then is Next.WAIT and self._woken(ref, turn, idle, run.wait_seconds):
                 then = Next.SUBMIT
-            turn = self._submit(ref) if then is Next.SUBMIT else self._poll(ref)
+            turn = self._submit(ref, made) if then is Next.SUBMIT else self._poll(ref)
             made += 1
             idle = 0 if turn.changed else idle + 1
         ended = self.store.get_run(run.key)
@@ -272,9 +274,15 @@ class World:
         self._sent += 1
         self._deliveries.append(Delivery(self.now + delay, self._sent, event))
 
-    def _submit(self, ref: RunRef) -> Turn:
+    def _submit(self, ref: RunRef, number: int) -> Turn:
+        """By one of two functions, each with a memory of its own."""
         ports = self._faulty_store, self._faulty_platform, self._faulty_objects
-        return self._tried(lambda: submit_jobs(*ports, ref, lambda: self.now, lambda: 60.0))
+
+        def submit() -> Turn:
+            boards = self._functions[self._chance.random() < 0.3]
+            return submit_jobs(*ports, ref, lambda: self.now, lambda: 60.0, boards=boards, turn=number)
+
+        return self._tried(submit)
 
     def _poll(self, ref: RunRef) -> Turn:
         return self._tried(lambda: poll_jobs(self._faulty_store, self._faulty_platform, ref, self.now))

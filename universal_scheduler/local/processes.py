@@ -13,26 +13,43 @@ MARK = "USCHED_ENGINE"  # set to the engine's state directory in everything that
 
 _PROC = Path("/proc")
 _SWEEPS = 50
+_YOUNG_SECONDS = 60.0
 
 
 def marked(state_dir: Path) -> list[int]:
     """The ids of live processes that carry the engine's mark; never this process."""
-    return _marked(f"{MARK}={state_dir}")
+    return _marked(f"{MARK}={state_dir}")[0]
 
 
-def _marked(mark: str) -> list[int]:
-    found = _marked_by_proc(mark) if _PROC.joinpath("self", "environ").exists() else _marked_by_ps(mark)
-    return [pid for pid in found if pid != os.getpid()]
+def _marked(mark: str) -> tuple[list[int], bool]:
+    """The processes with the mark, and whether there is one that cannot be judged."""
+    by_proc = _PROC.joinpath("self", "environ").exists()
+    found, unclear = _marked_by_proc(mark) if by_proc else (_marked_by_ps(mark), False)
+    return [pid for pid in found if pid != os.getpid()], unclear
 
 
-def _marked_by_proc(mark: str) -> list[int]:
-    found = []
+def _marked_by_proc(mark: str) -> tuple[list[int], bool]:
+    """A process in the middle of execve(2) has no environment, on a busy machine for as long as it has no processor."""
+    found, unclear = [], False
     for directory in _PROC.iterdir():
         if directory.name.isdigit():
             with suppress(OSError):  # it has ended, or is another user's
-                if mark.encode() in directory.joinpath("environ").read_bytes().split(b"\0"):
+                environment = directory.joinpath("environ").read_bytes()
+                if mark.encode() in environment.split(b"\0"):
                     found.append(int(directory.name))
-    return found
+                unclear = unclear or (not environment and _is_starting(directory))
+    return found, unclear
+
+
+def _is_starting(directory: Path) -> bool:
+    """Whether a process without an environment is young, and neither a zombie nor a thread of the kernel.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
+    fields = directory.joinpath("stat").read_text().rpartition(")")[2].split()
+    state, parent, started = fields[0], fields[1], int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    up = float(_PROC.joinpath("uptime").read_text().split()[0])
+    return state != "Z" and parent not in ("0", "2") and up - started < _YOUNG_SECONDS
 
 
 def _marked_by_ps(mark: str) -> list[int]:
@@ -64,9 +81,9 @@ def end_marked(mark: str) -> int:
     killed: set[int] = set()
     clean = 0
     for _ in range(_SWEEPS):  # again, because what is about to die may still have forked
-        left = _marked(mark)
-        clean = 0 if left else clean + 1
-        if clean == 2:  # a process in the middle of execve(2) shows no environment: one look is not enough
+        left, unclear = _marked(mark)
+        clean = 0 if left or unclear else clean + 1
+        if clean == 2:
             break
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):

@@ -59,7 +59,8 @@ class Jobs(Protocol):
 
         Only those that still have the platform's id that they have here: one that was submitted meanwhile runs.
 
-        One that is to be CANCELLED may be recorded as FAILED for this reason already: the event of its end was faster.
+        One that is to be CANCELLED may be recorded already as FAILED for this reason, or as UPSTREAM_FAILED because an
+        upstream job was cancelled with it: the event of its end was faster.
 
         `not_taken` says of a SKIPPED one that no rule can reach it any more.
         """

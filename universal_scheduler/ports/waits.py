@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from universal_scheduler.domain.runs.model import Changes
+from universal_scheduler.domain.runs.model import ChangeLog, Changes
+
+CHANGE_LOG_LIMIT = 1000
+"""With so many jobs in it, a run's change log is begun anew: whoever had read a part of it reads all jobs once."""
 
 
 class Waits(Protocol):
@@ -12,8 +16,13 @@ class Waits(Protocol):
 
     def changes(self, run_id: str) -> Changes: ...
 
-    def count_change(self, run_id: str, ended: int, urgent: bool) -> str:
-        """Count ends of jobs, and an urgent change; answers the parked token where its waiting is over, else ""."""
+    def change_log(self, run_id: str) -> ChangeLog: ...
+
+    def count_change(self, run_id: str, ended: int, urgent: bool, names: Sequence[str] = ()) -> str:
+        """Count ends of jobs, and an urgent change, and keep the names of the jobs in the change log.
+
+        Answers the parked token where its waiting is over, else "".
+        """
         ...
 
     def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int, turn: int = 0) -> bool:

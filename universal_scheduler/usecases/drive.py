@@ -16,6 +16,7 @@ from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Ob
 from universal_scheduler.domain.runs.observations import is_news, observed
 from universal_scheduler.domain.runs.planner import (
     LOST_AFTER_SECONDS,
+    Plan,
     ReadOutput,
     Submit,
     Withdraw,
@@ -27,6 +28,7 @@ from universal_scheduler.domain.runs.planner import (
 from universal_scheduler.ports.objects import ObjectStore
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
+from universal_scheduler.usecases.boards import Boards
 from universal_scheduler.usecases.describe import describe_all
 from universal_scheduler.usecases.mapper import Mapper
 from universal_scheduler.usecases.submission import (
@@ -112,8 +114,13 @@ def submit_jobs(
     time_left: Callable[[], float],
     mapper: Mapper = map,
     pace: Callable[[], None] = UNPACED,
+    boards: Boards | None = None,
+    turn: int = 0,
 ) -> Turn:
     """Do what the plan says until it is done, time runs out (`time_left` in seconds), or the platform takes no more.
+
+    Where enough has happened meanwhile, it looks again at once. `boards` is what this process knows of runs from its
+    last turns; `turn` is the number of this one.
 
     A submission whose outcome is not known ends the turn too: it keeps its intent, and is looked up in a later one.
     `mapper` calls a function for many jobs, in any order or at once; `pace` holds each submission until its turn.
@@ -122,43 +129,77 @@ def submit_jobs(
         StaleExecution: a newer execution drives the run.
     """
     runtime = Runtime(clock, time_left, mapper, pace)
+    boards = boards if boards is not None else Boards()
+    while True:
+        looked = _look(store, platform, objects, ref, runtime, boards, turn)
+        if not looked.settled or time_left() < ENOUGH_SECONDS:
+            return looked.turn
+        counts, seen = store.changes(ref.key.run_id), looked.turn.seen
+        if counts.urgent == seen.urgent and counts.ended - seen.ended < looked.turn.ends_needed:
+            return looked.turn
+        boards.again(ref.key, turn)  # enough has happened meanwhile: waiting would only cost transitions
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    turn: Turn
+    settled: bool = False
+    """Whether everything is done that there was to do, and the run waits for its jobs."""
+
+
+def _look(
+    store: Store,
+    platform: JobPlatform,
+    objects: ObjectStore,
+    ref: RunRef,
+    runtime: Runtime,
+    boards: Boards,
+    number: int,
+) -> _Looked:
+    """One look at the run, and what its plan says done."""
     run = _current(store, ref)
-    seen = store.changes(ref.key.run_id)  # before the jobs: what happens after this look is counted beyond it
-    jobs = {job.name: job for job in store.list_jobs(ref.key.run_id)}
+    log = store.change_log(ref.key.run_id)  # before the jobs: what happens after this look is counted beyond it
+    seen = log.counts
+    board = boards.take(store, ref.key, ref.generation, number, log)
+    clock = runtime.clock
 
     def work_to_do() -> Sequence[Work]:
-        work = plan(list(jobs.values()), clock(), run.max_concurrent_jobs, run.cancel).work
+        work = board.plan(clock(), run.max_concurrent_jobs, run.cancel).work
         return sorted(work, key=lambda action: isinstance(action, Withdraw))  # last: one that fails stops nothing else
 
     work = work_to_do()
-    if unread := [jobs[action.name] for action in work if isinstance(action, ReadOutput)]:
+    if unread := [board.jobs[action.name] for action in work if isinstance(action, ReadOutput)]:
         try:
-            jobs |= read_outputs(store, objects, run, unread, runtime)
+            board.update(read_outputs(store, objects, run, unread, runtime).values())
         except Throttled:
-            return Turn(Next.PAUSE, seen)
+            return _Looked(Turn(Next.PAUSE, seen))
         work = work_to_do()
-    before = dict(jobs)
-    if any(isinstance(action, Submit) and jobs[action.name].job.final for action in work):
+    if any(isinstance(action, Submit) and board.jobs[action.name].job.final for action in work):
         try:
-            if _still_ending(platform, list(jobs.values()), mapper):
-                return Turn(Next.PAUSE, seen)
+            if _still_ending(platform, list(board.jobs.values()), runtime.mapper):
+                return _Looked(Turn(Next.PAUSE, seen))
         except PlatformUnavailable:
-            return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
+            return _Looked(Turn(Next.WAIT, seen, due=clock() + run.wait_seconds))
+    doubtful: set[str] = set()
     for start in range(0, len(work), WAVE):
-        if time_left() < ENOUGH_SECONDS:
-            return Turn(Next.SUBMIT, seen)
+        if runtime.time_left() < ENOUGH_SECONDS:
+            return _Looked(Turn(Next.SUBMIT, seen))
+        wave = work[start : start + WAVE]
         try:
-            jobs |= do_wave(store, platform, objects, run, work[start : start + WAVE], jobs, runtime)
+            changed = do_wave(store, platform, objects, run, wave, board.jobs, runtime)
         except Throttled:
-            return Turn(Next.PAUSE, seen)
+            return _Looked(Turn(Next.PAUSE, seen))
         except PlatformUnavailable:
-            return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
-    turn = what_next(run, list(jobs.values()), clock(), seen)
-    withdrawals = [action.name for action in work if isinstance(action, Withdraw)]
-    if turn.next is Next.SUBMIT and any(jobs[name] is before[name] for name in withdrawals):
+            return _Looked(Turn(Next.WAIT, seen, due=clock() + run.wait_seconds))
+        board.update(changed.values())
+        doubtful.update(action.name for action in wave if action.name not in changed)
+    planned = board.plan(clock(), run.max_concurrent_jobs, run.cancel)
+    boards.keep(board, ref.key, ref.generation, number + 1, log, doubtful)
+    turn = _next(planned, seen)
+    if turn.next is Next.SUBMIT and any(isinstance(action, Withdraw) and action.name in doubtful for action in work):
         # The platform has not yet said what became of them: an event will, or the next look.
-        return Turn(Next.WAIT, seen, due=clock() + run.wait_seconds)
-    return turn
+        return _Looked(Turn(Next.WAIT, seen, due=clock() + run.wait_seconds))
+    return _Looked(turn, settled=turn.next is Next.WAIT)
 
 
 def _still_ending(platform: JobPlatform, jobs: Sequence[JobRun], mapper: Mapper) -> bool:
@@ -264,7 +305,10 @@ def abandon_run(
 
 
 def what_next(run: Run, jobs: Sequence[JobRun], now: float, seen: Changes, *, changed: bool = True) -> Turn:
-    planned = plan(jobs, now, run.max_concurrent_jobs, run.cancel)
+    return _next(plan(jobs, now, run.max_concurrent_jobs, run.cancel), seen, changed=changed)
+
+
+def _next(planned: Plan, seen: Changes, *, changed: bool = True) -> Turn:
     if planned.work:
         return Turn(Next.SUBMIT, seen)
     if planned.outcome is not None:

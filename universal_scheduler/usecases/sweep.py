@@ -153,8 +153,8 @@ def _notify(dogs: Watchdogs, run: Run, breach: Breach, now: float) -> bool:
 def _mend(dogs: Watchdogs, run: Run, moves: Sequence[JobRun]) -> None:
     """Ask the run's execution to move jobs, and wake it where whoever should have has not."""
     run_id = run.key.run_id
-    if [job for job in moves if dogs.store.change_job(run_id, replace(job, move_to=""), job)]:
-        signal_change(dogs.store, dogs.workflow, run_id, urgent=True)
+    if moved := [job.name for job in moves if dogs.store.change_job(run_id, replace(job, move_to=""), job)]:
+        signal_change(dogs.store, dogs.workflow, run_id, urgent=True, names=moved)
     if token := dogs.watch.unanswered_token(run_id):
         logger.warning("Run should have been woken, and is now", extra={"correlation_id": run_id})
         dogs.workflow.wake(token)

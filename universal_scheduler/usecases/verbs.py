@@ -68,7 +68,7 @@ def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: M
             _check_rule(store, run, job)
         entry = AuditEntry(mark, name, str(job.status), _status_after(after))
         if store.change_by_verb(run, job, after, entry):
-            signal_change(store, workflow, key.run_id, urgent=True)
+            signal_change(store, workflow, key.run_id, urgent=True, names=[name])
             return entry
         seen = job
     raise IllegalVerb(mark.verb, f"the job '{name}'", "its run changes all the time", "Try again.")

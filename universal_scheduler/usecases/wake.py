@@ -38,12 +38,22 @@ def wait_for_change(store: Store, ref: RunRef, token: str, seen: Changes, ends_n
         raise RunChanged(ref.key.run_id)
 
 
-def signal_change(store: Waits, workflow: Workflow, run_id: str, *, ended: int = 0, urgent: bool = False) -> None:
+def signal_change(
+    store: Waits,
+    workflow: Workflow,
+    run_id: str,
+    *,
+    ended: int = 0,
+    urgent: bool = False,
+    names: Sequence[str] = (),
+) -> None:
     """Count what was just changed in a run, and wake it: `ended` jobs, or something that it must see at once.
+
+    `names` are the jobs whose rows have changed.
 
     To be called after the change is written; calling it twice for one change costs a needless look, no more.
     """
-    token = store.count_change(run_id, ended, urgent)
+    token = store.count_change(run_id, ended, urgent, names)
     if token:
         workflow.wake(token)
         store.clear_token(run_id, token)
@@ -98,7 +108,8 @@ def _handle_events_of_run(
         if _is_stray(event, job, key) and not _ended(platform, event)
     ]
     news: list[tuple[JobRun, Observation]] = []
-    ended, urgent = 0, False
+    ended: list[str] = []
+    urgent = False
     known = dict(jobs)
     # A failed job explains why those downstream never started: handle it first.
     for name in upstream_first({name: _known_upstream(jobs[name], newest) for name in newest}):
@@ -113,7 +124,7 @@ def _handle_events_of_run(
         elif seen.status is not job.status:
             continue  # the job was ended otherwise, by somebody who told the run
         if seen.status.ended:
-            ended += 1
+            ended.append(name)
             urgent = urgent or not seen.status.satisfies
     early = [(job, seen.job_id) for job, seen in news if not job.job_id]
     if early:  # faster than the answer to SubmitJob
@@ -121,7 +132,7 @@ def _handle_events_of_run(
     if news:
         store.observe_jobs(key.run_id, news)
     if ended:
-        signal_change(store, workflow, key.run_id, ended=ended, urgent=urgent)
+        signal_change(store, workflow, key.run_id, ended=len(ended), urgent=urgent, names=ended)
     return later
 
 

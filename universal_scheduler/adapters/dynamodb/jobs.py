@@ -154,11 +154,13 @@ class DynamoJobs(Tables):
                     job.status,
                     {"statusReason": job.reason, "stoppedAt": now, "notTaken": job.not_taken or None},
                     condition=f"attempt = :attempt AND {_same_id(job)} AND (statusRank < :rank"
-                    " OR (:new_jobStatus = :cancelled AND jobStatus = :failed AND begins_with(statusReason, :said)))",
+                    " OR (:new_jobStatus = :cancelled AND (jobStatus = :behind"
+                    " OR (jobStatus = :failed AND begins_with(statusReason, :said)))))",
                     values={
                         ":rank": job.status.rank,
                         ":cancelled": str(JobStatus.CANCELLED),
                         ":failed": str(JobStatus.FAILED),
+                        ":behind": str(JobStatus.UPSTREAM_FAILED),
                         ":said": job.reason[:REASON_COMPARED] or " ",
                     }
                     | ({":job": job.job_id} if job.job_id else {}),

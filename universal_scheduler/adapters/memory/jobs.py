@@ -132,6 +132,8 @@ class MemoryJobs(Memory):
 
 
 def _ended_so(known: JobRun, job: JobRun) -> bool:
-    """Whether the job FAILED because it was cancelled."""
-    cancelled = job.status is JobStatus.CANCELLED and known.status is JobStatus.FAILED
-    return cancelled and bool(job.reason) and known.reason.startswith(job.reason)
+    """Whether the job FAILED because it was cancelled, or never started because an upstream job was."""
+    if job.status is not JobStatus.CANCELLED:
+        return False
+    failed = known.status is JobStatus.FAILED and bool(job.reason) and known.reason.startswith(job.reason)
+    return failed or known.status is JobStatus.UPSTREAM_FAILED

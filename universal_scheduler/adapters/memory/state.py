@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-from universal_scheduler.domain.runs.model import AuditEntry, Changes, JobRun, Mark, RunKey
+from universal_scheduler.domain.runs.model import AuditEntry, ChangeLog, Changes, JobRun, Mark, RunKey
 
 
 @dataclass(slots=True)
@@ -22,6 +22,13 @@ class Parked:
     """The count of urgent changes that were seen when it was parked."""
     generation: int = 0
     turn: int = 0
+    epoch: int = 0
+    names: tuple[str, ...] = ()
+    """The change log."""
+
+    @property
+    def log(self) -> ChangeLog:
+        return ChangeLog(self.changes, self.epoch, self.names)
 
 
 class Memory:

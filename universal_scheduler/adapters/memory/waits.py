@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from universal_scheduler.adapters.memory.state import Memory, Parked
-from universal_scheduler.domain.runs.model import Changes
+from universal_scheduler.domain.runs.model import ChangeLog, Changes
+from universal_scheduler.ports.waits import CHANGE_LOG_LIMIT
 
 
 class MemoryWaits(Memory):
@@ -12,8 +15,14 @@ class MemoryWaits(Memory):
     def changes(self, run_id: str) -> Changes:
         return self.waits[run_id].changes if run_id in self.waits else Changes()
 
-    def count_change(self, run_id: str, ended: int, urgent: bool) -> str:
+    def change_log(self, run_id: str) -> ChangeLog:
+        return self.waits[run_id].log if run_id in self.waits else ChangeLog()
+
+    def count_change(self, run_id: str, ended: int, urgent: bool, names: Sequence[str] = ()) -> str:
         wait = self.waits.setdefault(run_id, Parked())
+        if names and len(wait.names) >= CHANGE_LOG_LIMIT:
+            wait.names, wait.epoch = (), wait.epoch + 1
+        wait.names += tuple(names)
         wait.changes = Changes(wait.changes.urgent + urgent, wait.changes.ended + ended)
         return wait.token if urgent or wait.changes.ended >= wait.until else ""
 

@@ -444,3 +444,18 @@ class Changes:
     """Changes that the next plan has to see at once: failures, and what operators did."""
     ended: int = 0
     """Ends of jobs that were told by events, each at least once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLog:
+    """The change counters of a run, and the jobs that were counted since the log was last begun anew."""
+
+    counts: Changes = Changes()
+    epoch: int = 0
+    """Grows when the log is begun anew."""
+    names: tuple[str, ...] = ()
+    """The jobs, in order; one may be there several times."""
+
+    def since(self, epoch: int, place: int) -> tuple[str, ...] | None:
+        """The jobs that were counted after this place of the log; None where it was begun anew since."""
+        return tuple(dict.fromkeys(self.names[place:])) if epoch == self.epoch else None

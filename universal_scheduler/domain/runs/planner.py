@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import assert_never
 
@@ -133,55 +133,79 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
     `limit` is how many jobs of the run may be with their platform at a time; with one, nothing is handed down.
     `cancel` is who asked for the end of the run: then every job of it ends, and its finally jobs run all the same.
     """
-    known = {job.name: job for job in jobs}
-    with_platform, room = _at_work(jobs, limit)
+    live, room = _at_work(jobs, limit)
     wanted = {upstream: job.name for job in jobs if not job.status.ended for upstream in job.job.outputs_of}
-    actions: list[Action] = []
+    planning = Planning({job.name: job for job in jobs}, live, wanted, now, room, cancel)
     order = upstream_first({job.name: job.job.depends_on for job in jobs})
     others = NO_OTHERS
-    for name in sorted(order, key=lambda name: known[name].job.final):
-        job = known[name]
-        if job.job.final and others is NO_OTHERS:
-            others = _others(jobs, known, cancel)
-        stop = None if job.job.final else cancel
-        if name in wanted and job.output_unread:
-            actions.append(ReadOutput(name, f"{wanted[name]} refers to its output"))
+    for name in sorted(order, key=lambda name: planning.known[name].job.final):
+        if planning.known[name].job.final and others is NO_OTHERS:
+            others = planning.others = _others(jobs, planning.known, cancel)
+        planning.visit(name)
+    done = all(isinstance(action, Wait) for action in planning.actions)
+    full = planning.room is not None and planning.room <= 0
+    return Plan(
+        tuple(planning.actions),
+        outcome(jobs, cancel) if done else None,
+        _ends_needed(planning.known, planning.with_platform, full, others),
+        _due(jobs, now),
+    )
+
+
+@dataclass(slots=True)
+class Planning:
+    """A plan in the making: jobs are visited one by one, upstream first."""
+
+    known: MutableMapping[str, JobRun]
+    """All jobs, those that were visited as the plan makes them."""
+    with_platform: set[str]
+    wanted: Mapping[str, str]
+    """Of each job whose output is referred to: one that has not ended and refers to it."""
+    now: float
+    room: int | None = None
+    cancel: Mark | None = None
+    others: _Others = field(default_factory=lambda: _Others((), 0))
+    actions: list[Action] = field(default_factory=list)
+
+    def visit(self, name: str) -> bool:
+        """Decide what happens to a job; whether that changes what its downstream jobs see of it."""
+        job = self.known[name]
+        stop = None if job.job.final else self.cancel
+        if name in self.wanted and job.output_unread:
+            self.actions.append(ReadOutput(name, f"{self.wanted[name]} refers to its output"))
         if job.status.ended:
             if stop is None and job.withdraw_asked:
-                actions.append(_withdrawal(job))
-            elif stop is None and (_ended_too_early(job, known) or _ended_to_be_moved(job) or others.outdate(job)):
-                actions.append(Reopen(name, "what kept it from running has changed"))
-                known[name] = withdrawn(job)
-            continue
-        action = _decide(job, known, with_platform, now, room, stop, others)
-        actions.append(action)
+                self.actions.append(_withdrawal(job))
+                return False
+            if stop is None and (
+                _ended_too_early(job, self.known) or _ended_to_be_moved(job) or self.others.outdate(job)
+            ):
+                self.actions.append(Reopen(name, "what kept it from running has changed"))
+                self.known[name] = withdrawn(job)
+                return True
+            return False
+        action = _decide(job, self.known, self.with_platform, self.now, self.room, stop, self.others)
+        self.actions.append(action)
         match action:
             case End():
-                known[name] = replace(job, status=action.status, not_taken=action.not_taken)
+                self.known[name] = replace(job, status=action.status, not_taken=action.not_taken)
             case Submit():
-                with_platform.add(name)
-                if room is not None:
-                    room -= 1
+                self.with_platform.add(name)
+                if self.room is not None:
+                    self.room -= 1
             case Cancel():
-                with_platform.discard(name)  # nothing is handed down behind it
+                self.with_platform.discard(name)  # nothing is handed down behind it
             case Withdraw():
-                with_platform.discard(name)
+                self.with_platform.discard(name)
                 if not job.withdrawing:  # it cannot start any more: nor can those that the platform has behind it
-                    known[name] = again(job)
+                    self.known[name] = again(job)
             case Recover() | ReadOutput() | Wait():
-                pass
+                return False
             case Reopen():
                 raise AssertionError("only a job that has ended is reopened")
             case _:
                 assert_never(action)
-    done = all(isinstance(action, Wait) for action in actions)
-    full = room is not None and room <= 0
-    return Plan(
-        tuple(actions),
-        outcome(jobs, cancel) if done else None,
-        _ends_needed(known, with_platform, full, others),
-        _due(jobs, now),
-    )
+        return True
 
 
 def why_waiting(
