@@ -325,6 +325,14 @@ def test_a_job_that_failed_because_it_was_cancelled_is_cancelled(store: Store) -
     assert (job.status, job.reason, job.exit_code) == (JobStatus.CANCELLED, "cancelled by me", 137)
 
 
+def test_a_job_that_somebody_has_begun_to_submit_since_is_not_ended(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    store.claim_jobs("run", [JOB], 1.0)
+    assert not store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="by me")], 3.0)
+    assert not store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="by me", intent_at=0.5)], 3.0)
+    assert store.end_jobs("run", [replace(JOB, status=JobStatus.CANCELLED, reason="by me", intent_at=1.0)], 3.0)
+
+
 def test_a_job_that_never_started_because_the_run_was_cancelled_is_cancelled(store: Store) -> None:
     store.put_jobs("run", [JOB])
     store.claim_jobs("run", [JOB], 1.0)

@@ -61,13 +61,13 @@ def assert_killed_engine_leaves_nothing(then: Any) -> None:
     client(started, "lambda").invoke(FunctionName="usched-get-schedule", Payload=b"{}")
     note = started.state_dir / "data" / "pid"
     left = int(eventually(lambda: note.read_text() if note.exists() else None))
-    os.kill(started.pid, signal.SIGKILL)
 
     def with_left() -> set[int]:
         found = set(processes.marked(started.state_dir))
         return found if left in found else set()  # one in the middle of execve(2) shows no environment
 
-    before = eventually(with_left)
+    before = eventually(with_left)  # first: the supervisor ends what it can when the engine is gone
+    os.kill(started.pid, signal.SIGKILL)
     then(started)
     eventually(lambda: not before & set(processes.marked(started.state_dir)))
 

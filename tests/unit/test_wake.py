@@ -171,7 +171,8 @@ def test_a_job_that_was_accepted_after_its_run_was_given_up_is_ended(world: Wait
     world.store.claim_jobs(run.key.run_id, [job], world.now)
     tags = {"usched:jobName": "a"}
     world.platform.submit(job.job, batch_job_name(run.key, "a", 1), [], {}, tags)  # and its caller is cut off
-    world.store.end_jobs(run.key.run_id, [replace(job, status=JobStatus.CANCELLED)], world.now)
+    [claimed] = world.store.list_jobs(run.key.run_id)
+    world.store.end_jobs(run.key.run_id, [replace(claimed, status=JobStatus.CANCELLED)], world.now)
     assert world.hear(run, "a") == []
     assert [entry.seen.status for entry in world.platform.jobs.values()] == [JobStatus.FAILED]
     assert world.statuses(run) == {"a": "CANCELLED"}

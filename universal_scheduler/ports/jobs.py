@@ -57,7 +57,8 @@ class Jobs(Protocol):
     def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
         """End jobs that the platform does not have, or has been told to end: with status and reason as given here.
 
-        Only those that still have the platform's id that they have here: one that was submitted meanwhile runs.
+        Only those that still have the platform's id that they have here, and those without one only if nobody has begun
+        to submit them since: one that was submitted meanwhile runs.
 
         One that is to be CANCELLED may be recorded already as FAILED for this reason, or as UPSTREAM_FAILED because an
         upstream job was cancelled with it: the event of its end was faster.

@@ -163,7 +163,7 @@ class DynamoJobs(Tables):
                         ":behind": str(JobStatus.UPSTREAM_FAILED),
                         ":said": job.reason[:REASON_COMPARED] or " ",
                     }
-                    | ({":job": job.job_id} if job.job_id else {}),
+                    | ({":job": job.job_id} if job.job_id else {":intent": job.intent_at} if job.intent_at else {}),
                 )
                 for job in ended
             ],
@@ -231,7 +231,11 @@ def _forward(
 
 
 def _same_id(job: JobRun) -> str:
-    return "jobId = :job" if job.job_id else "attribute_not_exists(jobId)"
+    """Of a job without an id also that nobody has begun to submit it since."""
+    if job.job_id:
+        return "jobId = :job"
+    intent = "intentAt = :intent" if job.intent_at else "attribute_not_exists(intentAt)"
+    return f"attribute_not_exists(jobId) AND {intent}"
 
 
 def _tried_again(job: JobRun, seen: Observation) -> str:

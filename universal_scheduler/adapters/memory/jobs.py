@@ -97,7 +97,9 @@ class MemoryJobs(Memory):
                 replace(known, status=job.status, not_taken=job.not_taken, reason=job.reason, stopped_at=now)
                 for job in ended
                 for known in self._attempt(run_id, job)
-                if known.job_id == job.job_id and (known.status.rank < job.status.rank or _ended_so(known, job))
+                if known.job_id == job.job_id
+                and (known.job_id or known.intent_at == job.intent_at)
+                and (known.status.rank < job.status.rank or _ended_so(known, job))
             ),
         )
 
