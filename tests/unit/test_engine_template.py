@@ -211,6 +211,7 @@ MAY = {
         "JobsTable: dynamodb:BatchGetItem dynamodb:Query dynamodb:UpdateItem",
         "job/*: batch:TerminateJob",
         "*: batch:ListJobs",
+        "*: batch:DescribeJobs",
         "NotificationsQueue: sqs:SendMessage",
         "JobsTable/index/jobId-index: dynamodb:Query",
         "stateMachine:schedule_runner: states:SendTaskSuccess",

@@ -241,6 +241,25 @@ def test_an_array_runs_from_the_start_of_its_first_child(world: Waiting, at_once
     assert (job.started_at, job.attempts) == (9.0, 1)
 
 
+def test_an_array_whose_end_is_heard_before_its_start_asks_for_it(
+    world: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = document({"kids": ()})
+    jobs["jobList"][0]["arrayProperties"] = {"size": 2}
+    run = world.start(jobs)
+    world.park(run)
+    [job] = world.store.list_jobs(run.key.run_id)
+    first = Observation(f"{job.job_id}:0", JobStatus.SUCCEEDED, started_at=9.0)
+    asked: list[str] = []
+    monkeypatch.setattr(MemoryPlatform, "describe", lambda _, ids: asked.extend(ids) or [first])
+    [end] = array_events(run, job.job_id, ("kids SUCCEEDED", 0))
+    assert handle_job_events(world.store, world.workflow, world.platform, [end], world.now) == []
+    [job] = world.store.list_jobs(run.key.run_id)
+    assert (str(job.status), job.started_at, asked) == ("SUCCEEDED", 9.0, [first.job_id])
+    assert handle_job_events(world.store, world.workflow, world.platform, [end], world.now) == []
+    assert len(asked) == 1, "it is known now"
+
+
 def test_a_job_that_runs_for_another_time_is_recorded_once(world: Waiting) -> None:
     run = world.start(document({"a": ()}))
     world.park(run)

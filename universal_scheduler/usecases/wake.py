@@ -14,6 +14,7 @@ from dataclasses import replace
 from universal_scheduler.domain.errors import PlatformUnavailable, RunChanged
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import batch_job_name, is_batch_job_name
+from universal_scheduler.domain.runs.arrays import array_seen, first_child
 from universal_scheduler.domain.runs.attempts import is_next_attempt
 from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, RunKey
 from universal_scheduler.domain.runs.planner import explain, upstream_first
@@ -22,6 +23,7 @@ from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.waits import Waits
 from universal_scheduler.ports.workflow import Workflow
+from universal_scheduler.usecases.describe import describe_all
 from universal_scheduler.usecases.drive import RunRef
 
 AWAITED_SECONDS = 120.0
@@ -101,6 +103,7 @@ def _handle_events_of_run(
         for name, job in jobs.items()
         if (ours := [event for event in events_by_job[name] if _is_of(event, job, key)])
     }
+    newest |= _with_starts(platform, [job for name, job in jobs.items() if name in newest], newest, now)
     later = [
         event
         for name, job in jobs.items()
@@ -143,6 +146,30 @@ def _newest(seen: Sequence[Observation]) -> Observation:
     if started is None or newest.started_at:
         return newest
     return replace(newest, started_at=started.started_at, attempts=max(started.attempts, newest.attempts))
+
+
+def _with_starts(
+    platform: JobPlatform, jobs: Sequence[JobRun], newest: Mapping[str, Observation], now: float
+) -> dict[str, Observation]:
+    """What was heard of arrays that have ended before their start was heard, with the start of their first child."""
+    without = [
+        job
+        for job in jobs
+        if job.job.is_array
+        and newest[job.name].status.ended
+        and not job.status.ended
+        and not (job.started_at or newest[job.name].started_at)
+    ]
+    if not without:
+        return {}
+    try:
+        asked = describe_all(platform, [first_child(newest[job.name].job_id) for job in without])
+        seen = {one.job_id: one for one in asked}
+    except PlatformUnavailable:
+        return {}  # then the array shows no start
+    return {
+        job.name: array_seen(newest[job.name], seen.get(first_child(newest[job.name].job_id)), now) for job in without
+    }
 
 
 def _known_upstream(job: JobRun, names: Container[str]) -> list[str]:
