@@ -133,9 +133,11 @@ def test_a_history_that_rolls_over_ten_times_is_one_run(stage: Stage) -> None:
         changed[name] = functions.get_function_configuration(FunctionName=name)["Environment"]
         variables = changed[name]["Variables"] | {"MAX_TURNS": "1"}
         functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-    names = [f"job{number}" for number in range(24)]
+    names = [f"job{number}" for number in range(30)]
     row = schedule(*(job(name, *names[at : at + 1]) for at, name in enumerate(names[1:])), maxConcurrentJobs=1)
     row["jobList"].append(job("job0"))
+    for entry in row["jobList"]:  # longer than a turn, which else would look again in the same call
+        entry["containerOverrides"] = {"command": ["sleep", "0.3"]}
     try:
         stage.put(row)
         run = stage.ended(row["scheduleId"])
