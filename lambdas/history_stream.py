@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -22,27 +21,22 @@ wiring = from_env()
 processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
 
 
-def on_record(followers: Callable[[], Mapping[str, Sequence[str]]], record: Any) -> None:
+def on_record(record: Any) -> None:
     images = record.raw_event["dynamodb"]
     before, after = images.get("OldImage"), images.get("NewImage")
     if after is None:
         return  # a row that was removed
     with failure_logged("A record", wiring.settings.metrics_namespace, record=images.get("Keys")):
-        on_change(followers, before, after, float(images.get("ApproximateCreationDateTime", 0)) or time.time())
+        on_change(before, after, float(images.get("ApproximateCreationDateTime", 0)) or time.time())
 
 
-def on_change(
-    followers: Callable[[], Mapping[str, Sequence[str]]],
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any],
-    at: float,
-) -> None:
+def on_change(before: Mapping[str, Any] | None, after: Mapping[str, Any], at: float) -> None:
     was, now = _run(before), run_from_values(from_item(after))
     about(now.key, now.execution.name)
     if was and now.status.ended and not was.status.ended:
         took = {"Runs": ("Count", [1.0]), "RunTime": ("Seconds", [now.seconds])}
         emit(wiring.settings.metrics_namespace, took, {"Outcome": str(now.status)})
-        run_ended(followers, wiring.store.paused, wiring.workflow, now)
+        run_ended(wiring.store.followers, wiring.store.paused, wiring.workflow, now)
     notify_run(wiring.store, wiring.outbox, was, now, at)
 
 
@@ -53,5 +47,4 @@ def _run(image: Mapping[str, Any] | None) -> Run | None:
 @observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answers `batchItemFailures`: a record that failed does not stop the others."""
-    followers = cache(wiring.store.followers)  # all schedules are read once in a batch
-    return process_partial_response(event, partial(on_record, followers), processor, context)
+    return process_partial_response(event, on_record, processor, context)

@@ -1,4 +1,4 @@
-"""Stream of BatchSchedules: a row was inserted or changed."""
+"""Stream of BatchSchedules: a row was inserted, changed or removed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire
 
 def on_record(record: Any) -> None:
     raw = record.raw_event
-    new = raw["dynamodb"].get("NewImage")
-    if new is None:
-        return
-    old = raw["dynamodb"].get("OldImage")
-    about(new["scheduleId"]["S"])
+    old, new = (raw["dynamodb"].get(image) for image in ("OldImage", "NewImage"))
+    about((new or old)["scheduleId"]["S"])
     with failure_logged("A record", wiring.settings.metrics_namespace, record=raw["dynamodb"].get("Keys")):
-        schedule_written(
-            wiring.store, wiring.workflow, raw["eventID"], None if old is None else from_item(old), from_item(new)
-        )
+        schedule_written(wiring.store, wiring.workflow, raw["eventID"], _row(old), _row(new))
+
+
+def _row(image: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if image is None else from_item(image)
 
 
 @observed(lambda _: None, wiring.settings.metrics_namespace)

@@ -1,13 +1,15 @@
-"""Every minute: the watchdogs look at the runs that are due."""
+"""Every minute: the watchdogs look at the runs that are due, and the indexes are completed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.telemetry import emit, observed
+from universal_scheduler.usecases.indexes import complete_indexes
 from universal_scheduler.usecases.sweep import Watchdogs, sweep
 from universal_scheduler.wiring import from_env
 
@@ -18,6 +20,17 @@ wiring = from_env()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Answers how many runs were looked at, and how many things people are told."""
     del event
+
+    def time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    try:
+        return watch(time_left)
+    finally:
+        complete_indexes(wiring.store, time_left)
+
+
+def watch(time_left: Callable[[], float]) -> dict[str, int]:
     dogs = Watchdogs(
         wiring.store,
         wiring.watch,
@@ -28,7 +41,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         time.time,
         wiring.settings.max_queue_seconds,
     )
-    swept = sweep(dogs, lambda: context.get_remaining_time_in_millis() / 1000)
+    swept = sweep(dogs, time_left)
     namespace = wiring.settings.metrics_namespace
     emit(namespace, {"QueueTime": ("Seconds", swept.queue_seconds)})
     for kind, count in swept.kinds.items():

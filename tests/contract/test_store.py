@@ -137,27 +137,6 @@ def test_what_can_be_no_key_is_not_there(store: Store) -> None:
         assert store.paused(odd) is None
 
 
-def test_followers_are_found_by_the_schedule_they_name(store: Store) -> None:
-    store.put_schedule(row("report", trigger={"after": ["load", "other"]}))
-    store.put_schedule(row("by-hand", trigger={"manual": True}))
-    store.put_schedule(row("broken", trigger="load"))
-    store.put_schedule(row("invalid", trigger={"after": ["load"]}, scheduleErrors=[{"path": "$"}]))
-    store.put_schedule(row("odd", trigger={"after": "loading"}))
-    assert store.followers() == {"load": ["report"], "other": ["report"]}
-
-
-def test_a_set_of_strings_is_a_list_of_schedules_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with mock_aws():
-        client = boto3.client("dynamodb", "us-east-1")
-        create_tables(client)
-        after: Any = {"M": {"after": {"SS": ["load", "other"]}}}
-        client.put_item(TableName="BatchSchedules", Item={"scheduleId": {"S": "report"}, "trigger": after})
-        store = DynamoStore(client, schedules="BatchSchedules", history="h", jobs="j")
-        assert store.followers() == {"load": ["report"], "other": ["report"]}
-
-
 def test_a_run_belongs_to_the_execution_that_made_it(store: Store) -> None:
     assert store.create_run(RUN)
     assert store.create_run(RUN), "the same execution, tried again"
@@ -216,11 +195,18 @@ def test_only_one_restart_of_a_run_wins(store: Store) -> None:
 
 
 def test_the_newest_runs_come_first(store: Store) -> None:
-    for number in range(5):
-        key = RunKey("nightly" if number < 4 else "other", f"2026-11-2{number}")
-        store.create_run(replace(RUN, key=key, execution=Execution(f"arn:{number}", f"{number}")))
-    assert [run.key.start for run in store.list_runs("nightly", 2)] == ["2026-11-23", "2026-11-22"]
-    assert [run.key.start for run in store.list_runs(None, 2)] == ["2026-11-24", "2026-11-23"]
+    for indexed in (False, True):
+        for number in range(5):
+            key = RunKey("nightly" if number < 4 else "other", f"2026-11-2{number}")
+            store.create_run(replace(RUN, key=key, execution=Execution(f"arn:{number}", f"{number}")))
+        assert [run.key.start for run in store.list_runs("nightly", 2)] == ["2026-11-23", "2026-11-22"]
+        assert [run.key.start for run in store.list_runs("nightly", 9, since="2026-11-22")] == [
+            "2026-11-23",
+            "2026-11-22",
+        ]
+        assert [run.key.start for run in store.list_runs(None, 2)] == ["2026-11-24", "2026-11-23"]
+        assert [run.key.start for run in store.list_runs(None, 9, since="2026-11-23T00")] == ["2026-11-24"]
+        assert indexed or store.index_runs(100)
 
 
 def test_a_listed_run_has_what_is_shown_of_it(store: Store) -> None:
@@ -236,6 +222,9 @@ def test_runs_with_long_job_lists_are_all_listed(store: Store) -> None:
         run = replace(RUN, key=RunKey("nightly", f"2026-11-2{number}"), execution=Execution(f"arn:{number}", "n"))
         store.create_run(run)
         store.finish_run(run, RunStatus.SUCCEEDED, "", "t", fat)
+    assert len(store.list_runs("nightly", 20)) == len(store.list_runs(None, 20)) == 10
+    while not store.index_runs(3):
+        pass
     assert len(store.list_runs("nightly", 20)) == len(store.list_runs(None, 20)) == 10
 
 

@@ -108,6 +108,12 @@ def test_the_attributes_of_control_rows(client: Any, store: DynamoStore) -> None
     assert watch.begin_notification(KEY.run_id, "late", 1.0, 0.0)
     watch.finish_notification(KEY.run_id, "late")
     watch.keep_samples("nightly", {"a": [1.0]})
+    for name in ("nightly", "weekly"):
+        store.put_schedule({"scheduleId": name, "trigger": {"after": ["other"]}})
+    store.create_run(RUN)
+    store.check_followers(1)
+    while not store.index_runs(1):
+        pass
     written = attributes(client, "BatchScheduleJobs") | set(audit_to_values("nightly", ENTRY, 0))
     assert written - {"runId", "jobName"} == documented("### Control rows")
 

@@ -10,6 +10,7 @@ from random import randbytes
 from typing import Any
 
 import pytest
+from boto3.dynamodb.conditions import Key
 
 from tests.e2e.conftest import Stage, eventually
 
@@ -42,10 +43,30 @@ def test_a_row_becomes_real_jobs_and_a_recorded_run(stage: Stage, tmp_path: Path
     assert {entry["exitCode"] for entry in stage.jobs(run).values()} == {0}
 
 
-def test_the_end_of_a_run_starts_the_next_schedule_once(stage: Stage) -> None:
+def followers(stage: Stage, schedule_id: str) -> list[Any]:
+    """The names that are kept for the schedule, as the end of its run reads them."""
+    key = Key("runId").eq(f"#after#{schedule_id}")
+    rows = stage.table("BatchScheduleJobs").query(KeyConditionExpression=key, ConsistentRead=True)["Items"]
+    return [row["jobName"] for row in rows]
+
+
+def swept(stage: Stage) -> Any:
+    """All rows have been looked at: from now on the end of a run reads the kept names alone."""
+    stage.client("lambda").invoke(FunctionName="usched-sweep")
+    key = {"runId": "#sweep", "jobName": "#followers"}
+    return stage.table("BatchScheduleJobs").get_item(Key=key, ConsistentRead=True).get("Item", {}).get("everComplete")
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_the_end_of_a_run_starts_the_next_schedule_once(stage: Stage, by_hand: bool) -> None:
+    eventually(lambda: swept(stage))
     first = schedule(job("a"), trigger={"manual": True})
     second = schedule(job("b"), trigger={"after": [first["scheduleId"]]})
-    stage.put(second)
+    if by_hand:
+        stage.put(second)
+        eventually(lambda: followers(stage, first["scheduleId"]))
+    else:
+        assert stage.call("POST", "/schedules", second)[0] == 201
     stage.put(first)
     assert stage.call("POST", "/executions", {"scheduleId": first["scheduleId"]})[0] in (200, 202)
     upstream = stage.ended(first["scheduleId"])
@@ -56,6 +77,17 @@ def test_the_end_of_a_run_starts_the_next_schedule_once(stage: Stage) -> None:
         "startDateTime": upstream["startDateTime"],
         "chain": [first["scheduleId"]],
     }
+
+
+def test_a_schedule_that_was_changed_or_removed_by_hand_starts_after_nothing_else(stage: Stage) -> None:
+    one, two = schedule(job("a"), trigger={"manual": True}), schedule(job("a"), trigger={"manual": True})
+    other = schedule(job("b"), trigger={"after": [one["scheduleId"]]})
+    stage.put(other)
+    eventually(lambda: followers(stage, one["scheduleId"]))
+    stage.put(other | {"trigger": {"after": [two["scheduleId"]]}})
+    eventually(lambda: followers(stage, two["scheduleId"]) and not followers(stage, one["scheduleId"]))
+    stage.table("BatchSchedules").delete_item(Key={"scheduleId": other["scheduleId"]})
+    eventually(lambda: not followers(stage, two["scheduleId"]))
 
 
 def test_a_failing_job_stops_its_dependents_and_a_restart_runs_what_is_left(stage: Stage, tmp_path: Path) -> None:

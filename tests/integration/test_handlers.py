@@ -19,6 +19,7 @@ import pytest
 from moto import mock_aws
 
 from tests.tables import create_tables
+from universal_scheduler.adapters.dynamodb.items import to_item
 
 STREAMS = json.loads((Path(__file__).parents[2] / "dynamo" / "test_streams.json").read_text())
 RUN = {
@@ -172,20 +173,47 @@ def test_history_stream(load: Callable[[str], ModuleType], sample: str, names: l
     assert started() == names
 
 
-def test_history_stream_looks_for_followers_once_in_a_batch(
-    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_runs_end_reads_its_own_followers_alone(load: Callable[[str], ModuleType]) -> None:
+    put(*(SCHEDULE | {"scheduleId": f"other-{number}", "trigger": {"after": ["other"]}} for number in range(30)))
     put(SCHEDULE | {"scheduleId": "report", "trigger": {"after": ["nightly"]}})
+    assert load("sweep").handler({}, Context()) == {"looked": 0, "notified": 0}
     module = load("history_stream")
-    looks = []
-    followers = module.wiring.store.followers
-    monkeypatch.setattr(module.wiring.store, "followers", lambda: looks.append(1) or followers())
-    batch = {"Records": [*STREAMS["run_failed"]["Records"], *STREAMS["run_succeeded"]["Records"] * 3]}
-    for calls in (1, 2):
-        assert module.handler(batch, Context()) == {"batchItemFailures": []}
-        assert len(looks) == calls, "a later batch sees rows that were written meanwhile"
     module.handler(STREAMS["run_failed"], Context())
-    assert len(looks) == 2, "only for runs that succeeded"
+    calls: list[tuple[str, int]] = []
+    events = module.wiring.dynamodb.meta.events
+    events.register(
+        "after-call.dynamodb", lambda model, parsed, **_: calls.append((model.name, parsed.get("ScannedCount", 1)))
+    )
+    assert module.handler(STREAMS["run_succeeded"], Context()) == {"batchItemFailures": []}
+    assert started() == ["after-report"]
+    assert ("Query", 1) in calls
+    assert "Scan" not in dict(calls)
+
+
+def test_a_schedule_that_was_put_by_hand_and_changed_starts_after_what_it_names_now(
+    load: Callable[[str], ModuleType],
+) -> None:
+    load("sweep").handler({}, Context())
+    images = [SCHEDULE | {"scheduleId": "report", "trigger": {"after": [name]}} for name in ("other", "nightly")]
+    history = load("history_stream").handler
+    for old, new in ((None, images[0]), (images[0], images[1]), (images[1], None)):
+        if new is None:
+            key = {"scheduleId": {"S": "report"}}
+            boto3.client("dynamodb").delete_item(TableName="BatchSchedules", Key=key)
+        else:
+            put(new)
+        event = {"Records": [{"eventID": "e", "dynamodb": dict(images_of(old, new), SequenceNumber="1")}]}
+        assert load("schedule_stream").handler(event, Context()) == {"batchItemFailures": []}
+        noted = boto3.client("dynamodb").scan(TableName="BatchScheduleJobs")["Items"]
+        named = [item["runId"]["S"] for item in noted if item["runId"]["S"].startswith("#after#")]
+        assert named == ([f"#after#{new['trigger']['after'][0]}"] if new else [])
+        history(STREAMS["run_succeeded"], Context())
+        assert started() == ([] if new is images[0] else ["after-report"])
+
+
+def images_of(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
+    pairs = (("OldImage", old), ("NewImage", new))
+    return {name: to_item(image) for name, image in pairs if image is not None}
 
 
 def test_an_execution_of_very_many_jobs_fits_into_an_answer(

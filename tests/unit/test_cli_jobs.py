@@ -10,12 +10,10 @@ import pytest
 from tests.events import QUEUE, documented, state_change
 from tests.usched import Stage, told, usched
 from universal_scheduler.cli import target
-from universal_scheduler.cli.jobs import moment, queue_arn
-from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.jobs import queue_arn
 from universal_scheduler.domain.events.job_events import read_event
 
 TAGS = {"usched:scheduleId": "nightly", "usched:start": "2026-11-21T05:59:59.000001", "usched:jobName": "load"}
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 
 
 @pytest.fixture
@@ -107,29 +105,6 @@ def test_a_job_that_nobody_knows(stage: Stage) -> None:
     result = usched("jobs", "unknown")
     assert result.exit_code == 2
     assert "The log of jobs has no job 'unknown'" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "epoch"),
-    [
-        ("90s", NOW - 90),
-        ("30m", NOW - 1800),
-        ("2h", NOW - 7200),
-        ("1d", NOW - 86400),
-        ("1w", NOW - 604800),
-        ("2026-11-21", NOW - 12 * 3600),
-        ("2026-11-21T11:00:00Z", NOW - 3600),
-        ("2026-11-21T12:00:00+01:00", NOW - 3600),
-    ],
-)
-def test_times(text: str, epoch: float) -> None:
-    assert moment(text, NOW) == epoch
-
-
-@pytest.mark.parametrize("text", ["yesterday", "1y", "-1d", ""])
-def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(Problem, match="is not a time"):
-        moment(text, NOW)
 
 
 def test_queues_by_short_name_arn_and_name() -> None:

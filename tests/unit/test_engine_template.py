@@ -140,7 +140,7 @@ def test_indexes_hold_keys_only() -> None:
     indexes = [
         index for table in of_type("AWS::DynamoDB::Table").values() for index in table.get("GlobalSecondaryIndexes", ())
     ]
-    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 5
+    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 6
 
 
 @pytest.mark.parametrize(
@@ -189,17 +189,19 @@ MAY = {
     "usched-record-result": {
         "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:Query dynamodb:UpdateItem",
+        "JobsTable #days: dynamodb:BatchWriteItem",
         "job/*: batch:TerminateJob",
         "*: batch:ListJobs",
     },
     "usched-schedule-stream": {
-        "SchedulesTable: dynamodb:UpdateItem",
+        "SchedulesTable: dynamodb:ConditionCheckItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:GetItem",
+        "JobsTable #after#*: dynamodb:BatchWriteItem dynamodb:DeleteItem",
         "ScheduleRunner: states:StartExecution",
     },
     "usched-history-stream": {
-        "SchedulesTable: dynamodb:GetItem dynamodb:Scan",
-        "JobsTable: dynamodb:GetItem",
+        "SchedulesTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:Scan",
+        "JobsTable: dynamodb:GetItem dynamodb:Query",
         "ScheduleRunner: states:StartExecution",
         "NotificationsQueue: sqs:SendMessage",
     },
@@ -217,9 +219,10 @@ MAY = {
         "stateMachine:schedule_runner: states:SendTaskSuccess",
     },
     "usched-sweep": {
-        "HistoryTable: dynamodb:GetItem dynamodb:UpdateItem",
+        "HistoryTable: dynamodb:GetItem dynamodb:Scan dynamodb:UpdateItem",
         "HistoryTable/index/watch-index: dynamodb:Query",
-        "JobsTable: dynamodb:BatchWriteItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
+        "SchedulesTable: dynamodb:Scan",
+        "JobsTable: dynamodb:BatchGetItem dynamodb:BatchWriteItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
         "JobEventsTable: dynamodb:Query",
         "*: batch:DescribeJobs",
         "*: batch:ListJobs",
@@ -247,7 +250,10 @@ MAY = {
         "JobsTable: dynamodb:Query",
         "execution:schedule_runner:*: states:DescribeExecution",
     },
-    "usched-put-schedule": {"SchedulesTable: dynamodb:GetItem dynamodb:PutItem"},
+    "usched-put-schedule": {
+        "SchedulesTable: dynamodb:GetItem dynamodb:PutItem",
+        "JobsTable #after#*: dynamodb:BatchWriteItem",
+    },
     "usched-get-schedule": {
         "SchedulesTable: dynamodb:GetItem",
         "HistoryTable: dynamodb:Query",
@@ -275,12 +281,18 @@ def named(resource: Any) -> str:
             return str(resource)
 
 
+def partitions(statement: dict[str, Any]) -> list[str]:
+    """Of a table the only partition keys that the statement is for."""
+    given = [of_key["dynamodb:LeadingKeys"] for of_key in statement.get("Condition", {}).values()]
+    return [key for keys in given for key in listed(keys)]
+
+
 def statements(function: dict[str, Any]) -> set[str]:
     """The policy, a line for each statement; those that are made on a condition, too."""
     lines = set()
     for statement in function["Policies"][0]["Statement"]:
         allowed = statement["Fn::If"][1] if "Fn::If" in statement else statement
-        resources = " ".join(map(named, listed(allowed["Resource"])))
+        resources = " ".join([*map(named, listed(allowed["Resource"])), *partitions(allowed)])
         lines.add(f"{resources}: {' '.join(sorted(listed(allowed['Action'])))}")
     return lines
 

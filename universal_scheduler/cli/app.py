@@ -152,14 +152,18 @@ def run(
 @main.command(epilog=EPILOG)
 @click.argument("schedule_id", metavar="[ID]", required=False)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="List at most so many.")
+@click.option(
+    "--since",
+    help="Only runs that started since then: 30m, 2h, 1d, 1w ago, or an ISO 8601 time (UTC where it has no zone).",
+)
 @_json
 @_stage
 @_command
-def runs(schedule_id: str | None, limit: int, as_json: bool) -> int:
+def runs(schedule_id: str | None, limit: int, since: str | None, as_json: bool) -> int:
     """List the newest runs, of schedule ID or of all."""
     from universal_scheduler.cli.show import runs_command
 
-    return runs_command(_connect().store, schedule_id, limit, as_json)
+    return runs_command(_connect().store, schedule_id, limit, since, as_json)
 
 
 @main.command(epilog=EPILOG)

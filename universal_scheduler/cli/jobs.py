@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +13,7 @@ from rich.text import Text
 from universal_scheduler.cli.console import View, make_console, put_facts, put_json, status_text
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.since import moment, since_text
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.cli.times import Times, clock
 from universal_scheduler.domain.runs.model import JobStatus
@@ -22,9 +21,6 @@ from universal_scheduler.usecases.job_log import find_jobs, job_view
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
-
-AGO = r"(\d+)([smhdw])"
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def jobs_command(
@@ -60,9 +56,8 @@ def _nothing_changed(queue: str | None, status: str | None, since: str, name: st
     named = f" named '{name}'" if name else ""
     state = f" and is {status.upper()} now" if status else ""
     place = f"of the queue '{queue}'" if queue else "of this stage's queues"
-    since = f"in the last {since}" if re.fullmatch(AGO, since) else f"since {since}"
     return printable(
-        f"No job{named} {place} has changed {since}{state}. Look further back with --since, for example 1w."
+        f"No job{named} {place} has changed {since_text(since)}{state}. Look further back with --since, for example 1w."
     )
 
 
@@ -123,18 +118,6 @@ def queue_arn(queue: str, known: Mapping[str, str]) -> str:
     if queue in known or queue.startswith("arn:"):
         return known.get(queue, queue)
     return f"{next(iter(known.values()), '').rpartition('/')[0]}/{queue}"
-
-
-def moment(text: str, now: float) -> float:
-    """Epoch seconds of `90s`, `30m`, `2h`, `1d`, `1w` ago, or of an ISO 8601 time (UTC where it has no zone)."""
-    if ago := re.fullmatch(AGO, text):
-        return max(0.0, now - int(ago[1]) * SECONDS[ago[2]])
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        advice = "Say how long ago (30m, 2h, 1d, 1w) or since when (2026-11-21, 2026-11-21T06:00:00Z)."
-        raise Problem(f"'{text}' is not a time.", advice) from None
-    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
 
 
 def _short(arn: str) -> str:

@@ -26,10 +26,12 @@ from universal_scheduler.cli.console import (
 )
 from universal_scheduler.cli.failures import show_failures, with_failures
 from universal_scheduler.cli.printable import printable
+from universal_scheduler.cli.since import moment, since_text
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import RunNotFound, ScheduleNotFound
+from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import Run, RunKey
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
 RUNS_SHOWN = 20
 
 
-def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: bool) -> int:
-    runs = store.list_runs(schedule_id, limit)
+def runs_command(store: Store, schedule_id: str | None, limit: int, since: str | None, as_json: bool) -> int:
+    runs = store.list_runs(schedule_id, limit, iso(moment(since, time.time())) if since else "")
     if not runs and schedule_id is not None and store.get_schedule(schedule_id) is None:
         raise ScheduleNotFound(schedule_id)
     views = [run_summary(run) for run in runs]
@@ -54,11 +56,14 @@ def runs_command(store: Store, schedule_id: str | None, limit: int, as_json: boo
     if views:
         console.print(runs_table(views, time.time()))
     else:
-        say(console, _nothing_ran(schedule_id))
+        say(console, _nothing_ran(schedule_id, since))
     return 0
 
 
-def _nothing_ran(schedule_id: str | None) -> str:
+def _nothing_ran(schedule_id: str | None, since: str | None = None) -> str:
+    if since is not None:
+        of = "" if schedule_id is None else f" of '{schedule_id}'"
+        return f"No run{of} has started {since_text(since)}. Look further back with --since, for example 1w."
     if schedule_id is None:
         return "Nothing has run yet. Store a schedule with: usched apply FILE"
     return f"The schedule '{schedule_id}' has not run yet. Start it with: usched run {schedule_id}"

@@ -41,8 +41,18 @@ class Runs(Protocol):
         """The run that the execution of this name drives; eventually consistent."""
         ...
 
-    def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
-        """The newest runs first, of one schedule or of all."""
+    def list_runs(self, schedule_id: str | None, limit: int, since: str = "") -> list[Run]:
+        """The newest runs first, of one schedule or of all, that started since then (as `startDateTime` has it).
+
+        Of all schedules it is eventually consistent.
+        """
+        ...
+
+    def index_runs(self, rows: int) -> bool:
+        """Put the next so many runs into the index by day, where an earlier version has left them out.
+
+        Returns: whether all runs are in it. Until then `list_runs` of all schedules reads all rows.
+        """
         ...
 
     def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:

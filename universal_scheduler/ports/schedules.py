@@ -1,4 +1,4 @@
-"""Where schedules are kept: their rows, and which schedules start after others."""
+"""Where schedules are kept: their rows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ class Schedules(Protocol):
     def put_schedule(self, row: Mapping[str, Any]) -> bool:
         """Store a row whole; True where there was none with its scheduleId before.
 
+        Once it has returned, `followers` of the schedules that its trigger names have it.
+
         Raises:
-            ItemTooLarge: the row is over DynamoDB's 400 KB, its jobs compressed.
+            ItemTooLarge: the row is over DynamoDB's 400 KB, its jobs compressed; nothing was stored.
+            StoreUnavailable: throttled for too long; the row is stored.
         """
         ...
 
@@ -29,7 +32,3 @@ class Schedules(Protocol):
         ...
 
     def list_schedules(self) -> list[dict[str, Any]]: ...
-
-    def followers(self) -> dict[str, list[str]]:
-        """For each schedule that a trigger names: the scheduleIds that start after it; rows with errors do not."""
-        ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from universal_scheduler.ports.followers import Followers
 from universal_scheduler.ports.jobs import Jobs
 from universal_scheduler.ports.operators import Operators
 from universal_scheduler.ports.runs import Runs
@@ -11,5 +12,5 @@ from universal_scheduler.ports.schedules import Schedules
 from universal_scheduler.ports.waits import Waits
 
 
-class Store(Schedules, Runs, Jobs, Waits, Operators, Protocol):
+class Store(Schedules, Followers, Runs, Jobs, Waits, Operators, Protocol):
     """All that the scheduler's own tables keep, for use cases that need several parts of it."""

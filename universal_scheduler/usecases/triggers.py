@@ -7,6 +7,7 @@ from typing import Any
 
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parse import as_row, parse
+from universal_scheduler.domain.documents.upstreams import upstreams_of
 from universal_scheduler.domain.errors import InvalidSchedule
 from universal_scheduler.domain.names import execution_name
 from universal_scheduler.domain.runs.model import Execution, Run, RunStatus
@@ -18,16 +19,22 @@ CHAIN_LIMIT = 100
 
 
 def schedule_written(
-    store: Store, workflow: Workflow, event_id: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]
+    store: Store, workflow: Workflow, event_id: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
 ) -> Execution | None:
-    """A schedule row was inserted (`old` is None) or changed: check it, and start it where it was inserted to run.
+    """A schedule row was inserted (`old` is None), changed, or removed (`new` is None).
+
+    The schedules that its trigger names, or named before, learn of it. It is checked, and started where it was inserted
+    to run.
 
     What is wrong with a row is written beside it; a row that is right again loses those errors. A changed row starts
     nothing, so what the scheduler writes into a row never comes back as a start; nor does that of a paused schedule.
 
     Returns: the execution of the run, where one was started.
     """
-    schedule_id = str(new["scheduleId"])
+    schedule_id = str((new or old or {})["scheduleId"])
+    _change_followers(store, schedule_id, upstreams_of(old), upstreams_of(new))
+    if new is None:
+        return None
     try:
         schedule = parse(new)
     except InvalidSchedule as invalid:
@@ -44,16 +51,21 @@ def schedule_written(
     return execution
 
 
+def _change_followers(store: Store, schedule_id: str, before: Sequence[str], after: Sequence[str]) -> None:
+    """Also of a row that has errors or is late: `followers` asks the row itself, as it is then."""
+    store.add_follower(schedule_id, after)
+    store.remove_follower(schedule_id, [upstream for upstream in before if upstream not in after])
+
+
 def run_ended(
-    followers: Callable[[], Mapping[str, Sequence[str]]],
+    followers: Callable[[str], Sequence[str]],
     paused: Callable[[str], object],
     workflow: Workflow,
     run: Run,
 ) -> list[str]:
     """A run has ended: where it SUCCEEDED, start every schedule that waits for its schedule, once for each run.
 
-    `followers` and `paused` are the store's; the first reads every schedule, so one who has many ended runs asks it
-    once. A schedule that is paused is not started.
+    `followers` and `paused` are the store's. A schedule that is paused is not started.
 
     A schedule that the run itself goes back to is not started: A after B after A would never end.
 
@@ -69,7 +81,7 @@ def run_ended(
         "chain": chain[-CHAIN_LIMIT:],
     }
     started = []
-    for schedule_id in followers().get(run.key.schedule_id, ()):
+    for schedule_id in followers(run.key.schedule_id):
         if schedule_id in chain or paused(schedule_id):
             continue
         name = execution_name("after", schedule_id, run.key.run_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Context, Decimal
 from typing import Any
@@ -117,24 +117,13 @@ def item_size(item: Mapping[str, Any]) -> int:
     return sum(len(key.encode()) + _size(value) for key, value in item.items())
 
 
-def followers_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Which schedules start after which, by the triggers of their rows; what is no list of schedules names none."""
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        trigger = row.get("trigger")
-        after = trigger.get("after") if isinstance(trigger, Mapping) else None
-        for upstream in after if isinstance(after, list) else ():
-            if isinstance(upstream, str):
-                found.setdefault(upstream, []).append(row["scheduleId"])
-    return {upstream: sorted(names) for upstream, names in found.items()}
-
-
 def run_to_values(run: Run) -> dict[str, Any]:
     """A history row in the shape that users of the reference design read, and what this scheduler adds to it."""
     shown = {key: value for key, value in run.document.items() if key not in ("jobList", "trigger")}
     return shown | {
         "scheduleId": run.key.schedule_id,
         "startDateTime": run.key.start,
+        "startDay": start_day(run.key.start),
         "scheduleStatus": str(run.status),
         "wait_time": run.wait_seconds,
         "runId": run.key.run_id,
@@ -154,11 +143,16 @@ WATCHED: Mapping[str, Any] = {"watch": "RUNS", "watchAt": 0}
 UNWATCHED: Mapping[str, Any] = dict.fromkeys(WATCHED)
 RUN_KEYS = frozenset(
     {
-        *("scheduleStatus", "runId", "executionArn", "executionName", "generation", "cause"),
+        *("startDay", "scheduleStatus", "runId", "executionArn", "executionName", "generation", "cause"),
         *("lastDateTime", "statusReason", "cancelAsked", "verbCount", "preparing", "jobListOmitted"),
         *WATCHED,
     }
 )
+
+
+def start_day(start: str) -> str:
+    """The UTC day of a run's start, by which the index of runs is divided; of any other text its beginning."""
+    return start[:10]
 
 
 def run_from_values(row: Mapping[str, Any]) -> Run:

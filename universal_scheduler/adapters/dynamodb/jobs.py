@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from universal_scheduler.adapters.dynamodb.bulk_write import put_items, update_items
-from universal_scheduler.adapters.dynamodb.items import from_item, job_from_values, job_to_values, to_item
+from universal_scheduler.adapters.dynamodb.items import job_from_values, job_to_values, to_item
 from universal_scheduler.adapters.dynamodb.tables import WRITE_PATIENCE_SECONDS, Tables, difference
 from universal_scheduler.domain.runs.attempts import attempts_after, is_next_attempt
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Observation, RunKey
 
-READ_CHUNK = 100
-"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 REASON_COMPARED = 200
 """So much of the reason why a job was to be ended is surely in what Batch tells of its end."""
 JOB_INDEX = "jobId-index"
@@ -41,16 +39,8 @@ class DynamoJobs(Tables):
         return sorted((job_from_values(row) for row in rows), key=lambda job: job.position)
 
     def get_jobs(self, run_id: str, names: Sequence[str]) -> list[JobRun]:
-        found: list[JobRun] = []
-        wanted = list(dict.fromkeys(names))
-        for start in range(0, len(wanted), READ_CHUNK):
-            keys = [to_item({"runId": run_id, "jobName": name}) for name in wanted[start : start + READ_CHUNK]]
-            pending: Any = {self._jobs: {"Keys": keys, "ConsistentRead": True}}
-            while pending:
-                answer = self._client.batch_get_item(RequestItems=pending)
-                found += [job_from_values(from_item(item)) for item in answer["Responses"].get(self._jobs, ())]
-                pending = answer.get("UnprocessedKeys")
-        return found
+        keys = [to_item({"runId": run_id, "jobName": name}) for name in dict.fromkeys(names)]
+        return [job_from_values(row) for row in self._get_all(self._jobs, keys, ConsistentRead=True)]
 
     def find_job(self, job_id: str) -> tuple[RunKey, str] | None:
         rows = self._query(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from universal_scheduler.adapters.dynamodb.audit import Audited
+from universal_scheduler.adapters.dynamodb.bulk_write import put_items
 from universal_scheduler.adapters.dynamodb.items import (
     RUN_KEYS,
     SORT_KEY_LIMIT_BYTES,
@@ -15,10 +16,12 @@ from universal_scheduler.adapters.dynamodb.items import (
     may_be_key,
     run_from_values,
     run_to_values,
+    start_day,
     to_attribute,
     to_item,
 )
-from universal_scheduler.adapters.dynamodb.tables import difference, run_key
+from universal_scheduler.adapters.dynamodb.passes import Passes
+from universal_scheduler.adapters.dynamodb.tables import WRITE_PATIENCE_SECONDS, difference, run_key
 from universal_scheduler.domain.runs.model import AuditEntry, Run, RunKey, RunStatus
 
 JOB_LIST_LIMIT_BYTES = 350 * 1024
@@ -34,15 +37,30 @@ SHOWN_OF_A_RUN = (
     *sorted(RUN_KEYS),
 )
 """What lists and views of runs need; above all not `jobList`, which may have 350 KB."""
+SHOWN: Any = {
+    "ProjectionExpression": ", ".join(f"#{name}" for name in SHOWN_OF_A_RUN),
+    "ExpressionAttributeNames": {f"#{name}": name for name in SHOWN_OF_A_RUN},
+}
 EXECUTION_INDEX = "executionName-index"
-RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId", *WATCHED})
+DAY_INDEX = "startDay-index"
+DAYS_KEY = "#days"
+"""The partition of the jobs table with a row for each day on which a run started."""
+RUNS_PASS = "#runs"
+RESTARTED = frozenset(
+    {"startDay", "scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId", *WATCHED}
+)
 """What a restart writes into a run's row in any case: rows of the reference design have none of it."""
 
 
-class DynamoRuns(Audited):
+class DynamoRuns(Passes, Audited):
     """`ports.runs` over DynamoDB."""
 
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._noted_days: set[str] = set()
+
     def create_run(self, run: Run) -> bool:
+        self._note_days([start_day(run.key.start)])
         return self._conditional(
             "put_item",
             TableName=self._history,
@@ -52,6 +70,7 @@ class DynamoRuns(Audited):
         )
 
     def restart_run(self, run: Run, of: Run, entry: AuditEntry | None = None) -> bool:
+        self._note_days([start_day(run.key.start)])
         old = {key: value for key, value in run_to_values(of).items() if key not in RESTARTED}
         old |= {"lastDateTime": of.ended_at, "statusReason": of.reason}  # and neither of them any more
         expected = {"generation": of.generation or None, "verbCount": of.verb_count or None}
@@ -108,26 +127,74 @@ class DynamoRuns(Audited):
         keys = [RunKey(row["scheduleId"], row["startDateTime"]) for row in rows]
         return self.get_run(keys[0]) if keys else None
 
-    def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
-        shown = {
-            "TableName": self._history,
-            "ProjectionExpression": ", ".join(f"#{name}" for name in SHOWN_OF_A_RUN),
-            "ExpressionAttributeNames": {f"#{name}": name for name in SHOWN_OF_A_RUN},
-        }
-        if schedule_id is not None and not may_be_key(schedule_id):
-            return []
+    def list_runs(self, schedule_id: str | None, limit: int, since: str = "") -> list[Run]:
         if schedule_id is None:
-            rows = list(self._scan(**shown))
+            newest = self._newest_keys(limit, since) if self._ever_complete(RUNS_PASS) else None
+            rows = self._scan_runs(since) if newest is None else self._get_all(self._history, newest, **SHOWN)
         else:
-            newest_first = self._query(
-                **shown,
-                KeyConditionExpression="#scheduleId = :id",
-                ExpressionAttributeValues={":id": {"S": schedule_id}},
-                ScanIndexForward=False,
-            )
-            rows = list(islice(newest_first, limit))
+            rows = self._runs_of(schedule_id, limit, since) if may_be_key(schedule_id) else iter(())
         runs = [run_from_values(row) for row in rows]
-        return sorted(runs, key=lambda run: run.key.start, reverse=True)[:limit]
+        return sorted(runs, key=lambda run: (run.key.start, run.key.schedule_id), reverse=True)[:limit]
+
+    def index_runs(self, rows: int) -> bool:
+        if self._ever_complete(RUNS_PASS):
+            return True
+        found, last = self._next_slice(
+            RUNS_PASS,
+            TableName=self._history,
+            Limit=rows,
+            FilterExpression="attribute_not_exists(startDay)",
+            ProjectionExpression="scheduleId, startDateTime",
+        )
+        self._note_days([start_day(row["startDateTime"]) for row in found])
+        for row in found:
+            day = {":day": start_day(row["startDateTime"])}
+            self._update(self._history, row, "SET startDay = :day", day, "attribute_exists(scheduleId)")
+        return self._slice_done(RUNS_PASS, last)
+
+    def _runs_of(self, schedule_id: str, limit: int, since: str) -> Iterator[dict[str, Any]]:
+        newest_first = self._query(
+            **SHOWN,
+            TableName=self._history,
+            KeyConditionExpression="#scheduleId = :id" + (" AND #startDateTime >= :since" if since else ""),
+            ExpressionAttributeValues=to_item({":id": schedule_id, ":since": since or None}),
+            ScanIndexForward=False,
+            PaginationConfig={"PageSize": limit},
+        )
+        return islice(newest_first, limit)
+
+    def _newest_keys(self, limit: int, since: str) -> list[Any]:
+        """The keys of the newest runs of all schedules, read from the index day by day, backwards."""
+        newest_first = {"ScanIndexForward": False, "PaginationConfig": {"PageSize": limit}}
+        days = self._query(
+            **newest_first,
+            TableName=self._jobs,
+            KeyConditionExpression="runId = :days" + (" AND jobName >= :day" if since else ""),
+            ExpressionAttributeValues=to_item({":days": DAYS_KEY, ":day": start_day(since) or None}),
+        )
+        rows = (
+            row
+            for day in days
+            for row in self._query(
+                **newest_first,
+                TableName=self._history,
+                IndexName=DAY_INDEX,
+                KeyConditionExpression="startDay = :day" + (" AND startDateTime >= :since" if since else ""),
+                ExpressionAttributeValues=to_item({":day": day["jobName"], ":since": since or None}),
+            )
+        )
+        return [to_item(run_key(RunKey(row["scheduleId"], row["startDateTime"]))) for row in islice(rows, limit)]
+
+    def _scan_runs(self, since: str) -> Iterator[dict[str, Any]]:
+        rows = self._scan(**SHOWN, TableName=self._history)
+        return (row for row in rows if row["startDateTime"] >= since)
+
+    def _note_days(self, days: Sequence[str]) -> None:
+        """Before a run of the day is written, once for each process: `list_runs` looks at no other days."""
+        new = set(days) - self._noted_days
+        items = [to_item({"runId": DAYS_KEY, "jobName": day}) for day in sorted(new)]
+        put_items(self._client, self._jobs, items, WRITE_PATIENCE_SECONDS, self._sleep)
+        self._noted_days |= new
 
     def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:
         row = self._get(self._history, {"scheduleId": key.schedule_id, "startDateTime": key.start})

@@ -1,4 +1,4 @@
-"""Schedules over DynamoDB: one row each."""
+"""Schedules over DynamoDB: one row each, and the names of its followers with it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from universal_scheduler.adapters.dynamodb.items import followers_of, may_be_key, schedule_to_item
-from universal_scheduler.adapters.dynamodb.tables import Tables
+from universal_scheduler.adapters.dynamodb.followers import DynamoFollowers
+from universal_scheduler.adapters.dynamodb.items import may_be_key, schedule_to_item
+from universal_scheduler.domain.documents.upstreams import upstreams_of
 
 
-class DynamoSchedules(Tables):
+class DynamoSchedules(DynamoFollowers):
     """`ports.schedules` over DynamoDB."""
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
@@ -19,6 +20,7 @@ class DynamoSchedules(Tables):
 
     def put_schedule(self, row: Mapping[str, Any]) -> bool:
         answer = self._client.put_item(TableName=self._schedules, Item=schedule_to_item(row), ReturnValues="ALL_OLD")
+        self.add_follower(row["scheduleId"], upstreams_of(row))
         return not answer.get("Attributes")
 
     def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
@@ -36,15 +38,6 @@ class DynamoSchedules(Tables):
 
     def list_schedules(self) -> list[dict[str, Any]]:
         return sorted(self._scan(TableName=self._schedules), key=lambda row: str(row["scheduleId"]))
-
-    def followers(self) -> dict[str, list[str]]:
-        rows = self._scan(
-            TableName=self._schedules,
-            FilterExpression="attribute_exists(#trigger.#after) AND attribute_not_exists(scheduleErrors)",
-            ProjectionExpression="scheduleId, #trigger",
-            ExpressionAttributeNames={"#trigger": "trigger", "#after": "after"},
-        )
-        return followers_of(rows)
 
 
 def _over_the_item_limit(error: ClientError) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from universal_scheduler.adapters.dynamodb.bulk_write import Patience, write_if, write_together
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 
+READ_CHUNK = 100
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 WRITE_PATIENCE_SECONDS = 30.0
 """How long a call waits in all for throttled writes; the functions have a minute."""
 
@@ -37,16 +39,25 @@ class Tables:
         answer = self._client.get_item(TableName=table, Key=to_item(key), ConsistentRead=True)
         return from_item(answer["Item"]) if "Item" in answer else None
 
+    def _get_all(self, table: str, keys: Sequence[Any], **options: Any) -> Iterator[dict[str, Any]]:
+        """The rows of these keys (DynamoDB's, each once), in any order; those that there are not are left out."""
+        for start in range(0, len(keys), READ_CHUNK):
+            pending: Any = {table: {"Keys": keys[start : start + READ_CHUNK], **options}}
+            while pending:
+                answer = self._client.batch_get_item(RequestItems=pending)
+                yield from map(from_item, answer["Responses"].get(table, ()))
+                pending = answer.get("UnprocessedKeys")
+
     def _update(
         self, table: str, key: Mapping[str, str], expression: str, values: Mapping[str, Any], condition: str
     ) -> bool:
-        given = {"ExpressionAttributeValues": to_item(values)} if values else {}
+        given: dict[str, Any] = {"ExpressionAttributeValues": to_item(values)} if values else {}
+        given |= {"ConditionExpression": condition} if condition else {}
         return self._conditional(
             "update_item",
             TableName=table,
             Key=to_item(key),
             UpdateExpression=expression,
-            ConditionExpression=condition,
             **given,
         )
 

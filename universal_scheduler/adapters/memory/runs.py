@@ -61,10 +61,14 @@ class MemoryRuns(Memory):
                 return self.get_run(key)
         return None
 
-    def list_runs(self, schedule_id: str | None, limit: int) -> list[Run]:
-        keys = [key for key in self.history if schedule_id in (None, key.schedule_id)]
-        keys.sort(key=lambda key: key.start, reverse=True)
+    def list_runs(self, schedule_id: str | None, limit: int, since: str = "") -> list[Run]:
+        keys = [key for key in self.history if schedule_id in (None, key.schedule_id) and key.start >= since]
+        keys.sort(key=lambda key: (key.start, key.schedule_id), reverse=True)
         return [run_from_values(deepcopy(self.history[key])) for key in keys[:limit]]
+
+    def index_runs(self, rows: int) -> bool:
+        del rows  # there is no index
+        return True
 
     def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:
         return deepcopy(self.history.get(key, {}).get("jobList", []))

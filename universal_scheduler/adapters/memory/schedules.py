@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from universal_scheduler.adapters.dynamodb.items import followers_of, schedule_to_item
-from universal_scheduler.adapters.memory.state import Memory
+from universal_scheduler.adapters.dynamodb.items import schedule_to_item
+from universal_scheduler.adapters.memory.followers import MemoryFollowers
+from universal_scheduler.domain.documents.upstreams import upstreams_of
 
 
-class MemorySchedules(Memory):
+class MemorySchedules(MemoryFollowers):
     """`ports.schedules` in dictionaries."""
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
@@ -20,6 +21,7 @@ class MemorySchedules(Memory):
         schedule_to_item(row)  # it has to fit
         new = row["scheduleId"] not in self.schedules
         self.schedules[row["scheduleId"]] = deepcopy(dict(row))
+        self.add_follower(row["scheduleId"], upstreams_of(row))
         return new
 
     def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
@@ -32,6 +34,3 @@ class MemorySchedules(Memory):
 
     def list_schedules(self) -> list[dict[str, Any]]:
         return [deepcopy(self.schedules[key]) for key in sorted(self.schedules)]
-
-    def followers(self) -> dict[str, list[str]]:
-        return followers_of(row for row in self.list_schedules() if "scheduleErrors" not in row)

@@ -36,6 +36,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.schedules: dict[str, dict[str, Any]] = {}
+        self.noted_followers: dict[str, set[str]] = {}
         self.history: dict[RunKey, dict[str, Any]] = {}
         self.jobs: dict[str, dict[str, JobRun]] = {}
         self.waits: dict[str, Parked] = {}

@@ -1,0 +1,87 @@
+"""Which schedules start after which, over DynamoDB: an item for each name in a trigger, beside the rows of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from universal_scheduler.adapters.dynamodb.bulk_write import put_items
+from universal_scheduler.adapters.dynamodb.items import may_be_key, to_item
+from universal_scheduler.adapters.dynamodb.passes import Passes
+from universal_scheduler.adapters.dynamodb.tables import WRITE_PATIENCE_SECONDS
+from universal_scheduler.domain.documents.upstreams import follows, upstreams_of
+
+AFTER_PREFIX = "#after#"
+"""With the name of a schedule: the partition of its followers. The sort key is the follower's scheduleId."""
+FOLLOWERS_PASS = "#followers"
+TRIGGER_NAMES = {"#trigger": "trigger", "#after": "after"}  # `trigger` is a reserved word
+TRIGGER = {"ProjectionExpression": "scheduleId, #trigger, scheduleErrors"}
+
+
+class DynamoFollowers(Passes):
+    """`ports.followers` over DynamoDB."""
+
+    def followers(self, upstream: str) -> list[str]:
+        if not may_be_key(AFTER_PREFIX + upstream):
+            return []
+        rows = self._noted_followers(upstream) if self._ever_complete(FOLLOWERS_PASS) else self._all_rows(upstream)
+        return sorted(row["scheduleId"] for row in rows if follows(row, upstream))
+
+    def add_follower(self, schedule_id: str, upstreams: Sequence[str]) -> None:
+        self._put_followers((upstream, schedule_id) for upstream in upstreams)
+
+    def remove_follower(self, schedule_id: str, upstreams: Sequence[str]) -> None:
+        # The check and the removal are one transaction: a row that is put meanwhile, and then its followers, stay.
+        for upstream in upstreams:
+            unnamed = {
+                "TableName": self._schedules,
+                "Key": to_item({"scheduleId": schedule_id}),
+                "ConditionExpression": "attribute_not_exists(#trigger.#after)"
+                " OR NOT contains(#trigger.#after, :upstream)",
+                "ExpressionAttributeNames": TRIGGER_NAMES,
+                "ExpressionAttributeValues": to_item({":upstream": upstream}),
+            }
+            gone = {"TableName": self._jobs, "Key": _key(upstream, schedule_id)}
+            self._together({"ConditionCheck": unnamed}, {"Delete": gone})
+
+    def check_followers(self, rows: int) -> bool:
+        found, last = self._next_slice(
+            FOLLOWERS_PASS,
+            TableName=self._schedules,
+            Limit=rows,
+            FilterExpression="attribute_exists(#trigger.#after)",
+            ExpressionAttributeNames=TRIGGER_NAMES,
+            **TRIGGER,
+        )
+        wanted = {(upstream, row["scheduleId"]) for row in found for upstream in upstreams_of(row)}
+        known = self._get_all(self._jobs, [_key(*each) for each in wanted])
+        self._put_followers(wanted - {(row["runId"].removeprefix(AFTER_PREFIX), row["jobName"]) for row in known})
+        return self._slice_done(FOLLOWERS_PASS, last)
+
+    def _noted_followers(self, upstream: str) -> Iterable[dict[str, Any]]:
+        """Their rows, as they are now."""
+        noted = self._query(
+            TableName=self._jobs,
+            KeyConditionExpression="runId = :after",
+            ExpressionAttributeValues=to_item({":after": AFTER_PREFIX + upstream}),
+            ConsistentRead=True,
+        )
+        keys = [to_item({"scheduleId": row["jobName"]}) for row in noted]
+        names = {"#trigger": TRIGGER_NAMES["#trigger"]}
+        return self._get_all(self._schedules, keys, ConsistentRead=True, ExpressionAttributeNames=names, **TRIGGER)
+
+    def _all_rows(self, upstream: str) -> Iterable[dict[str, Any]]:
+        return self._scan(
+            TableName=self._schedules,
+            FilterExpression="contains(#trigger.#after, :upstream)",
+            ExpressionAttributeNames=TRIGGER_NAMES,
+            ExpressionAttributeValues=to_item({":upstream": upstream}),
+            **TRIGGER,
+        )
+
+    def _put_followers(self, pairs: Iterable[tuple[str, str]]) -> None:
+        put_items(self._client, self._jobs, [_key(*pair) for pair in pairs], WRITE_PATIENCE_SECONDS, self._sleep)
+
+
+def _key(upstream: str, follower: str) -> dict[str, Any]:
+    return to_item({"runId": AFTER_PREFIX + upstream, "jobName": follower})
