@@ -296,3 +296,19 @@ print(json.dumps([database.read(f"SELECT count(*) FROM {name}").fetchone()[0] fo
         "ours",
     )
     assert rows == [0, 0]
+
+
+def test_a_table_that_is_made_after_another_was_deleted_is_empty() -> None:
+    [(status, answer)] = run(
+        START
+        + """
+create("texts", "S")
+call("PutItem", TableName="texts", Item={"pk": {"S": "p"}, "sk": {"S": "s"}})
+call("DeleteTable", TableName="texts")
+create("texts", "S")
+call("PutItem", TableName="texts", Item={"pk": {"S": "other"}, "sk": {"S": "s"}})
+print(json.dumps(call("GetItem", TableName="texts", Key={"pk": {"S": "p"}, "sk": {"S": "s"}})))
+""",
+        "ours",
+    )
+    assert (status, answer) == (200, {})

@@ -35,8 +35,9 @@ _REAP_SECONDS = 60.0
 _NO_SORT_KEY = "__no_sort__"
 _BY_INDEX = """
 SELECT item FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl = ? AND name = ? AND hash = ?"""
+# A table's number is used once: items that are still kept under it must not answer for a later table.
 _SCHEMA = """
-CREATE TABLE tables (id INTEGER PRIMARY KEY, arn TEXT NOT NULL);
+CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL);
 CREATE TABLE items (
     tbl INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL, expires REAL, item TEXT NOT NULL,
     PRIMARY KEY (tbl, pk, sk)
