@@ -41,7 +41,7 @@ lint: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## Measure four workloads, and the same with the reference design's loop and with plain Python
+bench: $(STAMP) ## Measure four workloads on every side, and what is read of 10 and of 100,000 rows
 	@$(BIN)/python -m benchmarks
 
 bench-large: $(STAMP) ## Measure 10,000 jobs, an array of 10,000, and 10,000 jobs with an interruption

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import display, floor, ours, report, runs, stage, start_latency
+from benchmarks import display, floor, ours, reads, report, runs, stage, start_latency
 from benchmarks.measures import Measured, Summary
 from benchmarks.reference.side import Reference
 from benchmarks.report import FLOOR, OURS, REFERENCE, TRY, Result
@@ -63,9 +63,16 @@ def main() -> None:
             ]
             status.update("start latency")
             latency = None if arguments.quick or arguments.only else start_latency.measure(mine)
-    report.show(Console(width=max(Console().width, WIDTH)), results, latency, shown)
+            figures = None
+            if not (arguments.quick or arguments.only):
+                figures = reads.measure(reads.quick_client(running), say=status.update)
+    console = Console(width=max(Console().width, WIDTH))
+    report.show(console, results, latency, shown)
+    if figures:
+        console.print(reads.reads_table(figures))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report.to_json(results, latency, shown), indent=2) + "\n")
+        document = report.to_json(results, latency, shown) | {"reads": figures and figures.to_json()}
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import floor, report
+from benchmarks import floor, reads, report
 from benchmarks.display import JSON, PIPE, TERMINAL, Display, Taken
 from benchmarks.measures import (
     PAYLOAD_LIMIT,
@@ -212,6 +212,27 @@ def test_targets_say_what_was_missed_and_by_how_much() -> None:
     [line] = [line for line in console.file.getvalue().splitlines() if "W1" in line]
     assert "0.90 / 1.2 " in line
     assert "0.48 / 0.24, missed by 100%" in line
+
+
+def test_what_is_read_is_shown_by_call_and_size() -> None:
+    figures = reads.Figures(
+        {
+            (reads.ENDED, reads.WHOLE, 10): reads.Reads(5, 10, 1.0),
+            (reads.ENDED, reads.WHOLE, 2000): reads.Reads(34, 2000, 3500.25),
+        }
+    )
+    screen = StringIO()
+    Console(file=screen, width=110).print(reads.reads_table(figures))
+    [line] = [line for line in screen.getvalue().splitlines() if reads.ENDED in line]
+    assert line.split()[-6:] == ["5", "10", "1.0", "34", "2,000", "3,500.2"]
+    assert figures.to_json()[1] == {
+        "call": reads.ENDED,
+        "by": reads.WHOLE,
+        "of": 2000,
+        "requests": 34,
+        "rows": 2000,
+        "ms": 3500.25,
+    }
 
 
 def test_what_a_display_costs_is_the_median_of_the_rounds_ratios() -> None:
