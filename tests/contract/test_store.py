@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tests.tables import create_tables
-from universal_scheduler.adapters.dynamodb.items import item_size, to_item
+from universal_scheduler.adapters.dynamodb.items import item_size, run_to_values, to_item
 from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.errors import ItemTooLarge, StoreUnavailable
@@ -207,6 +207,46 @@ def test_the_newest_runs_come_first(store: Store) -> None:
         assert [run.key.start for run in store.list_runs(None, 2)] == ["2026-11-24", "2026-11-23"]
         assert [run.key.start for run in store.list_runs(None, 9, since="2026-11-23T00")] == ["2026-11-24"]
         assert indexed or store.index_runs(100)
+
+
+def test_runs_of_an_earlier_version_are_listed_before_and_after_they_are_in_the_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("dynamodb", "us-east-1")
+        create_tables(client)
+        starts = ["2026-11-20T06:00:00", "2026-11-21T05:00:00", "2026-11-21T06:00:00", "2026-11-23T06:00:00"]
+        for number, start in enumerate(starts):
+            old = run_to_values(replace(RUN, key=RunKey(f"s{number}", start)))
+            del old["startDay"]
+            client.put_item(TableName="BatchScheduleHistory", Item=to_item(old))
+
+        def over() -> DynamoStore:
+            tables = {"schedules": "BatchSchedules", "history": "BatchScheduleHistory", "jobs": "BatchScheduleJobs"}
+            return DynamoStore(client, **tables)
+
+        def listed(**given: Any) -> list[str]:
+            return [run.key.start for run in over().list_runs(None, **given)]
+
+        assert listed(limit=9) == starts[::-1]
+        assert not over().index_runs(2), "there are more"
+        while not over().index_runs(2):
+            pass
+        assert listed(limit=9) == starts[::-1]
+        assert listed(limit=9, since="2026-11-21T05:30:00") == [starts[3], starts[2]]
+        assert listed(limit=3) == starts[:0:-1]
+        calls: list[str] = []
+        client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+        assert over().index_runs(2)
+        assert calls == ["GetItem"], "all runs are in it: the table is not read again"
+
+        late = replace(RUN, key=RunKey("late", "2026-11-24T06:00:00"))
+        unlisted = {name: value for name, value in run_to_values(late).items() if name != "startDay"}
+        client.put_item(TableName="BatchScheduleHistory", Item=to_item(unlisted))
+        assert over().finish_run(late, RunStatus.SUCCEEDED, "", "t", [])
+        assert listed(limit=1) == [late.key.start], "made while functions of both versions were at work"
 
 
 def test_a_listed_run_has_what_is_shown_of_it(store: Store) -> None:

@@ -46,9 +46,7 @@ DAY_INDEX = "startDay-index"
 DAYS_KEY = "#days"
 """The partition of the jobs table with a row for each day on which a run started."""
 RUNS_PASS = "#runs"
-RESTARTED = frozenset(
-    {"startDay", "scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId", *WATCHED}
-)
+RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId", *WATCHED})
 """What a restart writes into a run's row in any case: rows of the reference design have none of it."""
 
 
@@ -70,7 +68,6 @@ class DynamoRuns(Passes, Audited):
         )
 
     def restart_run(self, run: Run, of: Run, entry: AuditEntry | None = None) -> bool:
-        self._note_days([start_day(run.key.start)])
         old = {key: value for key, value in run_to_values(of).items() if key not in RESTARTED}
         old |= {"lastDateTime": of.ended_at, "statusReason": of.reason}  # and neither of them any more
         expected = {"generation": of.generation or None, "verbCount": of.verb_count or None}
@@ -88,6 +85,9 @@ class DynamoRuns(Passes, Audited):
     def finish_run(
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
     ) -> bool:
+        # The function of an earlier version may have made the run after the sweeps had looked at all rows.
+        day = start_day(run.key.start)
+        self._note_days([day])
         others = item_size(to_item(run_to_values(run)))
         fits = others + item_size({"jobList": to_attribute(list(job_list))}) <= JOB_LIST_LIMIT_BYTES
         kept = {"jobs": list(job_list)} if fits else {"jobs": [], "omitted": len(job_list)}
@@ -95,11 +95,12 @@ class DynamoRuns(Passes, Audited):
             self._history,
             run_key(run.key),
             "SET scheduleStatus = :status, statusReason = :reason, lastDateTime = :ended, jobList = :jobs"
-            + (" REMOVE jobListOmitted" if fits else ", jobListOmitted = :omitted"),
+            ", startDay = :day" + (" REMOVE jobListOmitted" if fits else ", jobListOmitted = :omitted"),
             {
                 ":status": str(status),
                 ":reason": reason[:4096],
                 ":ended": ended_at,
+                ":day": day,
                 **{f":{name}": value for name, value in kept.items()},
                 ":generation": run.generation,
                 ":running": str(RunStatus.RUNNING),
