@@ -41,10 +41,10 @@ lint: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## Measure four workloads on every side, and what is read of 10 and of 100,000 rows
-	@$(BIN)/python -m benchmarks
+bench: $(STAMP) ## Measure the workloads on every side, reads and large runs; BEFORE=REVISION beside an earlier revision
+	@$(BIN)/python -m benchmarks $(if $(BEFORE),--before $(BEFORE))
 
-bench-large: $(STAMP) ## Measure 10,000 jobs, an array of 10,000, and 10,000 jobs with an interruption
+bench-large: $(STAMP) ## Measure 10,000 jobs, the same in layers, an array of 10,000, and an interruption
 	@$(BIN)/python -m benchmarks.large
 
 bench-peers: $(STAMP) ## Install Luigi, Dagster, Prefect and Airflow, and measure the same workloads with each

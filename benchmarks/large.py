@@ -1,4 +1,4 @@
-"""`python -m benchmarks.large`: 10,000 jobs, an array of 10,000, and an interruption, on the embedded engine."""
+"""`python -m benchmarks.large`: 10,000 jobs, the same in layers, an array, and an interruption, on the engine."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from universal_scheduler.adapters.dynamodb.items import schedule_to_item
 from universal_scheduler.local import processes
 
 JOBS = 10_000
+LAYERS = 100
 COMMAND = ["/bin/true"]
 PATIENCE_SECONDS = 900.0
 WIDTH = 104
@@ -58,6 +59,16 @@ def separate(count: int) -> list[dict[str, Any]]:
 
 def array(count: int) -> list[dict[str, Any]]:
     return [_job("array") | {"arrayProperties": {"size": count}}]
+
+
+def layered(count: int, width: int) -> list[dict[str, Any]]:
+    """Layers of so many jobs; each job runs when three jobs of the layer before have ended."""
+    jobs = separate(count)
+    for at, job in enumerate(jobs[width:]):
+        first = at - at % width
+        job["jobDependencies"] = [jobs[first + (at + step) % width]["jobName"] for step in range(min(3, width))]
+        job["runWhen"] = "all_done"
+    return jobs
 
 
 def _job(name: str) -> dict[str, Any]:
@@ -192,11 +203,14 @@ def show(console: Console, runs: Sequence[Large]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__)
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="how many (10,000)")
-    parser.add_argument("--only", nargs="+", choices=("separate", "array", "interrupted"), help="these runs only")
+    parser.add_argument(
+        "--only", nargs="+", choices=("separate", "layered", "array", "interrupted"), help="these runs only"
+    )
     arguments = parser.parse_args()
     count = arguments.jobs
     runs = {
         "separate": (f"{count:,} jobs", separate(count), 0),
+        "layered": (f"{count:,} in {LAYERS} layers", layered(count, max(1, count // LAYERS)), 0),
         "array": (f"an array of {count:,}", array(count), 0),
         "interrupted": (f"{count:,} jobs, interrupted", separate(count), count // 2),
     }

@@ -1,20 +1,83 @@
-"""`python -m benchmarks.memory`: the engine's memory and processor time after each of ten large runs."""
+"""`python -m benchmarks.memory`: ten large runs on one engine, and the engine's memory after each.
+
+The jobs stand side by side and in layers by turns. So the same runs show what layers cost.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import before
 from benchmarks import stage as stages
-from benchmarks.large import measure, separate
+from benchmarks.large import JOBS, LAYERS, layered, measure, separate
 
-JOBS = 10_000
 RUNS = 10
+FLAT, LAYERED = "side by side", "in layers"
+NOW, BEFORE = "now", "before"
+GOAL_MB, GOAL_LAYERED, GOAL_SECONDS = 300, 1.3, 30.0
+"""The engine's memory after the last run; layered as a multiple of side by side; seconds for 10,000 side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One large run, and the engine after it."""
+
+    version: str
+    number: int
+    shape: str
+    jobs: int
+    wall: float
+    """Seconds from the start until the run's end was recorded."""
+    processor: float
+    """Seconds of processor of the engine's process; functions and jobs are processes of their own."""
+    transitions: int
+    memory: int
+    """Bytes: the engine's resident set when the run has ended."""
+    outcome: str
+
+
+def measure_all(
+    versions: Mapping[str, stages.Stage],
+    jobs: int = JOBS,
+    runs: int = RUNS,
+    say: Callable[[str], object] = lambda _: None,
+) -> list[Ran]:
+    """Run them on every version in turn: a machine that becomes slower meanwhile is slower for each of them."""
+    ran: list[Ran] = []
+    for stage in versions.values():
+        measure(stage, "a warm-up", separate(5), 5)
+    for number in range(1, runs + 1):
+        shape = FLAT if number % 2 else LAYERED
+        documents = separate(jobs) if shape == FLAT else layered(jobs, max(1, jobs // LAYERS))
+        for version, stage in versions.items():
+            say(f"large run {number} of {runs}, {shape}, {version}")
+            used = processor_seconds(stage.engine.pid)
+            run = measure(stage, f"run {number}", documents, jobs)
+            ran.append(
+                Ran(
+                    version=version,
+                    number=number,
+                    shape=shape,
+                    jobs=jobs,
+                    wall=run.wall,
+                    processor=processor_seconds(stage.engine.pid) - used,
+                    transitions=run.transitions,
+                    memory=resident_bytes(stage.engine.pid),
+                    outcome=run.outcome,
+                )
+            )
+    return ran
 
 
 def resident_bytes(pid: int) -> int:
@@ -32,25 +95,75 @@ def processor_seconds(pid: int) -> float:
     return 0.0
 
 
+def tables(ran: Sequence[Ran]) -> list[Table]:
+    """The runs as they went, and what they say together."""
+    versions = list(dict.fromkeys(run.version for run in ran))
+    each = Table(title=f"Large runs on one engine: {ran[0].jobs:,} jobs each", title_justify="left", box=SIMPLE)
+    together = Table(title="All of them", title_justify="left", box=SIMPLE)
+    each.add_column("run", justify="right")
+    each.add_column("jobs", no_wrap=True)
+    together.add_column("", no_wrap=True)
+    for version in versions:
+        for what in ("wall, s", "engine's\nprocessor, s", "transitions", "memory after\nit, MB"):
+            each.add_column(f"{what}\n{version}", justify="right")
+        together.add_column(version, justify="right")
+    together.add_column("wanted", justify="right")
+    by_place = {(run.version, run.number): run for run in ran}
+    for number in sorted({run.number for run in ran}):
+        cells: list[str] = []
+        for version in versions:
+            run = by_place[version, number]
+            cells += [f"{run.wall:.1f}", f"{run.processor:.1f}", f"{run.transitions:,}", f"{run.memory / 1e6:.0f}"]
+        each.add_row(str(number), by_place[versions[0], number].shape, *cells)
+    summaries = [_summary([run for run in ran if run.version == version]) for version in versions]
+    for title, form, wanted in (
+        (FLAT_SECONDS, ".1f", f"{GOAL_SECONDS:g}" if ran[0].jobs == JOBS else ""),
+        (LAYERED_SECONDS, ".1f", ""),
+        (RATIO, ".2f", f"{GOAL_LAYERED:g}"),
+        (MEMORY, ".0f", f"{GOAL_MB}"),
+    ):
+        values = [summary.get(title) for summary in summaries]
+        together.add_row(title, *("–" if value is None else format(value, form) for value in values), wanted)
+    return [each, together]
+
+
+FLAT_SECONDS, LAYERED_SECONDS = f"{FLAT}: wall, s (median)", f"{LAYERED}: wall, s (median)"
+RATIO, MEMORY = "in layers / side by side", "engine's memory after the last run, MB"
+
+
+def _summary(ran: Sequence[Ran]) -> dict[str, float]:
+    flat, layers = ([run.wall for run in ran if run.shape == shape] for shape in (FLAT, LAYERED))
+    found = {FLAT_SECONDS: median(flat), MEMORY: ran[-1].memory / 1e6}
+    if layers:
+        found |= {LAYERED_SECONDS: median(layers), RATIO: median(layers) / median(flat)}
+    return found
+
+
+def show(console: Console, ran: Sequence[Ran]) -> None:
+    for table in tables(ran):
+        console.print(table)
+    for run in ran:
+        if run.outcome != f"SUCCEEDED: {run.jobs:,} SUCCEEDED":
+            console.print(f"  run {run.number}, {run.version}: {run.outcome}", markup=False)
+
+
+def to_json(ran: Sequence[Ran]) -> list[dict[str, Any]]:
+    return [asdict(run) for run in ran]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="of each run (10,000)")
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="how many (10)")
+    parser.add_argument("--before", metavar="REVISION", help="also run them on this earlier revision")
     arguments = parser.parse_args()
-    table = Table("run", "memory, MB", "processor, s", "wall, s", "outcome", title="The embedded engine's memory")
     errors = Console(stderr=True)
-    with stages.started() as stage:
-        pid = stage.engine.pid
-        measure(stage, "a warm-up", separate(5), 5)
-        table.add_row("0", f"{resident_bytes(pid) / 1e6:.0f}")
-        for number in range(1, arguments.runs + 1):
-            before = processor_seconds(pid)
-            with errors.status(f"run {number} of {arguments.runs}"):
-                run = measure(stage, f"run {number}", separate(arguments.jobs), arguments.jobs)
-            used = processor_seconds(pid) - before
-            memory = f"{resident_bytes(pid) / 1e6:.0f}"
-            table.add_row(str(number), memory, f"{used:.1f}", f"{run.wall:.1f}", run.outcome)
-    Console().print(table)
+    with errors.status("starting an engine ...") as status, ExitStack() as engines:
+        versions = {NOW: engines.enter_context(stages.started())}
+        if arguments.before:
+            versions[BEFORE] = engines.enter_context(stages.started(before.tree(arguments.before)))
+        ran = measure_all(versions, arguments.jobs, arguments.runs, status.update)
+    show(Console(width=max(Console().width, 104)), ran)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,25 @@ from benchmarks.measures import Summary, percentile
 from benchmarks.start_latency import StartLatency
 from benchmarks.workloads import Workload
 
-OURS, REFERENCE, TRY, FLOOR = "ours", "reference", "try", "floor"
-SIDES = {OURS: "ours", REFERENCE: "reference", TRY: "usched try", FLOOR: "plain Python"}
+OURS, OURS_BEFORE, REFERENCE = "ours", "oursBefore", "reference"
+TRY, TRY_BEFORE, LUIGI, FLOOR = "try", "tryBefore", "luigi", "floor"
+SIDES = {
+    OURS: "ours",
+    OURS_BEFORE: "ours before",
+    REFERENCE: "reference",
+    TRY: "usched try",
+    TRY_BEFORE: "try before",
+    LUIGI: "Luigi",
+    FLOOR: "plain Python",
+}
+RATIOS = {"ours / before": OURS_BEFORE, "ours / ref.": REFERENCE}
 NOTHING = "–"
 COMPUTED = "* computed from the measured turns of the wait loop, not waited for\n"
 WALL_TARGETS = {
-    "W1": {OURS: 1.2, TRY: 0.24},
-    "W2": {OURS: 2.0, TRY: 0.5},
-    "W3": {OURS: 1.5, TRY: 0.4},
-    "W4": {OURS: 8.0, TRY: 3.0},
+    "W1": {OURS: 0.08, TRY: 0.02},
+    "W2": {OURS: 0.4, TRY: 0.12},
+    "W3": {OURS: 0.35, TRY: 0.08},
+    "W4": {OURS: 3.0, TRY: 0.8},
 }
 """Seconds, at wait_time 1, on a machine with two processors."""
 LAG_TARGETS = {OURS: 300.0, TRY: 5.0}
@@ -80,20 +90,20 @@ def rows() -> list[_Row]:
 
 def table(result: Result) -> Table:
     sides = result.sides
-    ours, reference = sides.get(OURS), sides.get(REFERENCE)
     shown = Table(title=f"{result.workload.name}: {result.workload.title}", title_justify="left", box=SIMPLE)
     shown.add_column("median of the runs", no_wrap=True)
     for name in sides:
         shown.add_column(SIDES[name], justify="right")
-    shown.add_column("ours / ref.", justify="right")
-    shown.add_row("runs", *(str(len(side.runs)) for side in sides.values()), "")
+    compared = {title: sides.get(other) for title, other in RATIOS.items() if other in sides}
+    for title in compared:
+        shown.add_column(title, justify="right")
+    shown.add_row("runs", *(str(len(side.runs)) for side in sides.values()))
     for row in rows():
         values = {name: row.value(side) for name, side in sides.items()}
         if any(value is not None for value in values.values()):
-            shown.add_row(
-                row.title, *(_formed(value, row.form) for value in values.values()), _ratio(row, ours, reference)
-            )
-    shown.add_row("outcome", *(_outcome(side) for side in sides.values()), "")
+            cells = [_formed(value, row.form) for value in values.values()]
+            shown.add_row(row.title, *cells, *(_ratio(row, sides.get(OURS), other) for other in compared.values()))
+    shown.add_row("outcome", *(_outcome(side) for side in sides.values()))
     return shown
 
 
@@ -112,18 +122,21 @@ def footnotes(result: Result) -> list[str]:
 
 
 def targets_table(results: Sequence[Result]) -> Table:
-    """How far each side of ours is from what it is to reach."""
+    """How far each side of ours is from what it is to reach, and what others take."""
+    beside = [name for name in (LUIGI, FLOOR) if any(name in result.sides for result in results)]
     shown = Table(title="Targets (measured / wanted)", title_justify="left", box=SIMPLE)
     shown.add_column("", no_wrap=True)
-    for name in LAG_TARGETS:
+    for name in (*LAG_TARGETS, *beside):
         shown.add_column(SIDES[name], justify="right")
     for result in results:
         name = result.workload.name
-        walls = {side: result.sides[side].median("wall") for side in LAG_TARGETS if side in result.sides}
-        shown.add_row(f"{name} wall, s", *_against(walls, WALL_TARGETS.get(name, {}), ".2f"))
+        walls = {side: result.sides[side].median("wall") for side in result.sides}
+        others = [_formed(walls.get(side), ".2f") for side in beside]
+        shown.add_row(f"{name} wall, s", *_against(walls, WALL_TARGETS.get(name, {}), ".2f"), *others)
         if name == CHAIN:
             lags = {side: percentile(result.sides[side].lags, 95) for side in walls}
-            shown.add_row(f"{name} lag p95, ms", *_against(lags, LAG_TARGETS, ".0f"))
+            others = [_formed(lags.get(side), ".0f") for side in beside]
+            shown.add_row(f"{name} lag p95, ms", *_against(lags, LAG_TARGETS, ".0f"), *others)
     return shown
 
 
@@ -227,10 +240,10 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _ratio(row: _Row, ours: Summary | None, reference: Summary | None) -> str:
-    if ours is None or reference is None or not (ours.succeeded and reference.succeeded):
+def _ratio(row: _Row, ours: Summary | None, other: Summary | None) -> str:
+    if ours is None or other is None or not (ours.succeeded and other.succeeded):
         return NOTHING
-    mine, theirs = row.value(ours), row.value(reference)
+    mine, theirs = row.value(ours), row.value(other)
     if mine is None or not theirs:
         return NOTHING
     ratio = mine / theirs

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -135,14 +138,39 @@ class Stage:
 
 
 @contextmanager
-def started() -> Iterator[Stage]:
-    """An engine of its own, with the template deployed; gone afterwards, with all that it wrote."""
+def started(code: Path | None = None) -> Iterator[Stage]:
+    """An engine of its own, with the template deployed; gone afterwards, with all that it wrote.
+
+    With `code`, the folder of another version of the scheduler, the engine and what is deployed there are that version.
+    """
     with tempfile.TemporaryDirectory(prefix="usched-bench-") as home:
-        engine = engines.start(port=0, state_dir=Path(home) / "engine")
+        state_dir = Path(home) / "engine"
+        engine = _start_other(code, state_dir) if code else engines.start(port=0, state_dir=state_dir)
         try:
             yield Stage(engine)
         finally:
             engines.stop(engine)
+
+
+_START = """
+import json, pathlib, sys
+from universal_scheduler.local import engine
+print(json.dumps(engine.start(port=0, state_dir=pathlib.Path(sys.argv[1])).to_json()))
+"""
+
+
+def _start_other(code: Path, state_dir: Path) -> engines.Engine:
+    made = subprocess.run(
+        [sys.executable, "-c", _START, str(state_dir)],
+        cwd=code,
+        env=os.environ | {"PYTHONPATH": str(code)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise BenchmarkError(f"The engine of {code} does not start: {(made.stderr.splitlines() or ['no reason'])[-1]}")
+    return engines.Engine.from_json(json.loads(made.stdout))
 
 
 def until(look: Callable[[], T | None], *, what: str, seconds: float = 180.0, pause: float = 0.02) -> T:

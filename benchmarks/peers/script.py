@@ -150,8 +150,11 @@ class Script:
 
 
 @contextmanager
-def running(peer: Peer, environment: Path) -> Iterator[Script]:
-    """The peer's script in an empty home; it is gone afterwards, with all that it started."""
+def running(peer: Peer, environment: Path, code: Path = ROOT) -> Iterator[Script]:
+    """The peer's script in an empty home; it is gone afterwards, with all that it started.
+
+    `code` is the folder whose version of the scheduler it imports.
+    """
     home = PEERS / peer.name
     for place in (home / "engine", home):
         processes.sweep(place)  # of a measurement that was killed
@@ -163,7 +166,7 @@ def running(peer: Peer, environment: Path) -> Iterator[Script]:
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(code), str(ROOT)))),
     }
     with processes_of(home / "engine"), processes_of(home) as mark, log.open("w") as errors:
         process = subprocess.Popen(

@@ -252,9 +252,13 @@ def _check_start(body: str) -> None:
 
 
 def _make(words: Sequence[str], _: Desk) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for word in words:
-        if word not in targets:
+        variable, given, _ = word.partition("=")
+        if given and f"$({variable})" not in makefile:
+            raise Wrong(f"make {word}: the Makefile reads no variable {variable}")
+        if not given and word not in targets:
             raise Wrong(f"make {word}: the Makefile has no such target")
 
 

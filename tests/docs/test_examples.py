@@ -60,6 +60,7 @@ WRONG = {
     "output without a command": ("console", "usched runs", "no command is in it"),
     "an unknown program": ("console", "$ kubectl get pods", "no test looks at the command 'kubectl'"),
     "an unknown target": ("sh", "make coffee", "the Makefile has no such target"),
+    "an unknown variable": ("sh", "make bench MILK=1", "the Makefile reads no variable MILK"),
     "an unknown route": ("sh", "curl http://127.0.0.1:4566/api/v1/jobs", "403"),
     "a wrong body": ("sh", 'curl http://127.0.0.1:4566/api/v1/executions -d \'{"schedule": "a"}\'', "400"),
     "a wrong document in a body": (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from benchmarks import floor, reads, report
+from benchmarks import before, floor, large, memory, reads, report
 from benchmarks.display import JSON, PIPE, TERMINAL, Display, Taken
 from benchmarks.measures import (
     PAYLOAD_LIMIT,
@@ -140,6 +142,13 @@ def test_the_table_compares_what_both_sides_finished() -> None:
     assert text.count("0.25") == 2
 
 
+def test_the_table_compares_with_the_revision_before() -> None:
+    ours, was = Measured("SUCCEEDED", 1.0), Measured("SUCCEEDED", 8.0)
+    text = shown(Result(diamond(), {OURS: Summary((ours,)), report.OURS_BEFORE: Summary((was,))}))
+    assert "ours / before" in text
+    assert "0.12" in text
+
+
 def test_the_table_says_what_broke_and_compares_nothing_with_it() -> None:
     broken = Measured("FAILED, 101 of 102 jobs submitted, no history: too many", 0.2, transitions=4)
     text = shown(Result(fan(), {OURS: Summary((Measured("SUCCEEDED", 1.0),)), REFERENCE: Summary((broken,))}))
@@ -205,13 +214,14 @@ def test_the_reference_decides_from_every_jobs_status(
 
 
 def test_targets_say_what_was_missed_and_by_how_much() -> None:
-    fast, slow = Summary((Measured("SUCCEEDED", 0.9),)), Summary((Measured("SUCCEEDED", 0.48),))
+    fast, slow, least = (Summary((Measured("SUCCEEDED", wall),)) for wall in (0.06, 0.04, 0.01))
     console = Console(file=StringIO(), width=120)
-    console.print(report.targets_table([Result(diamond(), {OURS: fast, report.TRY: slow})]))
+    console.print(report.targets_table([Result(diamond(), {OURS: fast, report.TRY: slow, FLOOR: least})]))
     assert isinstance(console.file, StringIO)
     [line] = [line for line in console.file.getvalue().splitlines() if "W1" in line]
-    assert "0.90 / 1.2 " in line
-    assert "0.48 / 0.24, missed by 100%" in line
+    assert "0.06 / 0.08 " in line
+    assert "0.04 / 0.02, missed by 100%" in line
+    assert line.split()[-1] == "0.01"
 
 
 def test_what_is_read_is_shown_by_call_and_size() -> None:
@@ -248,3 +258,61 @@ def test_what_a_display_costs_is_the_median_of_the_rounds_ratios() -> None:
     [line] = [line for line in screen.getvalue().splitlines() if TERMINAL in line]
     assert line.split()[-3:] == ["4.00", "2.00", "2.00"]
     assert report.to_json([], None, display)["display"][JSON][0] == {"wall": 1, "processor": 0.5}
+
+
+def test_large_runs_are_shown_by_shape_and_with_what_the_engine_keeps() -> None:
+    def ran(version: str, number: int, shape: str, wall: float, megabytes: int) -> memory.Ran:
+        return memory.Ran(version, number, shape, 10, wall, 1.5, 12, megabytes * 10**6, "SUCCEEDED: 10 SUCCEEDED")
+
+    now = [ran("now", 1, memory.FLAT, 2.0, 100), ran("now", 2, memory.LAYERED, 3.0, 120)]
+    was = [ran("before", 1, memory.FLAT, 4.0, 200), ran("before", 2, memory.LAYERED, 12.0, 400)]
+    screen = StringIO()
+    memory.show(Console(file=screen, width=120), [*now, *was])
+    lines = screen.getvalue().splitlines()
+    [ratio] = [line for line in lines if memory.RATIO in line]
+    assert ratio.split()[-3:] == ["1.50", "3.00", "1.3"]
+    [kept] = [line for line in lines if memory.MEMORY in line]
+    assert kept.split()[-3:] == ["120", "400", "300"]
+    assert json.loads(json.dumps(memory.to_json(now)))[1]["memory"] == 120 * 10**6
+
+
+def test_a_large_run_that_did_not_succeed_is_named() -> None:
+    broken = memory.Ran("now", 1, memory.FLAT, 10, 2.0, 1.5, 12, 10**8, "SUCCEEDED: 9 SUCCEEDED, 1 FAILED")
+    screen = StringIO()
+    memory.show(Console(file=screen, width=120), [broken])
+    assert "run 1, now: SUCCEEDED: 9 SUCCEEDED, 1 FAILED" in screen.getvalue()
+
+
+def test_each_job_of_a_layer_waits_for_three_of_the_layer_before() -> None:
+    jobs = {job["jobName"]: job for job in large.layered(count=20, width=5)}
+    assert [job["jobDependencies"] for job in list(jobs.values())[:5]] == [[]] * 5
+    assert jobs["job6"]["jobDependencies"] == ["job1", "job2", "job3"]
+    assert jobs["job10"]["jobDependencies"] == ["job5", "job1", "job2"]
+    assert jobs["job20"]["jobDependencies"] == ["job15", "job11", "job12"]
+    assert {job.get("runWhen") for job in list(jobs.values())[5:]} == {"all_done"}
+    parse({"scheduleId": "s", "jobList": list(jobs.values()), "trigger": {"manual": True}})
+
+
+def test_an_earlier_revision_is_taken_out_whole_without_its_benchmarks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"]
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(before, "ROOT", tmp_path)
+    monkeypatch.setattr(before, "TREES", tmp_path / "build")
+    git("init", "-q")
+    for name in ("template.yaml", "benchmarks/x.py", "universal_scheduler/y.py"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("old")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    (tmp_path / "template.yaml").write_text("new")
+    place = before.tree("HEAD")
+    assert (place / "template.yaml").read_text() == "old"
+    assert (place / "universal_scheduler" / "y.py").exists()
+    assert not (place / "benchmarks").exists()
+    with pytest.raises(before.RevisionError):
+        before.tree("no-such-revision")
