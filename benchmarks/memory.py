@@ -98,14 +98,18 @@ def processor_seconds(pid: int) -> float:
 def tables(ran: Sequence[Ran]) -> list[Table]:
     """The runs as they went, and what they say together."""
     versions = list(dict.fromkeys(run.version for run in ran))
-    each = Table(title=f"Large runs on one engine: {ran[0].jobs:,} jobs each", title_justify="left", box=SIMPLE)
+    each = Table(
+        title=f"Large runs on one engine: {ran[0].jobs:,} jobs each; CPU and memory are the engine's own",
+        title_justify="left",
+        box=SIMPLE,
+    )
     together = Table(title="All of them", title_justify="left", box=SIMPLE)
     each.add_column("run", justify="right")
     each.add_column("jobs", no_wrap=True)
     together.add_column("", no_wrap=True)
     for version in versions:
-        for what in ("wall, s", "engine's\nprocessor, s", "transitions", "memory after\nit, MB"):
-            each.add_column(f"{what}\n{version}", justify="right")
+        for what in ("wall, s", "CPU, s", "transitions", "MB"):
+            each.add_column(f"{what}\n{version}", justify="right", no_wrap=True)
         together.add_column(version, justify="right")
     together.add_column("wanted", justify="right")
     by_place = {(run.version, run.number): run for run in ran}
