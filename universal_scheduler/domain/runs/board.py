@@ -9,7 +9,6 @@ from heapq import heappop, heappush
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark
 from universal_scheduler.domain.runs.planner import (
     INTENT_SETTLE_SECONDS,
-    NEEDS_ALL,
     Plan,
     Planning,
     Wait,
@@ -17,6 +16,7 @@ from universal_scheduler.domain.runs.planner import (
     plan,
     upstream_first,
 )
+from universal_scheduler.domain.runs.rules import NEEDS_ALL
 
 
 class Board:

@@ -11,7 +11,7 @@ from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.attempts import earlier_submissions
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark, RunStatus, RunWhen, Verb
 from universal_scheduler.domain.runs.reasons import clock, did_not_run, in_batch, state_text, states, why_ready
-from universal_scheduler.domain.runs.rules import Edge, Verdict, edge, judge
+from universal_scheduler.domain.runs.rules import NEEDS_ALL, Edge, Verdict, edge, judge
 
 MAX_BATCH_DEPENDENCIES = 20
 """SubmitJob takes at most 20 dependsOn: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""
@@ -19,8 +19,6 @@ INTENT_SETTLE_SECONDS = 60.0
 """How long a submission may be under way, or accepted and not yet listed, before it counts as never made.
 
 It has to be longer than the call may take with all its time-outs, and than ListJobs may lag behind."""
-NEEDS_ALL = frozenset({RunWhen.ALL_SUCCESS, RunWhen.ALL_DONE, RunWhen.NONE_FAILED})
-"""Rules under which a job cannot run before its last upstream job has ended."""
 DONE_BY = {Verb.HOLD: "held", Verb.SKIP: "skipped"}
 """What becomes of a job that an operator asks back."""
 LOST_AFTER_SECONDS = 60.0

@@ -10,6 +10,9 @@ from typing import assert_never
 from universal_scheduler.domain.runs.model import Dependency, JobRun, JobStatus, RunWhen
 from universal_scheduler.domain.runs.references import as_text
 
+NEEDS_ALL = frozenset({RunWhen.ALL_SUCCESS, RunWhen.ALL_DONE, RunWhen.NONE_FAILED})
+"""Rules under which a job cannot run before its last upstream job has ended."""
+
 
 class Edge(StrEnum):
     """What one dependency has come to, seen from the job that depends."""
