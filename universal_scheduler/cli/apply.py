@@ -16,6 +16,7 @@ from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose, wrapped
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.documents.stage import Kind, Short, foreign_names, misspelt
+from universal_scheduler.domain.documents.triggers import what_starts
 from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.stage_check import check_names, check_upstream
 from universal_scheduler.usecases.triggers import store_schedule
@@ -115,15 +116,5 @@ def _store(store: Store, file: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "scheduleId": schedule_id,
         "row": state,
         "jobs": len(row["jobList"]),
-        "startedBy": _started_by(row, new),
+        "startedBy": what_starts(parse(row), new=new),
     }
-
-
-def _started_by(row: Mapping[str, Any], new: bool) -> str:
-    schedule = parse(row)
-    by_hand = f"usched run {schedule.schedule_id}"
-    if schedule.after:
-        return f"a run of {' or '.join(schedule.after)} that succeeds"
-    if schedule.manual:
-        return f"{by_hand}, or POST /executions"
-    return "its insertion: it starts now" if new else f"{by_hand}: a changed row starts no run"

@@ -44,11 +44,32 @@ def schedule_written(
         return None
     if "scheduleErrors" in new:
         store.record_schedule_errors(schedule_id, [])
-    if old is not None or not schedule.starts_when_inserted or store.paused(schedule_id):
+    if old is not None or not schedule.starts_when_inserted:
         return None
-    name = execution_name("row", schedule_id, event_id)
-    execution, _ = workflow.start(name, {"scheduleId": schedule_id, "cause": {"kind": "row", "eventId": event_id}})
-    return execution
+    cause = {"kind": "row", "eventId": event_id}
+    started = start_by_trigger(store.paused, workflow, "row", schedule_id, event_id, cause)
+    return started[0] if started else None
+
+
+def start_by_trigger(
+    paused: Callable[[str], object],
+    workflow: Workflow,
+    trigger: str,
+    schedule_id: str,
+    event_id: str,
+    cause: Mapping[str, Any],
+) -> tuple[Execution, bool] | None:
+    """Start a run of a schedule because of an event; the same event starts only one run, however often it comes.
+
+    `paused` is the store's. `trigger` and `event_id` name the event: together they are unique for the schedule. `cause`
+    is what the run keeps of the event: its `kind`, and what else people want to know of it.
+
+    Returns: the execution, and whether this call has started it; None if the schedule is paused.
+    """
+    if paused(schedule_id):
+        return None
+    name = execution_name(trigger, schedule_id, event_id)
+    return workflow.start(name, {"scheduleId": schedule_id, "cause": dict(cause)})
 
 
 def _change_followers(store: Store, schedule_id: str, before: Sequence[str], after: Sequence[str]) -> None:
@@ -82,11 +103,10 @@ def run_ended(
     }
     started = []
     for schedule_id in followers(run.key.schedule_id):
-        if schedule_id in chain or paused(schedule_id):
+        if schedule_id in chain:
             continue
-        name = execution_name("after", schedule_id, run.key.run_id)
-        _, new = workflow.start(name, {"scheduleId": schedule_id, "cause": cause})
-        if new:
+        found = start_by_trigger(paused, workflow, "after", schedule_id, run.key.run_id, cause)
+        if found and found[1]:
             started.append(schedule_id)
     return started
 

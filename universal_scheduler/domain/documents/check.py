@@ -17,6 +17,7 @@ from universal_scheduler.domain.documents.recorded import recorded_errors
 from universal_scheduler.domain.documents.schema import schema_errors
 from universal_scheduler.domain.documents.size import carried_errors
 from universal_scheduler.domain.documents.storable import MAX_ERRORS, storable_errors
+from universal_scheduler.domain.documents.triggers import trigger_errors
 from universal_scheduler.domain.documents.values import printable, quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
 from universal_scheduler.domain.messages.notifications import Service
@@ -39,7 +40,8 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     errors = storable_errors(row) or schema_errors(row)
     if not errors:
         errors = _first(
-            _graph_errors(row["scheduleId"], row["jobList"], row.get("trigger", {})),
+            _graph_errors(row["jobList"]),
+            trigger_errors(row),
             finally_errors(row["jobList"]),
             _fan_out_errors(row["jobList"]),
             exit_code_errors(row["jobList"]),
@@ -74,9 +76,7 @@ def _with_job(error: DocumentError, row: Mapping[str, Any]) -> DocumentError:
     return replace(error, job=printable(name[:LONGEST_NAME])) if isinstance(name, str) else error
 
 
-def _graph_errors(
-    schedule_id: str, jobs: Sequence[Mapping[str, Any]], trigger: Mapping[str, Any]
-) -> Iterator[DocumentError]:
+def _graph_errors(jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
     """What no JSON Schema can say: names are unique, dependencies exist, and there is an order to run in."""
     first_at: dict[str, int] = {}
     for index, job in enumerate(jobs):
@@ -113,9 +113,6 @@ def _graph_errors(
                 names[CYCLE_SHOWN - 1 : -1] = [f"{len(names) - CYCLE_SHOWN} more"]
             cycle = " → ".join(names)
             yield DocumentError("$.jobList", f"a cycle: {cycle}", "jobs that do not wait for themselves")
-    for position, upstream in enumerate(trigger.get("after", ())):
-        if upstream == schedule_id:
-            yield DocumentError(f"$.trigger.after[{position}]", "the schedule itself", "another schedule's scheduleId")
 
 
 def _upstream_names(job: Mapping[str, Any]) -> list[str]:

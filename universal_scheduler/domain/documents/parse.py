@@ -30,14 +30,12 @@ def parse(document: Any) -> Schedule:
     errors = find_errors(row)
     if errors:
         raise InvalidSchedule(errors)
-    trigger = row.get("trigger", {})
     return Schedule(
         schedule_id=row["scheduleId"],
         jobs=tuple(read_job(job) for job in row["jobList"]),
         document={key: value for key, value in row.items() if key not in RECORDED_KEYS},
         wait_seconds=int(row.get("wait_time", 60)),
-        after=tuple(trigger.get("after", ())),
-        manual=bool(trigger.get("manual", False)),
+        trigger=row.get("trigger", {}),
         parameters=dict(row.get("parameters", {})),
     )
 

@@ -200,14 +200,14 @@ class Schedule:
     document: Mapping[str, Any]
     """The document as its owner wrote it (camelCase), without what the scheduler itself adds."""
     wait_seconds: int = 60
-    after: tuple[str, ...] = ()
-    manual: bool = False
+    trigger: Mapping[str, Any] = field(default_factory=dict)
+    """What starts it, as the document has it: one of `documents.triggers`; empty where its row's insertion does."""
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     """What its runs may be given, with the defaults."""
 
     @property
     def starts_when_inserted(self) -> bool:
-        return not self.manual and not self.after
+        return not self.trigger
 
 
 @dataclass(frozen=True, slots=True, order=True)
