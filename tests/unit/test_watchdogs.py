@@ -11,6 +11,8 @@ from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.messages.watchdogs import (
     SAMPLES_KEPT,
+    Found,
+    Seen,
     deadline,
     late,
     learned,
@@ -49,6 +51,10 @@ def job(name: str = "a", status: JobStatus = JobStatus.RUNNING, *after: str, **m
     return JobRun(
         Job(name, "default", "shell", tuple(map(Dependency, after))), status=status, job_id=f"id-{name}", **more
     )
+
+
+def deadlines(of: Run, jobs: list[JobRun]) -> Found:
+    return late(Seen(of, jobs, {}, NOW))
 
 
 @pytest.mark.parametrize(
@@ -96,16 +102,16 @@ def test_a_deadline_is_the_next_such_time_after_the_start(start: str, by: str, z
     ],
 )
 def test_a_run_is_late(document: dict[str, Any], jobs: list[JobRun], missed: list[str]) -> None:
-    breaches, due = late(run(**document), jobs, NOW)
-    assert [breach.what for breach in breaches] == missed
-    assert all(moment > NOW for moment in due)
-    assert len({breach.name for breach in breaches}) == len(missed)
+    found = deadlines(run(**document), jobs)
+    assert [breach.what for breach in found.breaches] == missed
+    assert all(moment > NOW for moment in found.due)
+    assert len({breach.name for breach in found.breaches}) == len(missed)
 
 
 def test_a_run_that_has_ended_is_late_only_if_it_ended_so() -> None:
     for ended_at, missed in (("2026-11-21T05:29:00.000000", 0), ("2026-11-21T05:31:00.000000", 1)):
         ended = run(RunStatus.SUCCEEDED, ended_at, mustEndBy="05:30")
-        assert len(late(ended, [job(status=JobStatus.SUCCEEDED)], NOW)[0]) == missed
+        assert len(deadlines(ended, [job(status=JobStatus.SUCCEEDED)]).breaches) == missed
 
 
 def test_what_is_told_of_a_late_run() -> None:
@@ -116,7 +122,7 @@ def test_what_is_told_of_a_late_run() -> None:
         job("check", JobStatus.RUNNABLE, "extract", submitted_at=epoch("2026-11-21T05:02:00")),
         job("mail", JobStatus.PENDING, "report", submitted_at=epoch("2026-11-21T05:02:00")),
     ]
-    [breach], _ = late(run(mustEndBy="06:30", timezone="Europe/Zurich"), jobs, NOW)
+    [breach] = deadlines(run(mustEndBy="06:30", timezone="Europe/Zurich"), jobs).breaches
     assert breach.detail == (
         "it had not ended by 2026-11-21 06:30 Europe/Zurich (mustEndBy 06:30); 1 of 5 jobs have ended; not ended: "
         "load RUNNING since 06:12; check RUNNABLE since 06:02; mail waits for report; report waits for load, check"
@@ -126,18 +132,20 @@ def test_what_is_told_of_a_late_run() -> None:
 def test_of_a_late_run_five_jobs_are_named_the_longest_running_first() -> None:
     jobs = [job(f"j{at}", started_at=NOW - 60 * at) for at in range(1, 8)]
     held = Mark(Verb.HOLD, "ann", NOW - 86_400)
-    [breach], _ = late(run(maxDuration=60), [job("h", JobStatus.HELD, mark=held), *jobs], NOW)
+    [breach] = deadlines(run(maxDuration=60), [job("h", JobStatus.HELD, mark=held), *jobs]).breaches
     assert breach.detail.endswith(
         "; 0 of 8 jobs have ended; not ended: j7 RUNNING since 05:53; j6 RUNNING since 05:54; j5 RUNNING since 05:55; "
         "j4 RUNNING since 05:56; j3 RUNNING since 05:57; 3 more"
     )
-    [breach], _ = late(run(maxDuration=60), [job("h", JobStatus.HELD, mark=held), job("w", JobStatus.WAITING)], NOW)
+    [breach] = deadlines(
+        run(maxDuration=60), [job("h", JobStatus.HELD, mark=held), job("w", JobStatus.WAITING)]
+    ).breaches
     assert breach.detail.endswith("; not ended: h HELD since 2026-11-20 06:00; w WAITING")
 
 
 def test_a_run_that_ended_late_has_no_job_left_to_name() -> None:
     ended = run(RunStatus.SUCCEEDED, "2026-11-21T05:31:00.000000", mustEndBy="05:30")
-    [breach], _ = late(ended, [job(status=JobStatus.SUCCEEDED)], NOW)
+    [breach] = deadlines(ended, [job(status=JobStatus.SUCCEEDED)]).breaches
     assert breach.detail.endswith("; 1 of 1 jobs have ended")
 
 
@@ -190,9 +198,9 @@ def test_what_is_usual_takes_five_samples_and_no_notice_of_an_outlier() -> None:
     ],
 )
 def test_a_job_is_unusual(each: JobRun, kinds: list[str]) -> None:
-    found, due = unusual([each], {"a": [100.0] * 5}, NOW)
-    assert [breach.kind for breach in found] == kinds
-    assert due == ([NOW + 1] if each.started_at == NOW - 149 else [])
+    found = unusual(Seen(run(), [each], {"a": [100.0] * 5}, NOW))
+    assert [breach.kind for breach in found.breaches] == kinds
+    assert found.due == ([NOW + 1] if each.started_at == NOW - 149 else [])
 
 
 def test_the_newest_durations_are_kept_of_the_jobs_there_are() -> None:

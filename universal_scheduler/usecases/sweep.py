@@ -12,8 +12,9 @@ from universal_scheduler.domain.messages.notifications import Notification
 from universal_scheduler.domain.messages.watchdogs import (
     LOOK_SECONDS,
     LOST_AFTER_SECONDS,
+    WATCHDOGS,
     Breach,
-    late,
+    Seen,
     learned,
     lost,
     queue_limit,
@@ -21,7 +22,6 @@ from universal_scheduler.domain.messages.watchdogs import (
     queued_since,
     stuck,
     to_notify,
-    unusual,
 )
 from universal_scheduler.domain.runs.model import JobRun, Run, RunKey, RunStatus
 from universal_scheduler.ports.job_log import JobLog
@@ -107,11 +107,11 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
         return
     now, jobs = dogs.clock(), dogs.store.list_jobs(key.run_id)
     samples, notified = dogs.watch.samples(key.schedule_id), dogs.watch.notified(key.run_id)
-    breaches, due = late(run, jobs, now)
+    found = [watchdog(Seen(run, jobs, samples, now)) for watchdog in WATCHDOGS]
+    due = [moment for each in found for moment in each.due]
     waiting, moves = _stuck(dogs, run, jobs, now, due)
-    outliers, dues = unusual(jobs, samples, now)
     gone = _is_lost(dogs, run, now)
-    breaches = [*breaches, *waiting, *outliers, *([lost(run)] if gone else ())]
+    breaches = [*(breach for each in found for breach in each.breaches), *waiting, *([lost(run)] if gone else ())]
     mine = to_notify(breaches, notified)
     taken = [breach for breach in mine if _notify(dogs, run, breach, now)]
     swept.kinds.update(str(breach.kind) for breach in taken)
@@ -125,7 +125,7 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
     _mend(dogs, run, moves[:MOVES_LIMIT])
     due += [now] * (len(moves) > MOVES_LIMIT)
     if not run.status.ended:
-        dogs.watch.schedule_check(key, min([now + LOOK_SECONDS, *due, *dues]))
+        dogs.watch.schedule_check(key, min([now + LOOK_SECONDS, *due]))
         return
     if run.status is RunStatus.SUCCEEDED:
         dogs.watch.keep_samples(key.schedule_id, learned(samples, jobs))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from universal_scheduler.domain.documents.storable import MAX_ERRORS
 from universal_scheduler.domain.documents.values import json_path, quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
+from universal_scheduler.domain.messages.notifications import Service
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -24,7 +25,7 @@ COUNTED = {"minItems": "entry", "minLength": "character", "minProperties": "key"
 LOOKED_FOR = 1000
 """Errors, of which the first in the document are told."""
 SCHEMA_PATH = Path(__file__).parents[3] / "dynamo" / "schema.json"
-KEPT_SECRET = (".secret", ".slack", ".teams", ".webex", ".webhook")
+KEPT_SECRET = (".secret", *(f".{service}" for service in Service if service is not Service.SNS))
 """Values that may be secret, so that no error repeats them."""
 
 

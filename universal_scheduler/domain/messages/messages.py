@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from universal_scheduler.domain.messages.notifications import Kind, Service
+from universal_scheduler.domain.messages.notifications import KIND_TEXTS, Kind, Service
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, RunKey
 
@@ -40,11 +40,6 @@ ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 Text = TypeVar("Text", str, bytes)
-COLOURS = {
-    **dict.fromkeys((Kind.RUN_FAILED, Kind.JOB_FAILED, Kind.RUN_LOST), "attention"),
-    **dict.fromkeys((Kind.RUN_LATE, Kind.JOB_STUCK, Kind.JOB_SLOW, Kind.JOB_SHORT), "warning"),
-    Kind.RUN_SUCCEEDED: "good",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +92,21 @@ class Message:
 
     @property
     def title(self) -> str:
-        """What happened, to what, in a line."""
-        schedule, job = self.key.schedule_id, self.job_name
-        return {
-            Kind.RUN_STARTED: f"Run of {schedule} started",
-            Kind.RUN_SUCCEEDED: f"Run of {schedule} SUCCEEDED",
-            Kind.RUN_FAILED: f"Run of {schedule} FAILED",
-            Kind.RUN_LATE: f"Run of {schedule} is late",
-            Kind.RUN_LOST: f"Run of {schedule} was lost",
-            Kind.JOB_STUCK: f"Job {job} of {schedule} is stuck in its queue",
-            Kind.JOB_SLOW: f"Job {job} of {schedule} takes unusually long",
-            Kind.JOB_SHORT: f"Job {job} of {schedule} took unusually little time",
-            Kind.JOB_FAILED: f"Job {job} of {schedule} FAILED",
-            Kind.JOB_HELD: f"Job {job} of {schedule} is held",
-            Kind.QUEUE_BLOCKED: f"Job {job} of {schedule} waits in a blocked queue",
-            Kind.TEST: f"Test message of {schedule}",
-        }[self.kind]
+        """What happened, and to which schedule and job, in one line."""
+        return self._filled(KIND_TEXTS[self.kind].title)
+
+    @property
+    def prompt(self) -> str:
+        """What the reader can do now; `command` does it."""
+        return KIND_TEXTS[self.kind].prompt
 
     @property
     def command(self) -> str:
-        """What to type next: restart what failed, release what is held, or look at the rest."""
-        schedule_id, start = self.key.schedule_id, self.key.start
-        match self.kind:
-            case Kind.RUN_FAILED | Kind.RUN_LOST | Kind.JOB_FAILED:
-                return f"usched restart {schedule_id} {start}"
-            case Kind.JOB_HELD:
-                return f"usched release {schedule_id} {self.job_name} --start {start}"
-            case _:
-                return f"usched show {schedule_id} {start}".rstrip()
+        """The command line that a reader may type next, e.g. `usched restart nightly 2026-11-21T06:00:00.000001`."""
+        return self._filled(KIND_TEXTS[self.kind].command).rstrip()
+
+    def _filled(self, text: str) -> str:
+        return text.format(schedule=self.key.schedule_id, job=self.job_name, start=self.key.start)
 
 
 def failed_jobs(jobs: Sequence[JobRun]) -> list[JobRun]:
@@ -187,7 +169,7 @@ def text(message: Message) -> str:
             lines.append(f"Log: {job.log_link}")
     if message.more_jobs:
         lines += ["", f"{message.more_jobs} more jobs failed."]
-    lines += ["", f"{_prompt(message)}: {message.command}"]
+    lines += ["", f"{message.prompt}: {message.command}"]
     if message.link:
         lines.append(f"Look at it: {message.link}")
     return "\n".join(lines) + "\n"
@@ -283,7 +265,7 @@ def _slack(message: Message) -> dict[str, Any]:
     if message.more_jobs:
         sections.append(f"{message.more_jobs} more jobs failed.")
     link = f"\n<{_slack_text(message.link)}|Look at it>" if message.link else ""
-    sections.append(f"{_prompt(message)}: `{message.command}`{link}")
+    sections.append(f"{message.prompt}: `{message.command}`{link}")
     header = {"type": "plain_text", "text": _clip(message.title, SLACK_HEADER_LIMIT)}
     blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": section}} for section in sections]
     return {"text": _slack_text(message.title), "blocks": [{"type": "header", "text": header}, *blocks]}
@@ -301,7 +283,8 @@ def _teams(message: Message) -> dict[str, Any]:
     https://adaptivecards.io/explorer/RichTextBlock.html
     """
     title = {"type": "TextBlock", "text": message.title, "size": "Large", "weight": "Bolder", "wrap": True}
-    title |= {"color": COLOURS[message.kind]} if message.kind in COLOURS else {}
+    colour = KIND_TEXTS[message.kind].colour
+    title |= {"color": colour} if colour else {}
     body: list[dict[str, Any]] = [title]
     for name, value in _facts(message).items():
         body.append(_runs({"text": f"{name}: ", "weight": "Bolder"}, {"text": value}))
@@ -313,7 +296,7 @@ def _teams(message: Message) -> dict[str, Any]:
             actions.append({"type": "Action.OpenUrl", "title": f"Log of {job.name}"[:60], "url": job.log_link})
     if message.more_jobs:
         body.append(_runs({"text": f"{message.more_jobs} more jobs failed."}))
-    body.append(_runs({"text": f"{_prompt(message)}: "}, {"text": message.command, "fontType": "Monospace"}))
+    body.append(_runs({"text": f"{message.prompt}: "}, {"text": message.command, "fontType": "Monospace"}))
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -342,7 +325,7 @@ def _webex(message: Message) -> str:
         lines += ["", f"{message.more_jobs} more jobs failed."]
     lines += [
         "",
-        f"{_prompt(message)}: `{message.command}`" + (f" [look at it]({message.link})" if message.link else ""),
+        f"{message.prompt}: `{message.command}`" + (f" [look at it]({message.link})" if message.link else ""),
     ]
     return "\n".join(lines)
 
@@ -361,15 +344,6 @@ def _facts(message: Message) -> dict[str, str]:
         "Detail": message.detail,
     }
     return {name: value for name, value in facts.items() if value}
-
-
-def _prompt(message: Message) -> str:
-    return {
-        Kind.RUN_FAILED: "Run the jobs that did not succeed",
-        Kind.RUN_LOST: "Run the jobs that did not succeed",
-        Kind.JOB_HELD: "Release it",
-        Kind.JOB_FAILED: "When the run has ended, run the jobs that did not succeed",
-    }.get(message.kind, "See its jobs")
 
 
 def _fitted(message: Message, render: Callable[[Message], Text], limit_bytes: int) -> Text:

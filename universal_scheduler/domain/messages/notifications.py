@@ -34,6 +34,44 @@ class Kind(StrEnum):
     """Somebody tries the channels; no schedule asks for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class KindText:
+    """What a message of one kind says, whatever the channel. `{schedule}`, `{job}` and `{start}` are filled in."""
+
+    title: str
+    """What happened, in one line."""
+    colour: str = ""
+    """The colour of the title where a channel has colours, by the name that an Adaptive Card has for it."""
+    prompt: str = "See its jobs"
+    """What the reader can do now."""
+    command: str = "usched show {schedule} {start}"
+    """The command line that does it."""
+
+
+AGAIN = "usched restart {schedule} {start}"
+KIND_TEXTS: Mapping[Kind, KindText] = {
+    Kind.RUN_STARTED: KindText("Run of {schedule} started"),
+    Kind.RUN_SUCCEEDED: KindText("Run of {schedule} SUCCEEDED", "good"),
+    Kind.RUN_FAILED: KindText("Run of {schedule} FAILED", "attention", "Run the jobs that did not succeed", AGAIN),
+    Kind.RUN_LATE: KindText("Run of {schedule} is late", "warning"),
+    Kind.RUN_LOST: KindText("Run of {schedule} was lost", "attention", "Run the jobs that did not succeed", AGAIN),
+    Kind.JOB_FAILED: KindText(
+        "Job {job} of {schedule} FAILED",
+        "attention",
+        "When the run has ended, run the jobs that did not succeed",
+        AGAIN,
+    ),
+    Kind.JOB_STUCK: KindText("Job {job} of {schedule} is stuck in its queue", "warning"),
+    Kind.JOB_SLOW: KindText("Job {job} of {schedule} takes unusually long", "warning"),
+    Kind.JOB_SHORT: KindText("Job {job} of {schedule} took unusually little time", "warning"),
+    Kind.JOB_HELD: KindText(
+        "Job {job} of {schedule} is held",
+        prompt="Release it",
+        command="usched release {schedule} {job} --start {start}",
+    ),
+    Kind.QUEUE_BLOCKED: KindText("Job {job} of {schedule} waits in a blocked queue"),
+    Kind.TEST: KindText("Test message of {schedule}"),
+}
 DEFAULT_KINDS = frozenset({Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK})
 """What `scheduleSnsTopic` hears of: as in the reference design, how each run ended; and what needs somebody."""
 ENDS = {RunStatus.SUCCEEDED: Kind.RUN_SUCCEEDED, RunStatus.FAILED: Kind.RUN_FAILED}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, tzinfo
@@ -51,6 +51,28 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """One run at one moment, as a watchdog looks at it."""
+
+    run: Run
+    jobs: Sequence[JobRun]
+    """All jobs of the run."""
+    samples: Mapping[str, Sequence[float]]
+    """By job name: how long the last successful runs of the job took, in seconds, oldest first."""
+    now: float
+    """Epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a watchdog has found in a run."""
+
+    breaches: Sequence[Breach]
+    due: Sequence[float] = ()
+    """When the watchdog may find more, in epoch seconds: the run is looked at again then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usual:
     """How long a job takes as a rule, in seconds."""
 
@@ -89,8 +111,9 @@ def queue_seconds(jobs: Sequence[JobRun]) -> list[float]:
     return [round(max(0.0, job.started_at - since[job.name]), 3) for job in jobs if job.name in since]
 
 
-def late(run: Run, jobs: Sequence[JobRun], now: float) -> tuple[list[Breach], list[float]]:
-    """The deadlines that the run has missed, and when the others are (epoch seconds)."""
+def late(seen: Seen) -> Found:
+    """The deadlines that the run has missed, and when the others are."""
+    run, jobs, now = seen.run, seen.jobs, seen.now
     document, start = run.document, began(run.key)
     zone = str(document.get("timezone", "UTC"))
     ended = _epoch(run.ended_at) if run.status.ended and run.ended_at else None
@@ -112,7 +135,7 @@ def late(run: Run, jobs: Sequence[JobRun], now: float) -> tuple[list[Breach], li
             missed.append(Breach(Kind.RUN_LATE, detail, what=key))
         elif done is None:
             coming.append(due)
-    return missed, coming
+    return Found(missed, coming)
 
 
 def queued_since(job: JobRun, known: Mapping[str, JobRun]) -> float | None:
@@ -183,17 +206,15 @@ def usual(samples: Sequence[float]) -> Usual | None:
     return Usual(middle, max(deviation, LEAST_SPREAD_PART * middle, LEAST_SPREAD_SECONDS))
 
 
-def unusual(
-    jobs: Sequence[JobRun], samples: Mapping[str, Sequence[float]], now: float
-) -> tuple[list[Breach], list[float]]:
-    """The jobs that take, or took, far longer or shorter than they use to; and when others will (epoch seconds)."""
+def unusual(seen: Seen) -> Found:
+    """The jobs that take, or took, far longer or shorter than usual; and when other jobs will have taken too long."""
     found, coming = [], []
-    for job in jobs:
-        rule = usual(samples.get(job.name, ())) if job.started_at else None
+    for job in seen.jobs:
+        rule = usual(seen.samples.get(job.name, ())) if job.started_at else None
         if rule is None:
             continue
         if job.status is JobStatus.RUNNING or (job.status.ended and job.stopped_at):
-            took = (job.stopped_at if job.status.ended else now) - job.started_at
+            took = (job.stopped_at if job.status.ended else seen.now) - job.started_at
             words = f"{_minutes(took)}, where {_minutes(rule.median)} is usual"
             if took > rule.longest:
                 verb = "took" if job.status.ended else "has been running for"
@@ -202,7 +223,14 @@ def unusual(
                 found.append(Breach(Kind.JOB_SHORT, f"took {words}", job.name, job.attempt))
             elif not job.status.ended:
                 coming.append(job.started_at + rule.longest)
-    return found, coming
+    return Found(found, coming)
+
+
+WATCHDOGS: tuple[Callable[[Seen], Found], ...] = (late, unusual)
+"""Every watchdog that needs nothing but the run, its jobs and their usual durations. A sweep calls each for each run.
+
+Two more ask AWS and are in `usecases.sweep`: whether Batch still has a job in its queue, and whether the execution of a
+run is still there."""
 
 
 def learned(samples: Mapping[str, Sequence[float]], jobs: Sequence[JobRun]) -> dict[str, list[float]]:
