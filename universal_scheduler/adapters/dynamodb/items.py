@@ -12,22 +12,19 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from universal_scheduler.domain.documents.jobs import dependency
+from universal_scheduler.domain.documents.jobs import job_from_row, job_to_row
 from universal_scheduler.domain.documents.json_text import read_json
 from universal_scheduler.domain.errors import ItemTooLarge, UnreadableDocument
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import (
     AuditEntry,
-    Dependency,
     Execution,
-    Job,
     JobRun,
     JobStatus,
     Mark,
     Run,
     RunKey,
     RunStatus,
-    RunWhen,
     Submission,
     Verb,
 )
@@ -207,31 +204,11 @@ def audit_from_values(row: Mapping[str, Any]) -> AuditEntry:
 
 
 def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
-    """A row of the jobs table."""
-    spec = job.job
+    """A row of the jobs table: what the schedule says of the job, and what has happened to it."""
     return {
         "runId": run_id,
-        "jobName": spec.name,
+        **job_to_row(job.job),
         "position": job.position,
-        "jobQueue": spec.queue,
-        "jobDefinition": spec.definition,
-        "jobDependencies": [dependency_to_value(each) for each in spec.dependencies],
-        "runWhen": str(spec.run_when),
-        "finally": spec.final or None,
-        "optional": spec.optional or None,
-        "hold": spec.hold or None,
-        "notBeforeAt": spec.not_before or None,
-        "priority": spec.priority,
-        "shareIdentifier": spec.share_identifier or None,
-        "maxQueueSeconds": spec.max_queue_seconds,
-        "fallbackQueue": spec.fallback_queue or None,
-        "arrayProperties": {"size": spec.array_size} if spec.array_size else None,
-        "forEach": {"s3": spec.for_each_s3} if spec.for_each_s3 else list(spec.for_each) or None,
-        "outputsOf": list(spec.outputs_of) or None,
-        "parameters": dict(spec.parameters) or None,
-        "containerOverrides": spec.container_overrides,
-        "retryStrategy": spec.retry_strategy,
-        "timeoutSeconds": spec.timeout_seconds,
         "jobStatus": str(job.status),
         "statusRank": job.status.rank,
         "attempt": job.attempt,
@@ -267,41 +244,9 @@ def _submission_from_value(value: Mapping[str, Any]) -> Submission:
     return Submission(value["jobId"], int(value["firstAttempt"]), int(value["attempts"]), value.get("children", ""))
 
 
-def dependency_to_value(each: Dependency) -> str | dict[str, Any]:
-    """As `jobDependencies` has it."""
-    if each.status is not None:
-        return {"job": each.job, "status": str(each.status)}
-    if each.output:
-        return {"job": each.job, "output": dict(each.output)}
-    return {"job": each.job, "exitCode": list(each.exit_codes)} if each.exit_codes else each.job
-
-
 def job_from_values(row: Mapping[str, Any]) -> JobRun:
-    values = row.get("forEach", ())
     return JobRun(
-        job=Job(
-            name=row["jobName"],
-            queue=row["jobQueue"],
-            definition=row["jobDefinition"],
-            dependencies=tuple(dependency(each) for each in row.get("jobDependencies", ())),
-            run_when=RunWhen(row.get("runWhen", RunWhen.ALL_SUCCESS)),
-            final=row.get("finally", False),
-            optional=row.get("optional", False),
-            hold=row.get("hold", False),
-            not_before=float(row.get("notBeforeAt", 0)),
-            priority=row.get("priority"),
-            share_identifier=row.get("shareIdentifier", ""),
-            max_queue_seconds=row.get("maxQueueSeconds"),
-            fallback_queue=row.get("fallbackQueue", ""),
-            array_size=int(row.get("arrayProperties", {}).get("size", 0)),
-            for_each=() if isinstance(values, Mapping) else tuple(values),
-            for_each_s3=values["s3"] if isinstance(values, Mapping) else "",
-            outputs_of=tuple(row.get("outputsOf", ())),
-            parameters=row.get("parameters", {}),
-            container_overrides=row.get("containerOverrides"),
-            retry_strategy=row.get("retryStrategy"),
-            timeout_seconds=row.get("timeoutSeconds"),
-        ),
+        job=job_from_row(row),
         position=int(row["position"]),
         status=JobStatus(row["jobStatus"]),
         attempt=int(row["attempt"]),
