@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import MISSING, fields
 from itertools import product
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 
 from tests.tables import template
 from universal_scheduler.cli import app
-from universal_scheduler.domain.messages.notifications import Kind, Service
-from universal_scheduler.domain.runs.model import RunWhen, Verb
+from universal_scheduler.domain.documents.jobs import job_from_row, job_to_row
+from universal_scheduler.domain.documents.triggers import TRIGGERS
+from universal_scheduler.domain.messages.notifications import KIND_TEXTS, Kind, Service
+from universal_scheduler.domain.runs.model import Dependency, Job, RunWhen, Verb
 from universal_scheduler.domain.runs.rules import Edge, Verdict, judge
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,32 @@ CHANGES = [
     if line.startswith("| ") and "`tests/" in line
 ]
 FILES_LIMIT = 4
+EVERYTHING = Job(
+    name="a",
+    queue="q",
+    definition="d",
+    dependencies=(Dependency("b", exit_codes=(3,)), Dependency("c", output=(("n", "1"),)), Dependency("e")),
+    run_when=RunWhen.ALL_DONE,
+    final=True,
+    optional=True,
+    hold=True,
+    not_before=5.0,
+    array_size=3,
+    for_each=("x", "y", "z"),
+    outputs_of=("c",),
+    parameters={"p": "v"},
+    container_overrides={"command": ["true"]},
+    retry_strategy={"attempts": 2},
+    timeout_seconds=60,
+    priority=1,
+    share_identifier="s",
+    max_queue_seconds=7.0,
+    fallback_queue="low",
+)
+INSTEAD = {"for_each_s3"}
+"""A job has this or `for_each`."""
+OF_EARLIER_RUNS = {"recorded_status", "recorded_id"}
+"""What a document carries along of an earlier run: the start of a run reads it, and no row keeps it."""
 INDEXES = [
     index["IndexName"]
     for resource in template()["Resources"].values()
@@ -64,6 +93,10 @@ def test_every_rule_decides_when_all_upstream_jobs_have_ended(rule: RunWhen) -> 
         assert judge(rule, edges).verdict is not Verdict.NOT_YET
 
 
+def test_the_schema_has_every_trigger() -> None:
+    assert SCHEMA["$defs"]["trigger"]["properties"].keys() == TRIGGERS.keys()
+
+
 @pytest.mark.parametrize("verb", Verb)
 def test_every_verb_has_a_command(verb: Verb) -> None:
     assert str(verb) in app.main.commands
@@ -74,6 +107,10 @@ def test_the_schema_has_every_kind_of_message() -> None:
     assert NOTIFICATION_KEYS["on"]["items"]["enum"] == [str(kind) for kind in Kind if kind is not Kind.TEST]
 
 
+def test_every_kind_of_message_has_its_text() -> None:
+    assert KIND_TEXTS.keys() == set(Kind)
+
+
 def test_the_schema_has_every_channel() -> None:
     assert NOTIFICATION_KEYS.keys() - {"on", "secret"} == {str(service) for service in Service}
 
@@ -81,6 +118,15 @@ def test_the_schema_has_every_channel() -> None:
 @pytest.mark.parametrize("key", JOB_KEYS)
 def test_every_job_key_is_read(key: str) -> None:
     assert f'"{key}"' in source("universal_scheduler/domain/documents/jobs.py")
+
+
+def test_the_row_of_a_job_keeps_every_key() -> None:
+    for each in fields(Job):
+        if each.name not in INSTEAD | OF_EARLIER_RUNS:
+            default = each.default_factory() if each.default_factory is not MISSING else each.default
+            assert getattr(EVERYTHING, each.name) != default, f"give {each.name} a value here"
+    row = {key: value for key, value in job_to_row(EVERYTHING).items() if value is not None}
+    assert job_from_row(row) == EVERYTHING
 
 
 @pytest.mark.parametrize("index", INDEXES)
