@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -69,6 +70,41 @@ def test_an_event_that_comes_twice_is_kept_once(log: JobLog) -> None:
     assert log.history("a") == events
 
 
+def test_an_event_that_comes_again_among_others_is_kept_once_and_takes_none_away(log: JobLog) -> None:
+    runnable, starting, running, failed = told("a", "RUNNABLE", "STARTING", "RUNNING", "FAILED")
+    log.append([runnable, failed])
+    log.append([failed])
+    log.append([failed, starting])
+    log.append([running, failed, runnable])
+    assert log.history("a") == [runnable, starting, running, failed]
+    assert changed(log) == changed(log, "FAILED") == ["a"]
+    assert changed(log, "RUNNING") == []
+
+
+def test_what_comes_late_does_not_make_a_job_younger(log: JobLog) -> None:
+    runnable, starting, running, failed = told("a", "RUNNABLE", "STARTING", "RUNNING", "FAILED")
+    log.append([running, failed])
+    log.append(told("b", "RUNNING", second=1))
+    log.append([runnable, starting])
+    assert log.history("a") == [runnable, starting, running, failed]
+    assert changed(log) == ["a", "b"]
+    assert changed(log, since=failed.at) == changed(log, "FAILED") == ["a"]
+    assert changed(log, "STARTING") == []
+
+
+def test_every_event_keeps_what_it_says_alone(log: JobLog) -> None:
+    """Attempts, reasons and exit codes differ; a name, a queue or a run may, and Batch's times stand in some only."""
+    failed = [{"container": {"exitCode": 3, "logStreamName": "s/1", "reason": "r"}}]
+    events = told("a", "RUNNABLE")
+    events += told("a", "RUNNING", second=1, tags=TAGS, startedAt=500)
+    events += told("a", "RUNNABLE", second=2, tags=TAGS, attempts=failed, statusReason="again")
+    events += told("a", "RUNNING", second=3, tags=TAGS | {"usched:firstAttempt": "4"}, attempts=failed, startedAt=2500)
+    events += told("a", "SUCCEEDED", second=4, attempts=[*failed, {"container": {"exitCode": 0}}], stoppedAt=2750)
+    events += [replace(events[3], blocked=True, at=events[3].at + 0.25, queue=OTHER)]
+    log.append(events)
+    assert log.history("a") == sorted(events, key=lambda event: event.position)
+
+
 def test_more_events_than_one_request_takes(log: JobLog) -> None:
     events = [event for number in range(30) for event in told(f"job-{number}", "RUNNING", "FAILED")]
     log.append(events)
@@ -117,15 +153,39 @@ class Throttled:
 
 def test_what_a_table_does_not_take_at_once_is_written_again() -> None:
     client: Any = Throttled(10)
-    DynamoJobLog(client, table="t", keep_days=1, sleep=lambda _: None).append(told("a", "RUNNABLE", "RUNNING"))
-    assert [each["PutRequest"]["Item"]["jobStatus"]["S"] for each in client.taken] == ["RUNNABLE", "RUNNING"]
+    events = [*told("a", "RUNNABLE", "RUNNING"), *told("b", "FAILED")]
+    DynamoJobLog(client, table="t", keep_days=1, sleep=lambda _: None).append(events)
+    assert [each["PutRequest"]["Item"]["jobStatus"]["S"] for each in client.taken] == ["RUNNING", "FAILED"]
     client = Throttled(1)
     with pytest.raises(StoreUnavailable):
-        DynamoJobLog(client, table="t", keep_days=1, sleep=lambda _: None).append(told("a", "RUNNABLE", "RUNNING"))
+        DynamoJobLog(client, table="t", keep_days=1, sleep=lambda _: None).append(events)
+
+
+def test_what_one_call_tells_of_a_job_is_one_item_and_always_the_same() -> None:
+    events = told("a", "RUNNABLE", "STARTING", "RUNNING", "FAILED")
+    items = []
+    for calls in ([events], [events[::-1]], [events[1:]], [events[3:]]):
+        client: Any = Throttled(10)
+        for call in calls:
+            DynamoJobLog(client, table="t", keep_days=1).append(call)
+        [item] = [each["PutRequest"]["Item"] for each in client.taken]
+        items.append(item)
+    assert items[0] == items[1]
+    assert len({item["at"]["S"] for item in items}) == 3, "other events make another item"
+    assert items[3]["at"]["S"] == events[3].position
+    assert sorted(item["at"]["S"] for item in items)[0] == events[3].position
+
+
+def test_the_item_of_a_single_event_is_what_earlier_versions_wrote() -> None:
+    client: Any = Throttled(10)
+    [event] = told("a", "FAILED")
+    DynamoJobLog(client, table="t", keep_days=1).append([event])
+    assert "earlier" not in client.taken[0]["PutRequest"]["Item"]
+    assert client.taken[0]["PutRequest"]["Item"]["at"]["S"] == event.position
 
 
 def test_an_event_forgets_itself_some_days_after_it_happened() -> None:
     client: Any = Throttled(1)
-    [event] = told("a", "RUNNING")
-    DynamoJobLog(client, table="t", keep_days=90).append([event])
-    assert client.taken[0]["PutRequest"]["Item"]["expiresAt"] == {"N": str(int(event.at) + 90 * 86400)}
+    running, ended = told("a", "RUNNING", "FAILED")
+    DynamoJobLog(client, table="t", keep_days=90).append([ended, running])
+    assert client.taken[0]["PutRequest"]["Item"]["expiresAt"] == {"N": str(int(ended.at) + 90 * 86400)}

@@ -181,7 +181,7 @@ def send(stage: Stage, bodies: list[str]) -> None:
 
 
 def kept(stage: Stage, prefix: str) -> Counter[str]:
-    """How many events the log has of each job of these."""
+    """How many states the log has of each job of these."""
     pages = (
         stage.client("dynamodb")
         .get_paginator("scan")
@@ -191,7 +191,16 @@ def kept(stage: Stage, prefix: str) -> Counter[str]:
             ExpressionAttributeValues={":prefix": {"S": prefix}},
         )
     )
-    return Counter(row["jobId"]["S"] for page in pages for row in page["Items"])
+    states = {
+        (row["jobId"]["S"], status)
+        for page in pages
+        for row in page["Items"]
+        for status in (
+            row["jobStatus"]["S"],
+            *(it["jobStatus"] for it in json.loads(row.get("earlier", {"S": "[]"})["S"])),
+        )
+    }
+    return Counter(job_id for job_id, _ in states)
 
 
 STATES = ("RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED")

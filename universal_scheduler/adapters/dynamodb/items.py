@@ -52,11 +52,24 @@ _deserialize: Callable[[Any], Any] = TypeDeserializer().deserialize
 
 def to_item(values: Mapping[str, Any]) -> Item:
     """Plain values as DynamoDB attribute values, without those that are None."""
-    return {key: _serialize(_exact(value)) for key, value in values.items() if value is not None}
+    return {key: to_attribute(value) for key, value in values.items() if value is not None}
 
 
 def to_attribute(value: Any) -> dict[str, Any]:
     """One plain value as a DynamoDB attribute value."""
+    kind = type(value)  # boto3 asks for a dozen classes one after the other: the usual ones are told apart here
+    if kind is str:
+        return {"S": value}
+    if kind is int and abs(value) < LONGEST_INTEGER:
+        return {"N": str(value)}
+    if kind is float and "e" not in (text := repr(value)) and "n" not in text:
+        return {"N": text}
+    if kind is bool:
+        return {"BOOL": value}
+    if kind is dict:
+        return {"M": {key: to_attribute(entry) for key, entry in value.items()}}
+    if kind is list or kind is tuple:
+        return {"L": [to_attribute(entry) for entry in value]}
     return dict(_serialize(_exact(value)))
 
 
@@ -91,7 +104,7 @@ def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     No schedule has binary values: they become `{"B": base64}`, which fits nowhere in the schema, so that they are
     refused by their path like any other wrong value, and can be shown.
     """
-    values = {key: _plain(_deserialize(_without_binary(value))) for key, value in item.items()}
+    values = {key: _value(attribute) for key, attribute in item.items()}
     if COMPRESSED_JOBS in item and (jobs := _decompressed(item[COMPRESSED_JOBS])) is not None:
         del values[COMPRESSED_JOBS]
         values["jobList"] = jobs
@@ -282,25 +295,41 @@ def _decompressed(attribute: Mapping[str, Any]) -> Any:
     return None
 
 
-def _without_binary(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
+def _value(attribute: Mapping[str, Any]) -> Any:
     [(kind, value)] = attribute.items()
     match kind:
+        case "S" | "BOOL":
+            return value
+        case "N":
+            return _number(value)
+        case "M":
+            return {key: _value(entry) for key, entry in value.items()}
+        case "L":
+            return [_value(entry) for entry in value]
         case "B":
             return _binary(value)
         case "BS":
-            return {"L": [_binary(entry) for entry in value]}
-        case "M":
-            return {"M": {key: _without_binary(entry) for key, entry in value.items()}}
-        case "L":
-            return {"L": [_without_binary(entry) for entry in value]}
+            return [_binary(entry) for entry in value]
+        case "NS":
+            return sorted(map(_number, value))
+        case "SS":
+            return sorted(value)
         case _:
-            return attribute
+            return _deserialize(attribute)
 
 
-def _binary(value: bytes | str) -> Mapping[str, Any]:
+def _number(text: str) -> int | float:
+    """Whole numbers as int, others as float."""
+    try:
+        return int(text)
+    except ValueError:
+        value = Decimal(text)
+        return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _binary(value: bytes | str) -> dict[str, str]:
     """From the table's client it comes as bytes, in the event of a Lambda function as base64 text."""
-    text = value if isinstance(value, str) else base64.b64encode(value).decode()
-    return {"M": {"B": {"S": text}}}
+    return {"B": value if isinstance(value, str) else base64.b64encode(value).decode()}
 
 
 def _exact(value: Any) -> Any:
@@ -313,20 +342,6 @@ def _exact(value: Any) -> Any:
             return {key: _exact(entry) for key, entry in value.items()}
         case list() | tuple():
             return [_exact(entry) for entry in value]
-        case _:
-            return value
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
-        case dict():
-            return {key: _plain(entry) for key, entry in value.items()}
-        case list():
-            return [_plain(entry) for entry in value]
-        case set() | frozenset():
-            return sorted(_plain(entry) for entry in value)
         case _:
             return value
 

@@ -1,10 +1,13 @@
-"""The job log over DynamoDB: one item for each event of a job, which forgets itself after some time."""
+"""The job log over DynamoDB: one item for what one call tells of a job, which forgets itself after some time."""
 
 from __future__ import annotations
 
 import heapq
+import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from universal_scheduler.adapters.dynamodb.bulk_write import put_items
@@ -36,15 +39,24 @@ class DynamoJobLog:
         self._client, self._table, self._keep_days, self._sleep = client, table, keep_days, sleep
 
     def append(self, events: Sequence[JobEvent]) -> None:
-        # One call must not name an item twice; an event that came twice is one item.
-        items = {(event.job_id, event.position): to_item(self._values(event)) for event in events}
-        put_items(self._client, self._table, list(items.values()), PATIENCE_SECONDS, self._sleep)
+        # One call must not name an item twice; an event that came twice is kept once.
+        by_job: dict[str, dict[str, JobEvent]] = defaultdict(dict)
+        for event in events:
+            by_job[event.job_id][event.position] = event
+        items = [
+            to_item(self._values([(position, told[position]) for position in part]))
+            for told in by_job.values()
+            for part in _parts(told)
+        ]
+        put_items(self._client, self._table, items, PATIENCE_SECONDS, self._sleep)
 
     def history(self, job_id: str) -> list[JobEvent]:
         rows = self._query(
             KeyConditionExpression="jobId = :id", ExpressionAttributeValues={":id": {"S": job_id}}, ConsistentRead=True
         )
-        return [_event(from_item(row)) for row in rows]
+        # What came again among other events is in two items.
+        events = {event.position: event for row in rows for event in _events(from_item(row))}
+        return [events[position] for position in sorted(events)]
 
     def changed_jobs(self, queues: Sequence[str], since: float, status: JobStatus | None = None) -> Iterator[str]:
         # A job that has ended stays as it is; any other may have gone on, so every state is looked through.
@@ -74,33 +86,73 @@ class DynamoJobLog:
         for page in self._client.get_paginator("query").paginate(TableName=self._table, **request):
             yield from page["Items"]
 
-    def _values(self, event: JobEvent) -> dict[str, Any]:
-        seen, run = event.seen, event.run
+    def _values(self, events: Sequence[tuple[str, JobEvent]]) -> dict[str, Any]:
+        """The item of these events of one job, in order, each with its position."""
+        *earlier, (position, last) = events
         return {
-            "jobId": event.job_id,
-            "at": event.position,
-            "queueStatus": _queue_status(event.queue, seen.status),
-            "jobName": event.job_name or event.name,
-            "batchName": event.name,
-            "jobQueue": event.queue,
-            "jobStatus": str(seen.status),
-            "time": event.at,
-            "statusReason": seen.reason or None,
-            "exitCode": seen.exit_code,
-            "logGroupName": seen.log_group or None,
-            "logStreamName": seen.log_stream or None,
-            "createdAt": event.created_at or None,
-            "startedAt": seen.started_at or None,
-            "stoppedAt": seen.stopped_at or None,
-            "attempts": event.attempts or None,
-            "firstAttempt": event.first_attempt if event.first_attempt > 1 else None,
-            "blocked": event.blocked or None,
-            "arrayJobId": event.parent_id or None,
-            "arrayIndex": event.index,
-            "scheduleId": run.schedule_id if run else None,
-            "startDateTime": run.start if run else None,
-            "expiresAt": int(event.at) + self._keep_days * 86400,
+            **_of_job(last),
+            **_of_event(last),
+            "at": _key([position for position, _ in earlier], position),
+            "queueStatus": _queue_status(last.queue, last.seen.status),
+            "earlier": json.dumps([_present(_of_event(event)) for _, event in earlier]) if earlier else None,
+            "expiresAt": int(last.at) + self._keep_days * 86400,
         }
+
+
+def _parts(told: Mapping[str, JobEvent]) -> Iterator[list[str]]:
+    """The positions of a job's events, in order, cut where what they say of the job is not the same."""
+    part: list[str] = []
+    for position in sorted(told):
+        if part and _of_job(told[part[-1]]) != _of_job(told[position]):
+            yield part
+            part = []
+        part.append(position)
+    if part:
+        yield part
+
+
+def _key(earlier: Sequence[str], last: str) -> str:
+    """An item's sort key: the same events make the same item, and others do not write over it."""
+    if not earlier:
+        return last
+    return f"{last}#{blake2b(' '.join(earlier).encode(), digest_size=6).hexdigest()}"
+
+
+def _of_job(event: JobEvent) -> dict[str, Any]:
+    """What all events of a job say alike."""
+    run = event.run
+    return {
+        "jobId": event.job_id,
+        "jobName": event.job_name or event.name,
+        "batchName": event.name,
+        "jobQueue": event.queue,
+        "createdAt": event.created_at or None,
+        "firstAttempt": event.first_attempt if event.first_attempt > 1 else None,
+        "arrayJobId": event.parent_id or None,
+        "arrayIndex": event.index,
+        "scheduleId": run.schedule_id if run else None,
+        "startDateTime": run.start if run else None,
+    }
+
+
+def _of_event(event: JobEvent) -> dict[str, Any]:
+    seen = event.seen
+    return {
+        "jobStatus": str(seen.status),
+        "time": event.at,
+        "statusReason": seen.reason or None,
+        "exitCode": seen.exit_code,
+        "logGroupName": seen.log_group or None,
+        "logStreamName": seen.log_stream or None,
+        "startedAt": seen.started_at or None,
+        "stoppedAt": seen.stopped_at or None,
+        "attempts": event.attempts or None,
+        "blocked": event.blocked or None,
+    }
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _at(row: Any) -> str:
@@ -118,6 +170,16 @@ def _newest_by_job(rows: Iterable[Any]) -> Iterator[Any]:
 
 def _queue_status(queue: str, status: JobStatus) -> str:
     return f"{queue}#{status}"
+
+
+def _events(row: Mapping[str, Any]) -> Iterator[JobEvent]:
+    """All that an item tells."""
+    last = _event(row)
+    if "earlier" in row:
+        of_job = _present(_of_job(last))
+        for values in json.loads(row["earlier"]):
+            yield _event(of_job | values)
+    yield last
 
 
 def _event(row: Mapping[str, Any]) -> JobEvent:
