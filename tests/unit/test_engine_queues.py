@@ -83,6 +83,52 @@ def test_messages_come_back_are_given_up_and_are_forgotten(queue: dict[str, Any]
         sqs._act_delete_queue({"QueueUrl": sqs._queue_url("dead")}, sqs._queue_url("dead"))
 
 
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_comes_one_by_one_while_a_batch_is_at_work_is_the_next_batch(queue: dict[str, Any]) -> None:
+    clock, mapping, many = Clock(), {"UUID": "m", "BatchSize": 3}, queue_mappings._WORKERS
+    at_work = queue_mappings._AtWork(clock)
+    assert at_work.limit(mapping, queue) == 1, "nothing waits"
+    send(*"ab")
+    with at_work.handling("m", 2):
+        send(*"cd")
+        assert at_work.limit(mapping, queue) == 1, "two that wait are no full batch"
+        assert at_work.limit(mapping | {"BatchSize": 1}, queue) == many
+        send("e")
+        assert at_work.limit(mapping, queue) == many, "three are one"
+        del queue["messages"][-1]
+        clock.now += 0.4
+        assert at_work.limit(mapping, queue) == 1
+        clock.now += 0.2
+        assert at_work.limit(mapping, queue) == many, "the one at work takes long"
+        assert at_work.limit(mapping | {"UUID": "another"}, queue) == many, "of which nothing is at work: four wait"
+    assert at_work.limit(mapping | {"BatchSize": 5}, queue) == 1
+
+
+@pytest.mark.usefixtures("stock")
+def test_a_batch_that_fails_is_not_at_work_any_more(queue: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    queue_mappings.apply()
+    mapping, seen = {"UUID": "m", "BatchSize": 2}, []
+
+    def execute(_function: Any, _event: Any) -> Any:
+        seen.append(lambda_svc._sqs_esm_concurrency(mapping, {}, {}, queue))
+        raise RuntimeError
+
+    monkeypatch.setattr(lambda_svc, "_execute_function", execute)
+    send("a", "b", "c")
+    taken = sqs._receive_messages_for_esm(sqs._queue_url("any"), 2)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            lambda_svc._run_sqs_batch(mapping, {}, {}, taken, sqs._queue_url("any"), "any")
+    assert seen == [1, 1], "one waits beside the two"
+    assert lambda_svc._sqs_esm_concurrency(mapping, {}, {}, queue) == queue_mappings._WORKERS
+
+
 @pytest.mark.parametrize(
     ("body", "failed"),
     [

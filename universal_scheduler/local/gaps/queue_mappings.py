@@ -1,5 +1,6 @@
-"""Gap: a mapping of a queue looks late, takes ten messages at most, walks the whole queue for every batch, and takes a
-wrong answer for success. What is left: it collects nothing for its batching window.
+"""Gap: a mapping of a queue looks late, takes ten messages at most, walks the whole queue for every batch, takes a
+wrong answer for success, and takes the next batch before it has enough messages for one. What is left: it collects
+nothing for its batching window.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 """
@@ -9,8 +10,10 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from universal_scheduler.local.gaps import require_ministack
@@ -22,6 +25,8 @@ _LOOK_SECONDS = 0.002
 _FAILED_PAUSE_SECONDS = 1.0
 _WORKERS = max(2, os.cpu_count() or 1)
 """How many batches of one queue are handled at a time, at most: more would only fork more processes on one machine."""
+_SLOW_SECONDS = 0.5
+"""A batch that has taken so long does not keep others waiting."""
 
 
 def apply() -> None:
@@ -29,12 +34,45 @@ def apply() -> None:
     require_ministack("queue_mappings")
     from ministack.services import lambda_svc, sqs
 
+    at_work = _AtWork()
     sqs._receive_messages_for_esm = functools.partial(_receive, sqs)
     sqs._delete_messages_for_esm = functools.partial(_delete, sqs)
-    lambda_svc._run_sqs_batch = functools.partial(_run_batch, lambda_svc, sqs)
+    lambda_svc._run_sqs_batch = functools.partial(_run_batch, lambda_svc, sqs, at_work)
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = _LOOK_SECONDS
     concurrency: Callable[..., int] = lambda_svc._sqs_esm_concurrency
-    lambda_svc._sqs_esm_concurrency = lambda *given: min(concurrency(*given), _WORKERS)
+    lambda_svc._sqs_esm_concurrency = lambda *given: min(concurrency(*given), at_work.limit(given[0], given[3]))
+
+
+class _AtWork:
+    """The batches that functions handle just now, by their mapping.
+
+    Messages that come one by one while a batch is at work are the next batch: on one machine the calls of a function
+    share the processors anyway, and a call costs much the same with one message as with ten.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._batches: dict[str, dict[int, tuple[float, int]]] = {}
+
+    @contextmanager
+    def handling(self, mapping: str, size: int) -> Iterator[None]:
+        """So many messages of a mapping are handled in this context."""
+        batches = self._batches.setdefault(mapping, {})
+        batch = threading.get_ident()
+        batches[batch] = self._clock(), size
+        try:
+            yield
+        finally:
+            del batches[batch]
+
+    def limit(self, mapping: Json, queue: Json) -> int:
+        """How many batches may be handled at once: one, unless the next is full already, or those at work are slow."""
+        batches = list(self._batches.get(mapping["UUID"], {}).values())
+        waiting = len(queue["messages"]) - sum(size for _, size in batches)
+        slow = self._clock() - _SLOW_SECONDS
+        if waiting >= mapping.get("BatchSize", 10) or any(began < slow for began, _ in batches):
+            return _WORKERS
+        return 1
 
 
 def _receive(sqs: Any, queue_url: str, number: int) -> list[Json]:
@@ -96,11 +134,20 @@ def _delete(sqs: Any, queue_url: str, handles: set[str]) -> None:
 
 
 def _run_batch(
-    lambda_svc: Any, sqs: Any, mapping: Json, function: Json, event: Json, batch: list[Json], url: str, _queue: str
+    lambda_svc: Any,
+    sqs: Any,
+    at_work: _AtWork,
+    mapping: Json,
+    function: Json,
+    event: Json,
+    batch: list[Json],
+    url: str,
+    _queue: str,
 ) -> None:
     """Hand one batch to the function; what did not fail is deleted, the rest comes back when it is visible again."""
     handles = {message["id"]: message["receipt_handle"] for message in batch}
-    answer = lambda_svc._execute_function(function, event)
+    with at_work.handling(mapping["UUID"], len(batch)):
+        answer = lambda_svc._execute_function(function, event)
     failed = _failed(answer, handles.keys(), "ReportBatchItemFailures" in (mapping.get("FunctionResponseTypes") or ()))
     sqs._delete_messages_for_esm(url, {handle for name, handle in handles.items() if name not in failed})
     mapping["LastProcessingResult"] = "FAILED" if answer.get("error") else "OK"
