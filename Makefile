@@ -6,6 +6,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The processes that the tests start would each compile the package anew if the environment forbade to keep bytecode.
+export PYTHONDONTWRITEBYTECODE :=
 # More than the processors of a small machine, because most tests wait for processes. A file's tests share an engine.
 SIDE_BY_SIDE := -n 4 --dist loadfile
 
@@ -27,7 +29,7 @@ test: $(STAMP) ## Run all tests that need only this machine, several side by sid
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
 
 # They wait for nothing, and each process reads all of them first: two are faster than four.
-test-unit: $(STAMP) ## Run the unit tests alone
+test-unit: $(STAMP) ## Run the unit tests alone, in a few seconds
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
 
 fault: $(STAMP) ## Run simulated runs with tens of thousands of injected faults
@@ -67,3 +69,4 @@ build: $(STAMP) ## Build the zip for AWS Lambda (build/lambda.zip), with its dep
 
 clean: ## Remove everything that the other targets have made
 	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

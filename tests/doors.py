@@ -156,3 +156,29 @@ def refused(answer: Answer) -> Verdict:
     assert error["code"]
     assert error["message"]
     return verdict(error["errors"]) if "errors" in error else (f"$ {answer.status}",)
+
+
+def document_of(text: str) -> Any:
+    """As Step Functions and DynamoDB could have it; None where they could not."""
+    try:
+        document = json.loads(text, object_pairs_hook=_once)
+        text.encode()
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key twice")
+    return made
+
+
+def could_be_a_row(document: object) -> bool:
+    """Whether a table could hold it, so that somebody could have put it there."""
+    try:
+        return isinstance(document, dict) and bool(to_attribute(document))
+    except (TypeError, ArithmeticError):  # what boto3 says of a number
+        return False

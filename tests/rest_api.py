@@ -6,7 +6,9 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,11 @@ NAMES = {
 
 def openapi() -> dict[str, Any]:
     """The document with every intrinsic resolved; an unknown name is a KeyError."""
+    return deepcopy(_openapi())
+
+
+@cache
+def _openapi() -> dict[str, Any]:
     resolved: dict[str, Any] = _resolve(yaml.safe_load(OPENAPI.read_text()))
     return resolved
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,11 @@ _Loader.add_multi_constructor("!", _tagged)
 
 
 def template() -> dict[str, Any]:
+    return deepcopy(_template())
+
+
+@cache
+def _template() -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)
     return loaded
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
@@ -19,7 +20,7 @@ from universal_scheduler.adapters.memory.outbox import MemoryOutbox
 from universal_scheduler.adapters.memory.platform import MemoryPlatform
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
-from universal_scheduler.cli import app
+from universal_scheduler.cli import app, target
 from universal_scheduler.domain.documents.stage import Kind
 from universal_scheduler.domain.errors import DeliveryRefused
 from universal_scheduler.domain.messages.messages import LogTail, Message
@@ -129,6 +130,15 @@ class Stage:
 
     def caller(self) -> str:
         return "arn:aws:iam::123456789012:user/ann"
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """The scheduler that `usched` talks to, over memory."""
+    made = Stage()
+    monkeypatch.setattr(target, "connect", lambda _: made)
+    monkeypatch.setattr(app, "AWS_SECONDS", 0.001)
+    return made
 
 
 def execution(name: str) -> Execution:

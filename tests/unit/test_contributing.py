@@ -25,7 +25,7 @@ NOTIFICATION_KEYS = SCHEMA["$defs"]["notification"]["properties"]
 CHANGES = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in (ROOT / "docs" / "contributing.md").read_text().splitlines()
-    if line.startswith("| ") and "`tests/" in line
+    if line.startswith("| ") and "/test_" in line
 ]
 FILES_LIMIT = 4
 EVERYTHING = Job(
@@ -80,6 +80,11 @@ def test_a_change_touches_few_files_and_they_exist(change: list[str]) -> None:
     for path in [*paths(files), *paths(page), *paths(tests)]:
         place = ROOT / path
         assert place.parent.is_dir() if place.stem == "NAME" else place.is_file(), path
+
+
+def test_every_folder_of_tests_is_named() -> None:
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {f"tests/{folder.name}" for folder in folders} <= set(paths(source("docs/contributing.md")))
 
 
 def test_the_schema_has_every_rule() -> None:

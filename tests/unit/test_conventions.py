@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "universal_scheduler"
@@ -22,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "lambdas": {"domain", "ports", "usecases", "adapters", "wiring"},
 }
 MODULES = sorted(path for folder in (LIBRARY, ROOT / "lambdas") for path in folder.rglob("*.py"))
+HANDLERS = sorted((ROOT / "lambdas").glob("*.py"))
 
 
 def layer(path: Path) -> str:
@@ -30,56 +30,75 @@ def layer(path: Path) -> str:
     return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    names: list[str] = []
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: a relative import hides where it points"
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return names
+    return tuple(names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_one_way(path: Path) -> None:
-    here = layer(path)
-    if here == "__init__":
-        return
-    ours = [name.split(".")[1] for name in imports(path) if name.startswith("universal_scheduler.")]
-    assert set(ours) <= ALLOWED[here], f"{here} must not import {sorted(set(ours) - ALLOWED[here])}"
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", sorted((LIBRARY / "domain").rglob("*.py")), ids=lambda path: path.name)
-def test_the_domain_knows_the_standard_library_only(path: Path) -> None:
-    outside = {name.split(".")[0] for name in imports(path)} - {"universal_scheduler", "__future__"}
-    allowed = set(sys.stdlib_module_names) | ({"jsonschema"} if path.name == "schema.py" else set())
-    assert outside <= allowed
-    assert not outside & {"os", "time", "socket", "subprocess", "random"}, "no clock, no environment, no chance"
+def test_imports_point_one_way() -> None:
+    wrong = {}
+    for path in MODULES:
+        here = layer(path)
+        if here != "__init__":
+            ours = {name.split(".")[1] for name in imports(path) if name.startswith("universal_scheduler.")}
+            if ours - ALLOWED[here]:
+                wrong[shown(path)] = f"{here} must not import {sorted(ours - ALLOWED[here])}"
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_boto3_clients_are_made_in_one_place(path: Path) -> None:
-    if layer(path) in ("wiring", "local", "cli"):
-        return
-    outside = {name for name in imports(path) if name.split(".")[0] == "boto3"}
-    assert outside <= {"boto3.dynamodb.types.TypeDeserializer", "boto3.dynamodb.types.TypeSerializer"}
+def test_the_domain_knows_the_standard_library_only() -> None:
+    wrong = {}
+    for path in MODULES:
+        if path.is_relative_to(LIBRARY / "domain"):
+            outside = {name.split(".")[0] for name in imports(path)} - {"universal_scheduler", "__future__"}
+            allowed = set(sys.stdlib_module_names) | ({"jsonschema"} if path.name == "schema.py" else set())
+            if bad := (outside - allowed) | (outside & {"os", "time", "socket", "subprocess", "random"}):
+                wrong[shown(path)] = bad
+    assert not wrong, "no clock, no environment, no chance"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "lambdas").glob("*.py")), ids=lambda path: path.name)
-def test_handlers_are_thin(path: Path) -> None:
-    lines = [line for line in path.read_text().splitlines() if line.strip()]
-    assert len(lines) < 60
+def test_boto3_clients_are_made_in_one_place() -> None:
+    known = {"boto3.dynamodb.types.TypeDeserializer", "boto3.dynamodb.types.TypeSerializer"}
+    wrong = {}
+    for path in MODULES:
+        if layer(path) not in ("wiring", "local", "cli"):
+            outside = {name for name in imports(path) if name.split(".")[0] == "boto3"} - known
+            if outside:
+                wrong[shown(path)] = outside
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "lambdas").glob("*.py")), ids=lambda path: path.name)
-def test_handlers_say_what_they_are_about(path: Path) -> None:
-    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
-    for function in functions:
-        if function.name == "handler":
-            assert any(ast.unparse(decorator).startswith("observed(") for decorator in function.decorator_list)
+def test_handlers_are_thin() -> None:
+    lines = {path.name: sum(bool(line.strip()) for line in path.read_text().splitlines()) for path in HANDLERS}
+    assert not {name: count for name, count in lines.items() if count >= 60}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_module_says_what_it_owns(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_handlers_say_what_they_are_about() -> None:
+    wrong = []
+    for path in HANDLERS:
+        functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef)]
+        for function in functions:
+            observed = any(ast.unparse(decorator).startswith("observed(") for decorator in function.decorator_list)
+            if function.name == "handler" and not observed:
+                wrong.append(path.name)
+    assert not wrong
+
+
+def test_every_module_says_what_it_owns() -> None:
+    assert not [shown(path) for path in MODULES if not ast.get_docstring(parsed(path))]

@@ -170,13 +170,13 @@ def test_an_error_is_short_however_long_what_is_wrong_is(change: dict[str, Any])
     assert all(len(str(error)) < 1000 for error in errors)
 
 
-def test_10_000_wrong_jobs_are_told_by_the_first_50_errors() -> None:
-    jobs = [job(f"load-table-{n:05d}", f"load-tabel-{n:05d}") for n in range(10_000)]
+def test_of_many_wrong_jobs_the_first_50_errors_are_told() -> None:
+    jobs = [job(f"load-table-{n:05d}", f"load-tabel-{n:05d}") for n in range(60)]
     errors = find_errors(row(*jobs))
     assert len(errors) == MAX_ERRORS
     assert errors[0].found == "'load-tabel-00000' (did you mean 'load-table-00000'?)"
-    assert len(find_errors(row(*[{"jobNam": "x"}] * 10_000))) == MAX_ERRORS
-    assert str(find_errors(row(*[{}] * 100_000))[0]) == "$.jobList: found 100,000 entries, expected at most 10,000"
+    assert len(find_errors(row(*[{"jobNam": "x"}] * 60))) == MAX_ERRORS
+    assert str(find_errors(row(*[{}] * 10_001))[0]) == "$.jobList: found 10,001 entries, expected at most 10,000"
 
 
 def test_a_long_cycle_is_told_by_some_of_its_jobs() -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.doors import ACCEPTED, Doors, doors
-from universal_scheduler.adapters.dynamodb.items import to_attribute
+from tests.doors import ACCEPTED, Doors, could_be_a_row, document_of, doors
 from universal_scheduler.cli.yaml_text import read_yaml
 from universal_scheduler.domain.documents.parse import as_row
 from universal_scheduler.domain.errors import InvalidSchedule
@@ -36,24 +34,6 @@ def as_json(path: Path) -> str | None:
     return json.dumps(document)
 
 
-def document_of(text: str) -> Any:
-    """As Step Functions and DynamoDB could have it; None where they could not."""
-    try:
-        document = json.loads(text, object_pairs_hook=_once)
-        text.encode()
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return document
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key twice")
-    return made
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_door_gives_a_document_the_same_verdict(doors: Doors, path: Path) -> None:
     verdicts = doors.by_file(path.name, path.read_bytes())
@@ -68,11 +48,3 @@ def test_every_door_gives_a_document_the_same_verdict(doors: Doors, path: Path) 
     assert len(set(verdicts.values())) == 1, verdicts
     if path.parent == OURS:
         assert (verdicts["apply"] == ACCEPTED) == (path.name in TAKEN), verdicts
-
-
-def could_be_a_row(document: object) -> bool:
-    """Whether a table could hold it, so that somebody could have put it there."""
-    try:
-        return isinstance(document, dict) and bool(to_attribute(document))
-    except (TypeError, ArithmeticError):  # what boto3 says of a number
-        return False
