@@ -44,9 +44,9 @@ class DynamoJobLog:
         for event in events:
             by_job[event.job_id][event.position] = event
         items = [
-            to_item(self._values([(position, told[position]) for position in part]))
-            for told in by_job.values()
-            for part in _parts(told)
+            to_item(self._values([(position, by_position[position]) for position in part]))
+            for by_position in by_job.values()
+            for part in _parts(by_position)
         ]
         put_items(self._client, self._table, items, PATIENCE_SECONDS, self._sleep)
 
@@ -99,11 +99,11 @@ class DynamoJobLog:
         }
 
 
-def _parts(told: Mapping[str, JobEvent]) -> Iterator[list[str]]:
+def _parts(events: Mapping[str, JobEvent]) -> Iterator[list[str]]:
     """The positions of a job's events, in order, cut where what they say of the job is not the same."""
     part: list[str] = []
-    for position in sorted(told):
-        if part and _of_job(told[part[-1]]) != _of_job(told[position]):
+    for position in sorted(events):
+        if part and _of_job(events[part[-1]]) != _of_job(events[position]):
             yield part
             part = []
         part.append(position)
