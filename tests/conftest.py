@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -26,3 +28,9 @@ SETTINGS = (
 def _no_settings_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded until now stays: a collection of garbage need not look at it each time."""
+    gc.collect()
+    gc.freeze()

@@ -28,7 +28,7 @@ ESCAPES = {
     "\f": "\\f",
     "\r": "\\r",
 }
-TO_ESCAPE = re.compile(r"""[^ -~]|["'\\/]""")
+TO_ESCAPE = re.compile(r"""["'\\/\b\n\t\f\r]|[^ -~\b\n\t\f\r]+""")
 
 
 class TemplateFailure(Exception):
@@ -121,11 +121,11 @@ def _compiled(template: str) -> Template:
 
 
 def _escape(match: re.Match[str]) -> str:
-    character = match.group()
-    if character in ESCAPES:
-        return ESCAPES[character]
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02X}{units[at + 1]:02X}" for at in range(0, len(units), 2))
+    found = match.group()
+    if found in ESCAPES:
+        return ESCAPES[found]
+    units = found.encode("utf-16-be", "surrogatepass")
+    return f"\\u{units.hex(' ', 2).upper()}".replace(" ", "\\u")
 
 
 def _is_true(self: Any, namespace: Any, loader: Any) -> bool:
