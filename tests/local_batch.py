@@ -117,7 +117,7 @@ class World:
             log_sink=None,
             runner=self.runner,
             clock=self.clock,
-            listener=self.events.append,
+            listener=lambda _id, _status, detail: self.events.append(detail()),
             on_blocked=self.blocked.append,
         )
         self.api = BatchApi(self.batch)

@@ -10,11 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from universal_scheduler.local.batch import Exit, ProcessRunner
+from universal_scheduler.local.batch import Exit, ProcessRunner, supervisor
 
 PATH = os.environ.get("PATH", os.defpath)
 
@@ -72,6 +77,31 @@ def test_both_outputs_go_to_the_file_in_order(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == f"one\ntwo\n{tmp_path / 'work'}\n"
 
 
+def test_what_a_job_leaves_empty_is_taken_away(tmp_path: Path) -> None:
+    assert shell(tmp_path, "rm -f nothing") == Exit(code=0)
+    assert list(tmp_path.iterdir()) == []
+    assert shell(tmp_path, "touch something; echo said") == Exit(code=0)
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "out"}
+
+
+def test_a_directory_that_was_there_before_the_job_stays(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    shell(tmp_path, "true")
+    assert run(tmp_path, "no-such-command").exit_code == 127
+    assert (tmp_path / "work").is_dir()
+
+
+def test_a_directory_that_cannot_be_made_fails_the_job_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    async def use(runner: ProcessRunner) -> None:
+        how = await runner.run("job", ["true"], {"PATH": PATH}, tmp_path / "file" / "work", tmp_path / "out")
+        assert "Not a directory" in str(how.error)
+        assert await runner.run("next", ["true"], {"PATH": PATH}, tmp_path / "work", tmp_path / "out") == Exit(code=0)
+
+    with_runner(use)
+
+
 def test_an_exit_code_is_told(tmp_path: Path) -> None:
     assert shell(tmp_path, "exit 7") == Exit(code=7)
 
@@ -85,6 +115,29 @@ def test_a_command_sees_only_the_environment_it_was_given(tmp_path: Path) -> Non
     run(tmp_path, "env", OWN="1")
     names = {line.partition("=")[0] for line in (tmp_path / "out").read_text().splitlines()}
     assert names == {"PATH", "OWN", "USCHED_PROCESS"}
+
+
+def test_each_command_has_its_own_environment(tmp_path: Path) -> None:
+    environments = [{"A": "1", "B": "1"}, {"A": "2"}, {"B": "1", "C": "3"}, {"A": "1", "B": "1"}, {}]
+
+    async def use(runner: ProcessRunner) -> None:
+        for number, environment in enumerate(environments):
+            await runner.run(str(number), ["env"], {"PATH": PATH, **environment}, tmp_path, tmp_path / str(number))
+
+    with_runner(use)
+    for number, environment in enumerate(environments):
+        lines = set((tmp_path / str(number)).read_text().splitlines())
+        expected = {"PATH": PATH, "USCHED_PROCESS": str(number), **environment}
+        assert lines == {f"{name}={value}" for name, value in expected.items()}
+
+
+def test_words_of_a_kind_of_their_own_are_texts(tmp_path: Path) -> None:
+    class Word(StrEnum):
+        SHELL = "sh"
+        SCRIPT = "echo $SHOWN"
+
+    assert run(tmp_path, Word.SHELL, "-c", Word.SCRIPT, SHOWN=Word.SHELL) == Exit(code=0)
+    assert (tmp_path / "out").read_text() == "sh\n"
 
 
 def test_a_command_is_looked_up_in_its_own_path(tmp_path: Path) -> None:
@@ -242,6 +295,29 @@ def test_what_a_killed_supervisor_started_and_did_not_say_is_ended_too(tmp_path:
         assert await lost == Exit(signal=signal.SIGKILL)
         killed = int((tmp_path / "out").read_text())
         await asyncio.to_thread(wait_until, lambda: not alive(killed))
+
+    with_runner(use)
+
+
+@given(st.lists(st.lists(st.tuples(st.text(max_size=3), st.none()), max_size=2), max_size=2), st.data())
+def test_messages_arrive_in_whatever_pieces_they_are_read(lists: list[list[supervisor.Message]], data: Any) -> None:
+    sent = b"".join(supervisor.pack(messages) for messages in lists)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)))))
+    unpacker = supervisor.Unpacker()
+    read = [unpacker.feed(sent[start:end]) for start, end in pairwise([0, *cuts, len(sent)])]
+    assert [message for messages in read for message in messages] == [it for messages in lists for it in messages]
+
+
+def test_more_commands_than_the_pipe_takes_at_once(tmp_path: Path) -> None:
+    async def use(runner: ProcessRunner) -> None:
+        values = [str(number) * 50_000 for number in range(1, 10)]
+        ends = await asyncio.gather(
+            *(
+                runner.run(value[0], ["sh", "-c", "exit ${#V}"], {"PATH": PATH, "V": value}, tmp_path, tmp_path / "out")
+                for value in values
+            )
+        )
+        assert {it.code for it in ends} == {50_000 % 256}
 
     with_runner(use)
 

@@ -80,7 +80,9 @@ def test_an_array_runs_its_children_and_sums_them_up(world: World, tmp_path: Pat
         assert command.env["AWS_BATCH_JOB_ID"] == f"{array}:{index}"
         assert command.env["AWS_BATCH_JOB_ARRAY_INDEX"] == str(index)
         assert command.env["AWS_BATCH_JOB_ARRAY_SIZE"] == "3"
-    assert world.command(f"{array}:1").cwd == tmp_path / "jobs" / array / "1" / "1"
+    folders = {world.command(f"{array}:{index}").cwd for index in range(3)}
+    assert len(folders) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "jobs"}
     world.exit(f"{array}:2")
     properties = world.job(array)["arrayProperties"]
     assert properties["size"] == 3

@@ -93,10 +93,13 @@ def test_the_environment_is_base_then_definition_then_overrides_then_batch(world
 
 
 def test_each_attempt_has_its_own_directory_and_its_output_beside_it(world: World, tmp_path: Path) -> None:
-    job = world.submit()
-    command = world.command(job)
-    assert command.cwd == tmp_path / "jobs" / job / "1"
-    assert command.output == tmp_path / "jobs" / job / "1.log"
+    job = world.submit(retryStrategy={"attempts": 2})
+    first = world.command(job)
+    task = world.job(job)["container"]["taskArn"].rpartition("/")[2]
+    assert first.cwd == tmp_path / "jobs" / task
+    assert first.output == tmp_path / "jobs" / f"{task}.log" == world.batch.output_path(f"shell/default/{task}")
+    world.exit(job, 1)
+    assert world.command(job).cwd != first.cwd
 
 
 def test_parameters_replace_references(world: World) -> None:
@@ -109,7 +112,7 @@ def test_parameters_replace_references(world: World) -> None:
 
 
 def test_a_listener_that_fails_changes_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(_: dict[str, Any]) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("deaf")
 
     world.batch._life._listener = fail
@@ -313,6 +316,19 @@ def test_ended_jobs_are_kept_for_seven_days(world: World) -> None:
     world.exit(kept)
     world.clock.advance(2 * 3600)
     assert world.call("DescribeJobs", {"jobs": [dropped, f"{dropped}:1", kept]})["jobs"] == [world.job(kept)]
+
+
+def test_the_files_of_a_job_are_kept_as_long_as_it_is(world: World, tmp_path: Path) -> None:
+    world.batch._life.open()
+    job = world.submit()
+    command = world.command(job)
+    (command.cwd / "below").mkdir(parents=True)
+    command.output.write_text("said")
+    world.exit(job)
+    world.clock.advance(7 * 24 * 3600 - 3600)
+    assert {path.name for path in (tmp_path / "jobs").iterdir()} == {command.cwd.name, command.output.name}
+    world.clock.advance(2 * 3600)
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
 # What SubmitJob takes or refuses

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from universal_scheduler.local.batch import logs
-from universal_scheduler.local.batch.logs import MAX_BATCH_BYTES, MAX_EVENT_BYTES, Event, LogShipper, batches
+from universal_scheduler.local.batch.logs import (
+    MAX_BATCH_BYTES,
+    MAX_EVENT_BYTES,
+    Event,
+    LogShipper,
+    batches,
+    read_lines,
+)
 
 
 class Sink:
@@ -146,6 +153,22 @@ def test_endless_output_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ship(sink, tmp_path / "out")
     assert sink.texts()[-1] == f"[the rest of the output is only in {tmp_path / 'out'}]"
     assert len("".join(sink.texts())) < 500_000
+
+
+@pytest.mark.parametrize("content", [b"", b"one\r\ntwo\n\nno newline", b"a\xff\xfeb\n", "é\n".encode()])
+def test_what_has_been_printed_is_read_as_its_events_have_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "out"
+    assert read_lines(path) == []
+    path.write_bytes(content)
+    sink = Sink()
+    ship(sink, path)
+    assert read_lines(path) == sink.texts()
+
+
+def test_of_endless_output_the_beginning_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_OUTPUT_BYTES", 6)
+    (tmp_path / "out").write_text("one\ntwo\nthree\n")
+    assert read_lines(tmp_path / "out") == ["one", "tw", f"[the rest of the output is only in {tmp_path / 'out'}]"]
 
 
 def test_a_container_may_name_its_log_group() -> None:

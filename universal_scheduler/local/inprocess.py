@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -36,8 +36,9 @@ async def _logs(action: str, **request: Any) -> Answer:
     return answer
 
 
-def publish_job_state(detail: dict[str, Any]) -> None:
+def publish_job_state(_job_id: str, _status: str, make_detail: Callable[[], dict[str, Any]]) -> None:
     """The listener of our Batch: https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html"""
+    detail = make_detail()
     _publish("Batch Job State Change", detail, [detail["jobArn"]])
 
 

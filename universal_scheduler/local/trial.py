@@ -6,8 +6,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +112,6 @@ class _Trial:
         self._on_change = on_change
         self._watcher: Watcher | None = None
         self._ends, self._ends_needed = 0, 1
-        self._logs = _Logs()
         self._objects = FileObjects(home / "objects")
         data = home / "data"
         data.mkdir(exist_ok=True)
@@ -122,17 +120,17 @@ class _Trial:
             "USCHED_DATA": str(data),
             "USCHED_OBJECTS": str(home / "objects"),
         }
-        self._api = local_batch.BatchApi(
-            local_batch.Batch(
-                region="us-east-1",
-                account="123456789012",
-                state_dir=home,
-                base_env={**os.environ, **found},
-                log_sink=self._logs,
-                runner=local_batch.ProcessRunner(dict(os.environ)),
-                listener=self._on_event,
-            )
+        self._batch = local_batch.Batch(
+            region="us-east-1",
+            account="123456789012",
+            state_dir=home,
+            base_env={**os.environ, **found},
+            log_sink=None,
+            runner=local_batch.ProcessRunner(dict(os.environ)),
+            listener=self._on_event,
+            archives=False,
         )
+        self._api = local_batch.BatchApi(self._batch)
         self._vcpus = vcpus
         self._platform = BatchPlatform(
             client := cast("BatchClient", _Client(self._api)),
@@ -154,7 +152,7 @@ class _Trial:
             await self._drive(run)
             jobs = tuple(self._store.list_jobs(run.key.run_id))
             children = {job.name: self._children(job) for job in jobs if job.child_counts}
-            printed = {job.name: self._logs.text(job.log_stream) for job in jobs if not job.child_counts}
+            printed = {job.name: self._printed(job.log_stream) for job in jobs if not job.child_counts}
             printed |= {name: "\n".join(it.printed for it in some if it.printed) for name, some in children.items()}
         finally:
             await self._api.close()
@@ -173,9 +171,12 @@ class _Trial:
             for place, seen in zip(chunk, self._platform.describe([f"{job.job_id}:{at}" for at in chunk]), strict=True):
                 failed += seen.status is JobStatus.FAILED
                 if place < DESCRIBE_CHUNK or (seen.status is JobStatus.FAILED and failed <= FAILED_CHILDREN_KEPT):
-                    text = self._logs.text(seen.log_stream)
+                    text = self._printed(seen.log_stream)
                     found.append(TriedChild(indices[place], seen.status, seen.exit_code, seen.reason, text))
         return tuple(found)
+
+    def _printed(self, log_stream: str) -> str:
+        return "\n".join(local_batch.read_lines(self._batch.output_path(log_stream))) if log_stream else ""
 
     async def _drive(self, run: Run) -> None:
         ref, ports = RunRef(run.key, run.generation), (self._store, self._platform, self._objects)
@@ -196,12 +197,12 @@ class _Trial:
             await asyncio.wait_for(self._changed.wait(), max(0.0, min(due, SLOW_LOOK_SECONDS)))
         self._changed.clear()
 
-    def _on_event(self, detail: dict[str, Any]) -> None:
-        self._ends += detail["status"] == "SUCCEEDED"
-        if self._ends >= self._ends_needed or detail["status"] == "FAILED":
+    def _on_event(self, job_id: str, status: str, detail: Callable[[], dict[str, Any]]) -> None:
+        self._ends += status == "SUCCEEDED"
+        if self._ends >= self._ends_needed or status == "FAILED":
             self._changed.set()
         if self._watcher is not None:
-            self._watcher.observe(detail)
+            self._watcher.observe(job_id, detail)
 
     def _make_queue(self) -> None:
         requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
@@ -229,23 +230,6 @@ class _Trial:
                 "containerProperties": {"image": "-", "command": ["true"], "resourceRequirements": requirements},
             },
         )
-
-
-class _Logs:
-    """Keeps what the jobs print."""
-
-    def __init__(self) -> None:
-        self._lines: dict[str, list[str]] = defaultdict(list)
-
-    async def open(self, group: str, stream: str) -> None:
-        """There is nothing to make."""
-
-    async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
-        del group
-        self._lines[stream] += [text for _, text in events]
-
-    def text(self, stream: str) -> str:
-        return "\n".join(self._lines.get(stream, ()))
 
 
 class _Always(dict[str, str]):

@@ -27,8 +27,8 @@ class Watcher:
     def __init__(self, run: Run, on_change: OnChange, platform: JobPlatform) -> None:
         self._run, self._on_change, self._platform = run, on_change, platform
         self._by_id: dict[str, JobRun] = {}
-        self._news: dict[str, Mapping[str, Any] | None] = {}
-        """The last that Batch told of each job; None for an array of which it told a child."""
+        self._news: dict[str, Callable[[], Mapping[str, Any]] | None] = {}
+        """Of each job that Batch told of: what makes its detail. None for an array of which it told a child."""
 
     def wrote(self, jobs: Iterable[JobRun]) -> None:
         """The jobs were written like this."""
@@ -36,29 +36,25 @@ class Watcher:
         self._by_id.update({job.job_id: job for job in changed if job.job_id})
         self._on_change(self._run, changed)
 
-    def observe(self, detail: Mapping[str, Any]) -> None:
-        """Batch tells of a job. What has failed is left to the run, which knows why."""
+    def observe(self, job_id: str, detail: Callable[[], Mapping[str, Any]]) -> None:
+        """Batch tells of a job, whose detail is made when it is passed on."""
         if not self._news:
             asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._pass_on)
-        job_id, colon, _ = detail["jobId"].partition(":")
-        if colon:
-            self._news[job_id] = None
-        elif detail["status"] != JobStatus.FAILED:
-            self._news[job_id] = detail
+        job_id, colon, _ = job_id.partition(":")
+        self._news[job_id] = None if colon else detail
 
     def ended(self, run: Run) -> None:
         self._on_change(run, ())
 
     def _pass_on(self) -> None:
-        changed_states = [
-            (job, detail)
-            for job_id, detail in self._news.items()
-            if (job := self._by_id.get(job_id)) and not job.status.ended
+        news, self._news = self._news, {}
+        told = [
+            (job, make) for job_id, make in news.items() if (job := self._by_id.get(job_id)) and not job.status.ended
         ]
-        self._news.clear()
-        seen = [(job, read_detail(detail)) for job, detail in changed_states if detail is not None]
-        changed = [observed(job, each) for job, each in seen if is_news(job, each)]
-        changed += with_progress(self._platform, [job for job, detail in changed_states if detail is None], time.time())
+        seen = [(job, read_detail(make())) for job, make in told if make is not None]
+        # What has failed is left to the run, which knows why.
+        changed = [observed(job, it) for job, it in seen if it.status is not JobStatus.FAILED and is_news(job, it)]
+        changed += with_progress(self._platform, [job for job, make in told if make is None], time.time())
         self._by_id.update({job.job_id: job for job in changed})
         if changed:
             self._on_change(self._run, changed)

@@ -20,8 +20,8 @@ All of it runs in one event loop::
 
 from universal_scheduler.local.batch.api import BatchApi, owns
 from universal_scheduler.local.batch.errors import ClientError
-from universal_scheduler.local.batch.logs import LogSink
+from universal_scheduler.local.batch.logs import LogSink, read_lines
 from universal_scheduler.local.batch.runner import Exit, ProcessRunner, Runner
 from universal_scheduler.local.batch.service import Batch
 
-__all__ = ["Batch", "BatchApi", "ClientError", "Exit", "LogSink", "ProcessRunner", "Runner", "owns"]
+__all__ = ["Batch", "BatchApi", "ClientError", "Exit", "LogSink", "ProcessRunner", "Runner", "owns", "read_lines"]

@@ -13,7 +13,7 @@ from uuid import uuid4
 from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.model import Json
 from universal_scheduler.local.batch.service import Batch
-from universal_scheduler.local.batch.shapes import batch_model, known_members, operations, problems
+from universal_scheduler.local.batch.shapes import Malformed, operations, read
 
 _TAGS = "/v1/tags/"
 _TAGS_URI = "/v1/tags/{resourceArn}"
@@ -80,12 +80,11 @@ class BatchApi:
         """Call an operation in the service's event loop. Raises ClientError, also for a malformed request."""
         if operation not in self._operations:
             raise ClientError(f"This engine does not know the operation {operation}.")
-        shape = batch_model().operation_model(operation).input_shape
-        assert shape is not None, "every operation of Batch has a request"
-        found = list(problems(dict(request), shape))
-        if found:
-            raise ClientError(" ".join(found))
-        return self._operations[operation](known_members(request, shape))
+        try:
+            known = read(operation, request)
+        except Malformed as error:
+            raise ClientError(str(error)) from None
+        return self._operations[operation](known)
 
     def call_from_thread(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The same, from any thread: waits until the event loop has done it."""

@@ -6,6 +6,7 @@ import io
 import pickle
 import sqlite3
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,22 @@ class Archive:
     """Jobs that have ended and are no arrays nor children of one. Without a path they are in a temporary file."""
 
     def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._shared: dict[int, Any] = {}
         if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
-        self._connection = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
+
+    @cached_property
+    def _connection(self) -> sqlite3.Connection:
+        """Made when it is needed for the first time."""
+        if self._path:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path or "", isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-4000"):
-            self._connection.execute(f"PRAGMA {pragma}").close()
-        self._connection.executescript(_SCHEMA)
-        self._shared: dict[int, Any] = {}
+            connection.execute(f"PRAGMA {pragma}").close()
+        connection.executescript(_SCHEMA)
+        return connection
 
     def add(self, jobs: Sequence[Job]) -> None:
         self._connection.execute("BEGIN")

@@ -26,11 +26,12 @@ ARCHIVED_AT_ONCE = 64
 class JobStore:
     """Every known job. The children of arrays are found by id and through their parent, not through the queue.
 
-    Jobs that ended some time ago are in the archive, but for arrays and their children.
+    Jobs that ended some time ago are in the archive, but for arrays and their children. One that never ``archives``
+    keeps all in memory.
     """
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self, archive: Archive, *, archives: bool = True) -> None:
+        self._archive, self._archives = archive, archives
         self._by_id: dict[str, Job] = {}
         self._by_queue: dict[str, dict[JobStatus, dict[str, Job]]] = {}
         self._ended: deque[Job] = deque()
@@ -71,16 +72,17 @@ class JobStore:
     def forget(self, now: int) -> list[Job]:
         """Drop, and return, the jobs that ended more than seven days ago."""
         dropped: list[Job] = []
-        while self._ended and (self._ended[0].stopped_at or now) < now - KEPT_MS:
-            job = self._ended.popleft()
-            del self._in_status(job)[job.id]
-            dropped += [job, *(job.array.children if job.array else ())]
+        for ended in (self._ended, self._recent):
+            while ended and (ended[0].stopped_at or now) < now - KEPT_MS:
+                job = ended.popleft()
+                del self._in_status(job)[job.id]
+                dropped += [job, *(job.array.children if job.array else ())]
         for job in dropped:
             del self._by_id[job.id]
         return dropped + self._archive.forget(now - KEPT_MS)
 
     def _put_away(self) -> None:
-        if len(self._recent) < RECENT + ARCHIVED_AT_ONCE:
+        if not self._archives or len(self._recent) < RECENT + ARCHIVED_AT_ONCE:
             return
         jobs = [self._recent.popleft() for _ in range(ARCHIVED_AT_ONCE)]
         self._archive.add(jobs)

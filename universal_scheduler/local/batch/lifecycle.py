@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import Signals
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from universal_scheduler.domain.batch.limits import OVERRIDES_LIMIT
@@ -46,6 +46,9 @@ STOP_GRACE_SECONDS = 30.0
 """Between SIGTERM and SIGKILL: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html"""
 FORGET_SECONDS = 3600.0
 
+Listener: TypeAlias = Callable[[str, JobStatus, Callable[[], dict[str, Any]]], None]
+"""Is given a job's id and the status it has come to, and what makes its JobDetail (as it is by then)."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -61,9 +64,10 @@ class Lifecycle:
         logs: LogShipper,
         runner: Runner,
         clock: Clock,
-        listener: Callable[[dict[str, Any]], None] | None,
+        listener: Listener | None,
         on_blocked: Callable[[dict[str, Any]], None] | None,
         stop_grace_seconds: float,
+        archives: bool,
     ) -> None:
         self._naming = naming
         self._jobs_dir = jobs_dir
@@ -74,7 +78,7 @@ class Lifecycle:
         self._listener, self._on_blocked = listener, on_blocked
         self._grace = stop_grace_seconds
         self.resources = Resources(naming, self._wake)
-        self.jobs = JobStore(Archive(jobs_dir.parent / "batch.sqlite"))
+        self.jobs = JobStore(Archive(jobs_dir.parent / "batch.sqlite"), archives=archives)
         self._waiters = Waiters()
         self._placement = Placement()
         self._submitted: deque[Job] = deque()
@@ -104,6 +108,10 @@ class Lifecycle:
         owner = job.parent or job
         return describe.job_detail(job, self._naming, self.resources.tags(self._naming.arn("job", owner.id)))
 
+    def output_path(self, task_id: str) -> Path:
+        """Where what an attempt prints is kept."""
+        return self._jobs_dir / f"{task_id}.log"
+
     # Scheduling
 
     def _wake(self) -> None:
@@ -123,7 +131,7 @@ class Lifecycle:
         for job, environment in self._placement.place(self.resources.queues.values(), self.resources.environments):
             self._start(job, environment)
         for job in self._placement.blocking():
-            self._call_listener(self._on_blocked, job)
+            self._tell_blocked(job)
 
     def _evaluate(self, job: Job) -> None:
         """Find out what a submitted job waits for."""
@@ -200,10 +208,9 @@ class Lifecycle:
         job.task_id = uuid4().hex
         number = len(job.attempts) + 1
         key = f"{job.id}/{number}"
-        # An array's children share a directory: a colon in a path would break every PATH-like variable.
-        folder = self._jobs_dir / job.id.replace(":", "/") / str(number)
+        folder = self._jobs_dir / job.task_id
         # Beside the working directory, not in it: a job finds it empty, and may clean it.
-        output = folder.with_name(f"{number}.log")
+        output = self.output_path(job.task_id)
         self._transition(job, JobStatus.STARTING)
         self._runner.start(
             key,
@@ -383,20 +390,27 @@ class Lifecycle:
     def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
         job.status_reason = reason or None
         self.jobs.move(job, status, self._clock.now())
-        self._call_listener(self._listener, job)
-
-    def _call_listener(self, listener: Callable[[dict[str, Any]], None] | None, job: Job) -> None:
-        if listener is not None:
+        if self._listener is not None:
             try:
-                listener(self.detail(job))
+                self._listener(job.id, status, lambda: self.detail(job))
             except Exception:
                 logger.exception("the listener failed on job %s, %s", job.id, job.status)
+
+    def _tell_blocked(self, job: Job) -> None:
+        if self._on_blocked is not None:
+            try:
+                self._on_blocked(self.detail(job))
+            except Exception:
+                logger.exception("the listener failed on job %s, which holds up its queue", job.id)
 
     def _forget(self) -> None:
         for job in self.jobs.forget(self._clock.now()):
             if job.parent is None:
                 arn = self._naming.arn("job", job.id)
                 self.resources.remove_tags(arn, list(self.resources.tags(arn)))
-                shutil.rmtree(self._jobs_dir / job.id, ignore_errors=True)
+            for attempt in job.attempts:
+                task_id = attempt.task_arn.rpartition("/")[2]
+                shutil.rmtree(self._jobs_dir / task_id, ignore_errors=True)
+                self.output_path(task_id).unlink(missing_ok=True)
         if not self._closed:
             self._clock.call_later(FORGET_SECONDS, self._forget)

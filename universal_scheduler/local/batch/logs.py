@@ -110,7 +110,11 @@ class LogShipper:
         async with tail.lock:
             try:
                 reads = 0
-                while not tail.full and (last or reads < READS_PER_TAIL) and (data := _read(tail.path, tail.offset)):
+                while (
+                    not tail.full
+                    and (last or reads < READS_PER_TAIL)
+                    and (data := _read(tail.path, tail.offset, READ_BYTES))
+                ):
                     await self._ship_data(tail, data)
                     reads += 1
                     await asyncio.sleep(0)
@@ -129,7 +133,7 @@ class LogShipper:
         tail.shipped += len(data) + EVENT_OVERHEAD * len(lines)
         if tail.shipped >= MAX_OUTPUT_BYTES:
             tail.full = True
-            lines += [tail.partial, f"[the rest of the output is only in {tail.path}]".encode()]
+            lines += [tail.partial, _rest_is_in(tail.path)]
             tail.partial = b""
         await self._put(tail, lines)
 
@@ -146,6 +150,14 @@ async def _open(tail: _Tail) -> None:
             except Exception:
                 logger.exception("the log stream %s could not be made", tail.stream)
             tail.opened = True
+
+
+def read_lines(path: Path) -> list[str]:
+    """What an attempt that has ended has printed, line by line as its log events would have it."""
+    data = _read(path, 0, MAX_OUTPUT_BYTES + 1)
+    if len(data) > MAX_OUTPUT_BYTES:
+        data = data[:MAX_OUTPUT_BYTES] + b"\n" + _rest_is_in(path)
+    return [text for line in data.split(b"\n") if (text := line.rstrip(b"\r").decode(errors="replace"))]
 
 
 def log_group(container: Mapping[str, Any]) -> str:
@@ -204,10 +216,14 @@ def _nothing_new(tail: _Tail) -> bool:
         return True
 
 
-def _read(path: Path, offset: int) -> bytes:
+def _read(path: Path, offset: int, count: int) -> bytes:
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            return file.read(READ_BYTES)
+            return file.read(count)
     except FileNotFoundError:
         return b""
+
+
+def _rest_is_in(path: Path) -> bytes:
+    return f"[the rest of the output is only in {path}]".encode()

@@ -6,9 +6,9 @@ Knows nothing of HTTP or Batch: a job here is an id, a command, an environment, 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -81,24 +81,34 @@ class ProcessRunner:
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
         self._env = {"PATH": os.defpath, **(env or {})}
         self._running: dict[str, _Running] = {}
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._commands: _Writer | None = None
+        self._environments = supervisor.Environments()
+        self._gone = asyncio.Event()
+        """The supervisor has ended, and no other was started."""
+        self._replacing: asyncio.Task[None] | None = None
         self._closing = False
 
     async def open(self) -> None:
-        # By its file, not with -m: so that no package is imported and it is up at once.
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-IS",
-            supervisor.__file__,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._env,
-            cwd="/",
-            start_new_session=True,
-            limit=1 << 20,
-        )
-        self._reader = asyncio.create_task(self._serve(self._process), name="supervisor's replies")
+        commands, ours = os.pipe()
+        replies, theirs = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-IS", "-c", supervisor.COMMAND],
+                stdin=commands,
+                stdout=theirs,
+                env=self._env,
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            os.close(commands)
+            os.close(theirs)
+        self._environments = supervisor.Environments()
+        self._commands = _Writer(ours)
+        self._gone.clear()
+        unpacker = supervisor.Unpacker()
+        asyncio.get_running_loop().add_reader(replies, self._read, replies, unpacker)
 
     def start(
         self,
@@ -112,7 +122,8 @@ class ProcessRunner:
         on_exit: Callable[[Exit], None],
     ) -> None:
         self._running[job_id] = _Running(on_start, on_exit)
-        self._send(op="start", id=job_id, argv=list(argv), env=dict(env), cwd=str(cwd), output=str(output_path))
+        changes = self._environments.write(env)
+        self._send("start", job_id, list(map(str, argv)), changes, str(cwd), str(output_path))
 
     async def run(self, job_id: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, output_path: Path) -> Exit:
         """Run a command to its end: ``start`` for those who would rather wait."""
@@ -122,68 +133,114 @@ class ProcessRunner:
 
     def kill(self, job_id: str, number: signal.Signals) -> None:
         if job_id in self._running:
-            self._send(op="kill", id=job_id, signal=int(number))
+            self._send("kill", job_id, int(number))
 
     async def close(self) -> None:
         self._closing = True
         self._running.clear()
-        if self._process is None or self._reader is None:
+        if self._replacing is not None:
+            await self._replacing
+        if self._process is None or self._commands is None:
             return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._commands.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._reader
-                await self._process.wait()
+                await self._gone.wait()
         except TimeoutError:  # a process that not even SIGKILL ends, in a dead network file system for one
             self._process.kill()
-            await self._process.wait()
+            await self._gone.wait()
+        self._process.wait()
 
-    def _send(self, **message: object) -> None:
-        assert self._process is not None, "the runner is not open"
-        assert self._process.stdin is not None
-        # While a dead supervisor is being replaced this goes nowhere: _replace reports those jobs.
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+    def _send(self, *message: object) -> None:
+        assert self._commands is not None, "the runner is not open"
+        self._commands.write(message)
 
-    async def _serve(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        unread = b""
-        while data := await process.stdout.read(1 << 20):
-            *lines, unread = (unread + data).split(b"\n")
-            for line in lines:
-                self._dispatch(json.loads(line))
-        if not self._closing:
-            await self._replace(process)
+    def _read(self, replies: int, unpacker: supervisor.Unpacker) -> None:
+        data = os.read(replies, 1 << 20)
+        for message in unpacker.feed(data):
+            self._dispatch(message)
+        if not data:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(replies)
+            os.close(replies)
+            if self._closing:
+                self._gone.set()
+            else:
+                self._replacing = loop.create_task(self._replace(), name="another supervisor")
 
-    def _dispatch(self, message: dict[str, object]) -> None:
-        job_id = str(message["id"])
+    def _dispatch(self, message: supervisor.Message) -> None:
         match message:
-            case {"event": "started", "pid": int(pid)}:
+            case ("started", job_id, pid):
                 if running := self._running.get(job_id):
                     running.pid = pid
                     running.on_start(pid)
-            case {"event": "exited", "code": int(code)}:
-                self._ended(job_id, Exit(code=code))
-            case {"event": "exited", "signal": int(number)}:
-                self._ended(job_id, Exit(signal=number))
-            case {"event": "failed", "error": str(error)}:
+            case ("exited", job_id, code, number):
+                self._ended(job_id, Exit(code=code, signal=number))
+            case ("failed", job_id, error):
                 self._ended(job_id, Exit(error=error))
 
     def _ended(self, job_id: str, how: Exit) -> None:
         if running := self._running.pop(job_id, None):
             running.on_exit(how)
 
-    async def _replace(self, process: asyncio.subprocess.Process) -> None:
+    async def _replace(self) -> None:
         """The supervisor was killed: kill what it left, start another, report the lost jobs as killed with it."""
-        await process.wait()
-        lost = list(self._running.items())
-        for _, running in lost:
+        assert self._process is not None
+        assert self._commands is not None
+        self._commands.close()  # what is started until there is another one is lost too
+        self._process.wait()
+        left = list(self._running.items())
+        for _, running in left:
             if running.pid is not None:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.pid, signal.SIGKILL)
-        for job_id in [job_id for job_id, running in lost if running.pid is None]:  # it may have been started, unsaid
+        for job_id in [job_id for job_id, running in left if running.pid is None]:  # it may have been started, unsaid
             await asyncio.to_thread(end_marked, f"{supervisor.MARK}={job_id}")
+        lost = list(self._running)  # and those that were to start meanwhile
         await self.open()
-        for job_id, _ in lost:
+        for job_id in lost:
             self._ended(job_id, Exit(signal=signal.SIGKILL))
+
+
+class _Writer:
+    """Sends commands to the supervisor, those of one turn of the event loop together, without ever waiting for it."""
+
+    def __init__(self, pipe: int) -> None:
+        os.set_blocking(pipe, False)
+        self._pipe = pipe
+        self._messages: list[supervisor.Message] = []
+        self._unsent = bytearray()
+        self._closed = False
+
+    def write(self, message: supervisor.Message) -> None:
+        """Nobody hears it when the pipe is closed or the supervisor is gone."""
+        if self._closed:
+            return
+        if not self._messages and not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._messages.append(message)
+
+    def close(self) -> None:
+        self._closed = True
+        if self._unsent:
+            asyncio.get_running_loop().remove_writer(self._pipe)
+        os.close(self._pipe)
+
+    def _flush(self) -> None:
+        """Write as much as the pipe takes; the rest when it takes more."""
+        if self._closed:
+            return
+        waiting = bool(self._unsent)
+        if self._messages:
+            self._unsent += supervisor.pack(self._messages)
+            self._messages.clear()
+        try:
+            del self._unsent[: os.write(self._pipe, self._unsent)]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self._unsent.clear()
+        if self._unsent and not waiting:
+            asyncio.get_running_loop().add_writer(self._pipe, self._flush)
+        elif waiting and not self._unsent:
+            asyncio.get_running_loop().remove_writer(self._pipe)

@@ -11,7 +11,7 @@ from typing import Any
 from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.clock import Clock, LoopClock
 from universal_scheduler.local.batch.errors import ClientError
-from universal_scheduler.local.batch.lifecycle import STOP_GRACE_SECONDS, Lifecycle
+from universal_scheduler.local.batch.lifecycle import STOP_GRACE_SECONDS, Lifecycle, Listener
 from universal_scheduler.local.batch.logs import LogShipper, LogSink
 from universal_scheduler.local.batch.model import Json
 from universal_scheduler.local.batch.naming import Naming, check_job_id
@@ -25,12 +25,15 @@ MAX_STOPPED = 50
 
 
 class Batch:
-    """One account's Batch in one region, whose jobs run in ``<state_dir>/jobs/<job id>/<attempt>/``.
+    """One account's Batch in one region, whose jobs run in ``<state_dir>/jobs/<task id>/``, an attempt in each.
 
     Jobs see ``base_env``, over it their definition's and their own variables, and those that Batch sets.
-    ``listener`` is called at each transition after SUBMITTED with the job's detail (a JobDetail, as in the events of
-    https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html), ``on_blocked`` with that of a job that
-    has come to hold up its queue (https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html).
+    ``listener`` is called at each transition after SUBMITTED with the job's id, its status, and a function that makes
+    its detail (a JobDetail, as in the events of
+    https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html); ``on_blocked`` with the detail of a job
+    that has come to hold up its queue
+    (https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html).
+    With ``archives`` jobs that ended some time ago are kept on disk; without, all stay in memory.
 
     The methods named as operations of the API take its requests, valid in form, and give its answers; they raise
     ClientError. Call them in the event loop that ``start`` was awaited in, and nowhere else.
@@ -46,9 +49,10 @@ class Batch:
         log_sink: LogSink | None,
         runner: Runner,
         clock: Clock | None = None,
-        listener: Callable[[dict[str, Any]], None] | None = None,
+        listener: Listener | None = None,
         on_blocked: Callable[[dict[str, Any]], None] | None = None,
         stop_grace_seconds: float = STOP_GRACE_SECONDS,
+        archives: bool = True,
     ) -> None:
         clock = clock or LoopClock()
         self._naming = Naming(region, account)
@@ -65,6 +69,7 @@ class Batch:
             listener=listener,
             on_blocked=on_blocked,
             stop_grace_seconds=stop_grace_seconds,
+            archives=archives,
         )
 
     async def start(self) -> None:
@@ -87,6 +92,10 @@ class Batch:
     def resources(self) -> Resources:
         """The compute environments, job queues and job definitions; its methods are operations too."""
         return self._life.resources
+
+    def output_path(self, log_stream: str) -> Path:
+        """The file with what an attempt printed; there is none where it printed nothing."""
+        return self._life.output_path(log_stream.rpartition("/")[2])
 
     def submit_job(self, request: Json) -> dict[str, Any]:
         spec = read_submission(request, self.resources, self._life.jobs.get)

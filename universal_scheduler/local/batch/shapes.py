@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,79 @@ def operations() -> Mapping[tuple[str, str], OperationModel]:
     model = batch_model()
     found = (model.operation_model(name) for name in model.operation_names)
     return {(operation.http["method"], operation.http["requestUri"]): operation for operation in found}
+
+
+class Malformed(ValueError):
+    """A request is not of its operation's form; the message says what is wrong, in words that name the members."""
+
+
+def read(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request without members that the model does not know, and without nulls.
+
+    Raises:
+        Malformed: it is not of the operation's form.
+    """
+    shape = batch_model().operation_model(operation).input_shape
+    assert shape is not None, "every operation of Batch has a request"
+    try:
+        known: dict[str, Any] = _reader(operation)(request)
+    except _Unexpected:  # so look again, slowly, for words about it
+        if found := list(problems(dict(request), shape)):
+            raise Malformed(" ".join(found)) from None
+        known = known_members(request, shape)
+    return known
+
+
+class _Unexpected(Exception):
+    """A value may not be what its shape says."""
+
+
+@cache
+def _reader(operation: str) -> Callable[[Any], Any]:
+    return _compiled(batch_model().operation_model(operation).input_shape)
+
+
+def _compiled(shape: Shape | None) -> Callable[[Any], Any]:
+    """A function that takes what is certainly of a shape, as ``known_members`` answers, and raises for all else."""
+    match shape:
+        case StructureShape():
+            return _compiled_structure(shape)
+        case ListShape():
+            member = _compiled(shape.member)
+            return lambda value: [member(item) for item in value] if type(value) is list else _unexpected()
+        case MapShape():
+            item = _compiled(shape.value)
+            return lambda value: {key: item(it) for key, it in value.items()} if type(value) is dict else _unexpected()
+        case StringShape() if not shape.enum and not shape.metadata.keys() & {"min", "max"}:
+            return lambda value: value if type(value) is str else _unexpected()
+        case StringShape():
+            return lambda value: value if type(value) is str and not [*problems(value, shape)] else _unexpected()
+        case _:
+            assert shape is not None
+            kinds = _PYTHON_TYPES[shape.type_name]
+            return lambda value: value if type(value) in kinds else _unexpected()
+
+
+def _compiled_structure(shape: StructureShape) -> Callable[[Any], Any]:
+    required = shape.required_members
+    members: dict[str, Callable[[Any], Any]] = {}
+
+    def read_structure(value: Any) -> dict[str, Any]:
+        if not members:  # made when the first one comes: a shape may have itself within it
+            members.update({name: _compiled(member) for name, member in shape.members.items()})
+        if not isinstance(value, dict):
+            raise _Unexpected
+        known = {name: members[name](item) for name, item in value.items() if item is not None and name in members}
+        for name in required:
+            if name not in known:
+                raise _Unexpected
+        return known
+
+    return read_structure
+
+
+def _unexpected() -> Any:
+    raise _Unexpected
 
 
 def problems(value: Any, shape: Shape, path: str = "") -> Iterator[str]:

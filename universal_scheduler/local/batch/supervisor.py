@@ -1,41 +1,146 @@
 """The one small process under which all job processes live: it starts, signals, reaps and, at the end, kills them.
 
-Run as ``python supervisor.py``; standard library only and few imports, so that it is up in milliseconds. It talks JSON,
-one object a line. On its standard input:
+Standard library only and few imports, so that it is up in milliseconds (``COMMAND``). Whoever started it writes
+commands to its standard input:
 
-    {"op": "start", "id": ID, "argv": [...], "env": {...}, "cwd": PATH, "output": PATH}
-    {"op": "kill", "id": ID, "signal": N}
+    ("start", ID, ARGV, ENVIRONMENT, CWD, OUTPUT)
+    ("kill", ID, SIGNAL)
 
-and on its standard output:
+and reads from its standard output:
 
-    {"id": ID, "event": "started", "pid": N}
-    {"id": ID, "event": "exited", "code": N}  or  {..., "signal": N}
-    {"id": ID, "event": "failed", "error": TEXT}            the command could not be started
+    ("started", ID, PID)
+    ("exited", ID, CODE, SIGNAL)     one of the two is None
+    ("failed", ID, ERROR)            the command could not be started
+
+Both travel as ``pack`` writes lists of them. An environment is written as what it has beside the first one that was
+sent (``Environments``): the environments of jobs are long and nearly the same.
 
 A job is a session of its own. When its first process ends, what it left behind is killed, as the end of a container's
 first process kills the container: its process group, and on Linux also the daemons that left that group, which come to
 this process because it is their subreaper (prctl(2), PR_SET_CHILD_SUBREAPER). When standard input ends, because whoever
 started the supervisor closed it or died, even by kill -9, every job is killed and the supervisor exits.
+
+A job's directory is made for it. It is removed at the job's end if the job has left nothing in it, and so is an output
+file to which nothing was written.
 """
+
+# ruff: noqa: SIM105 - contextlib is one import more, for which the first job would wait
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import json
+import marshal
 import os
-import selectors
-import signal
+import select
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 
 LINUX = sys.platform.startswith("linux")
 PR_SET_CHILD_SUBREAPER = 36
 MARK = "USCHED_PROCESS"
 """Environment variable that names the job a process belongs to, however often it forked and changed its session."""
+STARTS_TOGETHER = 16
+"""Of many starts at once: the first ones are told, and their ends reaped, before the others are made."""
 
-Message = dict[str, object]
+# Imported, and not run by its path: so it is compiled once and for all. Its folder comes last in the search, because
+# the modules beside it are not meant.
+COMMAND = (
+    f"import sys; sys.path.append({os.path.dirname(os.path.abspath(__file__))!r}); import supervisor as s; s.main()"
+)
+
+TYPE_CHECKING = False  # what typing has under this name, without typing
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    Message: TypeAlias = tuple[Any, ...]
+    Changes: TypeAlias = tuple[Mapping[str, str], Sequence[str]]
+else:
+    import _signal as signal  # `signal` itself brings enum along, which takes as long as all the rest
+
+
+def pack(messages: Sequence[Message]) -> bytes:
+    """Messages as they travel: their length in four bytes, then themselves. Both ends are the same Python."""
+    body = marshal.dumps(list(messages))
+    return len(body).to_bytes(4, "little") + body
+
+
+class Unpacker:
+    """Takes what was read, in whatever pieces, and gives the messages that are complete."""
+
+    def __init__(self) -> None:
+        self._unread = b""
+
+    def feed(self, data: bytes) -> list[Message]:
+        data = self._unread + data if self._unread else data
+        messages: list[Message] = []
+        at = 0
+        while len(data) - at >= 4:
+            end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+            if len(data) < end:
+                break
+            messages += marshal.loads(data[at + 4 : end])
+            at = end
+        self._unread = data[at:]
+        return messages
+
+
+class Environments:
+    """Writes each environment as its difference from the first one, and reads it again at the other end."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] | None = None
+
+    def write(self, environment: Mapping[str, str]) -> Changes:
+        """What is set beside the first environment, and what is missing."""
+        known = self._first or {}
+        added = {str(name): str(value) for name, value in environment.items() - known.items()}
+        if self._first is None:
+            self._first = added
+        return added, tuple(known.keys() - environment.keys())
+
+    def read(self, changes: Changes) -> dict[str, str]:
+        added, missing = changes
+        if self._first is None:
+            self._first = dict(added)
+        environment = {**self._first, **added}
+        for name in missing:
+            del environment[name]
+        return environment
+
+
+class Job:
+    """A command that runs. ``made`` says whether its directory was made for it."""
+
+    __slots__ = ("cwd", "id", "made", "output")
+
+    def __init__(self, job_id: str, cwd: str, output: str) -> None:
+        self.id, self.cwd, self.output = job_id, cwd, output
+        self.made = _make_directory(cwd)
+
+    def tidy(self) -> None:
+        """Take away what it has left empty."""
+        if self.made:
+            try:
+                os.rmdir(self.cwd)
+            except OSError:  # it has left something there, or taken it away itself
+                pass
+        try:
+            if not os.stat(self.output).st_size:
+                os.unlink(self.output)
+        except OSError:
+            pass
+
+
+def _make_directory(path: str) -> bool:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        os.makedirs(path)
+    return True
 
 
 class Supervisor:
@@ -45,9 +150,11 @@ class Supervisor:
         self._commands = commands
         self._replies = replies
         self._pid_of: dict[str, int] = {}
-        self._id_of: dict[int, str] = {}
-        self._unread = b""
-        self._unsent: list[str] = []
+        self._jobs: dict[int, Job] = {}
+        self._unpacker = Unpacker()
+        self._environments = Environments()
+        self._unsent: list[Message] = []
+        self._children = Children(os.getpid())
 
     def run(self) -> None:
         """Serve until standard input ends, then kill everything."""
@@ -61,20 +168,20 @@ class Supervisor:
             signal.signal(ignored, signal.SIG_IGN)
         if LINUX:
             ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._commands, selectors.EVENT_READ)
-            selector.register(wakeup_read, selectors.EVENT_READ)
-            try:
-                while True:
-                    ready = {key.fd for key, _ in selector.select()}
-                    if wakeup_read in ready:
-                        os.read(wakeup_read, 65536)
-                        self._reap()
-                    if self._commands in ready and not self._obey():
-                        break
-                    self._flush()
-            except BrokenPipeError:
-                pass
+        poll = select.poll()
+        poll.register(self._commands, select.POLLIN)
+        poll.register(wakeup_read, select.POLLIN)
+        try:
+            while True:
+                ready = [fd for fd, _ in poll.poll()]
+                if wakeup_read in ready:
+                    os.read(wakeup_read, 65536)
+                    self._reap()
+                if self._commands in ready and not self._obey():
+                    break
+                self._flush()
+        except BrokenPipeError:
+            pass
         self._kill_all()
 
     def _obey(self) -> bool:
@@ -82,101 +189,127 @@ class Supervisor:
         data = os.read(self._commands, 1 << 20)
         if not data:
             return False
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        for number, line in enumerate(lines):
-            message = json.loads(line)
-            if message["op"] == "start":
-                self._start(message)
-                if number % 16 == 15:  # many starts at once: let the first ones be known, and their ends reaped, early
+        for number, message in enumerate(self._unpacker.feed(data), 1):
+            if message[0] == "start":
+                self._start(*message[1:])
+                if number % STARTS_TOGETHER == 0:
                     self._reap()
                     self._flush()
             else:
-                self._signal(message["id"], message["signal"])
+                self._signal(*message[1:])
+        os.chdir("/")  # a job's directory is not to be held
         return True
 
-    def _start(self, message: Message) -> None:
-        job = str(message["id"])
+    def _start(self, job_id: str, argv: list[str], changes: Changes, cwd: str, output: str) -> None:
+        environment = self._environments.read(changes)
+        environment[MARK] = job_id
+        job = None
         try:
-            pid = spawn(message)
-        except OSError as error:
-            self._reply(id=job, event="failed", error=f'exec: "{error.filename}": {error.strerror}')
+            job = Job(job_id, cwd, output)
+            pid = spawn(argv, environment, cwd, output)
+        except (OSError, ValueError, TypeError) as error:  # nothing may end us but the end of commands
+            if job is not None:
+                job.tidy()
+            self._unsent.append(("failed", job_id, _why(error)))
             return
-        except (ValueError, TypeError) as error:  # a null byte, for one: nothing may end us but the end of commands
-            self._reply(id=job, event="failed", error=str(error))
-            return
-        self._pid_of[job] = pid
-        self._id_of[pid] = job
-        self._reply(id=job, event="started", pid=pid)
+        self._pid_of[job_id] = pid
+        self._jobs[pid] = job
+        self._unsent.append(("started", job_id, pid))
 
-    def _signal(self, job: str, number: int) -> None:
-        pid = self._pid_of.get(job)
+    def _signal(self, job_id: str, number: int) -> None:
+        pid = self._pid_of.get(job_id)
         if pid is not None:  # not yet reaped, so the id is still that job's
             kill_group(pid, number)
 
     def _reap(self) -> None:
         """Collect every process that has ended and report the jobs among them."""
+        ended: list[tuple[Job, Message]] = []
         while True:
             try:
                 # Look first, collect later: while the zombie is there, nobody else can get its process id, so that
                 # killing the group cannot hit a stranger.
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                return
-            if ended is None:
-                return
-            job = self._id_of.pop(ended.si_pid, None)
+                break
+            if found is None:
+                break
+            job = self._jobs.pop(found.si_pid, None)
             if job is not None:
-                del self._pid_of[job]
-                kill_group(ended.si_pid, signal.SIGKILL)
-            os.waitpid(ended.si_pid, 0)
-            if job is None:
-                continue
-            self._kill_strays(job)
-            how = "code" if ended.si_code == os.CLD_EXITED else "signal"
-            self._reply(id=job, event="exited", **{how: ended.si_status})
+                del self._pid_of[job.id]
+                kill_group(found.si_pid, signal.SIGKILL)
+                by_itself = found.si_code == os.CLD_EXITED
+                code, number = (found.si_status, None) if by_itself else (None, found.si_status)
+                ended.append((job, ("exited", job.id, code, number)))
+            os.waitpid(found.si_pid, 0)
+        if ended:
+            self._kill_strays([job.id for job, _ in ended])
+        for job, message in ended:
+            job.tidy()
+            self._unsent.append(message)
 
-    def _kill_strays(self, job: str) -> None:
-        """Kill what the job's processes left to us when they ended."""
-        mark = f"{MARK}={job}".encode()
-        for pid in children(os.getpid()):
-            if pid not in self._id_of and mark in environment(pid):
-                kill_tree(pid)
+    def _kill_strays(self, job_ids: list[str]) -> None:
+        """Kill what the processes of these jobs left to us when they ended."""
+        if strays := self._children.now() - self._jobs.keys():
+            marks = {f"{MARK}={job_id}".encode() for job_id in job_ids}
+            for pid in strays:
+                if not marks.isdisjoint(environment_of(pid)):
+                    kill_tree(pid)
 
     def _kill_all(self) -> None:
-        for pid in self._id_of:
+        for pid in self._jobs:
             kill_group(pid, signal.SIGKILL)
         try:
             while True:
-                for pid in children(os.getpid()):
+                for pid in self._children.now():
                     kill_tree(pid)
                 os.waitpid(-1, 0)
         except ChildProcessError:
-            return
-
-    def _reply(self, **message: object) -> None:
-        self._unsent.append(json.dumps(message))
+            pass
+        for job in self._jobs.values():
+            job.tidy()
 
     def _flush(self) -> None:
         if self._unsent:
-            data = memoryview(("\n".join(self._unsent) + "\n").encode())
+            data = memoryview(pack(self._unsent))
             self._unsent.clear()
             while data:
                 data = data[os.write(self._replies, data) :]
 
 
-def spawn(message: Message) -> int:
-    """Start the command of a ``start`` message and return its process id; OSError when that cannot be done."""
-    argv, env = message["argv"], message["env"]
-    cwd, output = str(message["cwd"]), str(message["output"])
-    assert isinstance(argv, list)
-    assert isinstance(env, dict)
+class Children:
+    """The children of a process: none where the system has no such list. Only Linux re-parents daemons to us."""
+
+    def __init__(self, pid: int) -> None:
+        try:
+            self._list = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
+        except OSError:
+            self._list = -1
+
+    def now(self) -> set[int]:
+        found = b""
+        try:
+            while data := os.pread(self._list, 65536, len(found)):
+                found += data
+        except OSError:  # there is no list, or the process is gone
+            pass
+        return set(map(int, found.split()))
+
+    def close(self) -> None:
+        if self._list >= 0:
+            os.close(self._list)
+
+
+def spawn(argv: list[str], environment: dict[str, str], cwd: str, output: str) -> int:
+    """Start a command and return its process id; leaves this process in the command's directory.
+
+    Raises:
+        OSError, ValueError, TypeError: it cannot be started.
+    """
     if not argv:
         raise ValueError("no command specified")
-    os.makedirs(cwd, exist_ok=True)
     # posix_spawn has no working directory of its own; this process has one thread and needs none.
     os.chdir(cwd)
-    path = find_program(argv[0], env.get("PATH", os.defpath))
-    env[MARK] = str(message["id"])
+    path = find_program(argv[0], environment.get("PATH", os.defpath))
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
@@ -184,54 +317,50 @@ def spawn(message: Message) -> int:
     ]
     # Python ignores these two; programs expect them as the system has them.
     defaults = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-    try:
-        if LINUX:
-            return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigdef=defaults)
-        return os.posix_spawn(path, argv, env, file_actions=actions, setpgroup=0, setsigdef=defaults)
-    finally:
-        os.chdir("/")
+    if LINUX:
+        return os.posix_spawn(path, argv, environment, file_actions=actions, setsid=True, setsigdef=defaults)
+    return os.posix_spawn(path, argv, environment, file_actions=actions, setpgroup=0, setsigdef=defaults)
 
 
 def find_program(name: str, search: str) -> str:
     """The file that a command name means, looked up in the job's own PATH as execvp(3) does."""
     if "/" in name:
         return name
-    found = ""
-    for folder in search.split(os.pathsep):
-        candidate = os.path.join(folder or ".", name)
+    candidates = [f"{folder or '.'}/{name}" for folder in search.split(os.pathsep)]
+    for candidate in candidates:
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    for candidate in candidates:
         if os.path.isfile(candidate):
-            if os.access(candidate, os.X_OK):
-                return candidate
-            found = found or candidate
-    if found:
-        raise PermissionError(errno.EACCES, "permission denied", found)
+            raise PermissionError(errno.EACCES, "permission denied", candidate)
     raise FileNotFoundError(errno.ENOENT, "executable file not found in $PATH", name)
+
+
+def _why(error: Exception) -> str:
+    return f'exec: "{error.filename}": {error.strerror}' if isinstance(error, OSError) else str(error)
 
 
 def kill_group(pid: int, number: int) -> None:
     """Signal a job's process group."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS says "not permitted" of a group of zombies
+    try:
         os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS says "not permitted" of a group of zombies
+        pass
 
 
 def kill_tree(pid: int) -> None:
     """Kill a child of ours and all below it; the ones below come to us, so their ids cannot be reused meanwhile."""
-    for child in list(children(pid)):
+    below = Children(pid)
+    for child in below.now():
         kill_tree(child)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def children(pid: int) -> Iterator[int]:
-    """The children of a process (nothing where the system has no such list: only Linux re-parents them to us)."""
+    below.close()
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            yield from map(int, file.read().split())
-    except OSError:
-        return
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
-def environment(pid: int) -> list[bytes]:
+def environment_of(pid: int) -> list[bytes]:
     """The environment a process was started with; empty when it is gone or not ours."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -240,5 +369,6 @@ def environment(pid: int) -> list[bytes]:
         return []
 
 
-if __name__ == "__main__":
+def main() -> None:
     Supervisor(0, 1).run()
+    os._exit(0)  # nothing is left to be put in order
