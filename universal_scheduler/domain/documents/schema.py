@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from universal_scheduler.domain.documents.conforms import Check, compiled
 from universal_scheduler.domain.documents.storable import MAX_ERRORS
 from universal_scheduler.domain.documents.values import json_path, quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
@@ -34,6 +35,8 @@ def schema_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     jobs = row.get("jobList")
     if isinstance(jobs, list) and len(jobs) > MAX_JOBS:  # a million would be looked at one by one
         return [DocumentError("$.jobList", f"{len(jobs):,} entries", f"at most {MAX_JOBS:,}")]
+    if _conforms()(row):
+        return []
     errors = sorted(islice(_validator().iter_errors(row), LOOKED_FOR), key=lambda error: list(error.path))
     described: dict[DocumentError, None] = {}
     for error in errors:
@@ -43,7 +46,18 @@ def schema_errors(row: Mapping[str, Any]) -> list[DocumentError]:
     return list(described)
 
 
-@lru_cache(maxsize=1)
+@cache
+def _conforms() -> Check:
+    return compiled(_schema())
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(SCHEMA_PATH.read_text())
+    return schema
+
+
+@cache
 def _validator() -> Validator:
     from jsonschema import Draft202012Validator, validators  # 60 ms to import: only where a document is read
 
@@ -51,7 +65,7 @@ def _validator() -> Validator:
     validator: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]
         Draft202012Validator, {"uniqueItems": _unique_items}
     )
-    return validator(json.loads(SCHEMA_PATH.read_text()))
+    return validator(_schema())
 
 
 def _unique_items(_: Validator, wanted: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
