@@ -96,6 +96,9 @@ class FakeRunner:
         self.commands[job_id] = command
         self._clock.call_later(0, lambda: on_start(1))
 
+    def advance(self) -> None:
+        pass
+
     def kill(self, job_id: str, number: Signals) -> None:
         if job_id in self.commands:
             self.commands[job_id].signals.append(number)

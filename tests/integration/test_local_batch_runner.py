@@ -322,6 +322,22 @@ def test_more_commands_than_the_pipe_takes_at_once(tmp_path: Path) -> None:
     with_runner(use)
 
 
+def test_a_caller_that_keeps_the_event_loop_busy_can_let_commands_go_on(tmp_path: Path) -> None:
+    async def use(runner: ProcessRunner) -> None:
+        ends: list[Exit] = []
+        runner.start("job", ["true"], {}, tmp_path, tmp_path / "out", on_start=lambda _: None, on_exit=ends.append)
+
+        def advanced() -> bool:
+            runner.advance()
+            return bool(ends)
+
+        wait_until(advanced)
+        assert ends == [Exit(code=0)]
+        assert await runner.run("next", ["true"], {"PATH": PATH}, tmp_path, tmp_path / "out") == Exit(code=0)
+
+    with_runner(use)
+
+
 def test_hundreds_at_once(tmp_path: Path) -> None:
     async def use(runner: ProcessRunner) -> None:
         commands = [["sh", "-c", f"echo {number}; exit {number % 3}"] for number in range(300)]

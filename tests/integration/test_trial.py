@@ -132,6 +132,11 @@ def test_whoever_watches_an_array_is_told_how_far_it_is() -> None:
     assert {"SUCCEEDED": 1, "RUNNING": 1} in counts
 
 
+def test_jobs_run_while_others_are_submitted() -> None:
+    first, *_, last = tried(*(job(f"j{number}") for number in range(400))).jobs
+    assert 0 < first.stopped_at < last.submitted_at
+
+
 def test_a_document_that_is_not_valid_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidSchedule):
         tried(job("a", "b", command=f"touch {tmp_path}/ran"))

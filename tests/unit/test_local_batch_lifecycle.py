@@ -97,7 +97,11 @@ def test_each_attempt_has_its_own_directory_and_its_output_beside_it(world: Worl
     first = world.command(job)
     task = world.job(job)["container"]["taskArn"].rpartition("/")[2]
     assert first.cwd == tmp_path / "jobs" / task
-    assert first.output == tmp_path / "jobs" / f"{task}.log" == world.batch.output_path(f"shell/default/{task}")
+    assert first.output == tmp_path / "jobs" / f"{task}.log"
+    first.cwd.mkdir(parents=True)
+    assert world.batch.outputs() == {}
+    first.output.write_text("said")
+    assert world.batch.outputs() == {task: first.output}
     world.exit(job, 1)
     assert world.command(job).cwd != first.cwd
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -111,7 +113,7 @@ class _Trial:
         self._changed = asyncio.Event()
         self._on_change = on_change
         self._watcher: Watcher | None = None
-        self._ends, self._ends_needed = 0, 1
+        self._ends, self._ends_needed = 0, math.inf
         self._objects = FileObjects(home / "objects")
         data = home / "data"
         data.mkdir(exist_ok=True)
@@ -175,26 +177,39 @@ class _Trial:
                     found.append(TriedChild(indices[place], seen.status, seen.exit_code, seen.reason, text))
         return tuple(found)
 
+    @cached_property
+    def _outputs(self) -> Mapping[str, Path]:
+        return self._batch.outputs()
+
     def _printed(self, log_stream: str) -> str:
-        return "\n".join(local_batch.read_lines(self._batch.output_path(log_stream))) if log_stream else ""
+        path = self._outputs.get(log_stream.rpartition("/")[2])
+        return "\n".join(local_batch.read_lines(path)) if path else ""
 
     async def _drive(self, run: Run) -> None:
         ref, ports = RunRef(run.key, run.generation), (self._store, self._platform, self._objects)
-        turn = submit_jobs(*ports, ref, time.time, lambda: NEVER_ENDING)
+
+        def submit() -> Turn:
+            return submit_jobs(*ports, ref, time.time, lambda: NEVER_ENDING, pace=self._batch.advance)
+
+        turn = submit()
         while turn.next is not Next.RECORD:
             if turn.next is Next.SUBMIT:
-                turn = submit_jobs(*ports, ref, time.time, lambda: NEVER_ENDING)
+                turn = submit()
             else:
                 await self._something_happens(turn)
+                self._ends = 0
                 turn = poll_jobs(self._store, self._platform, ref, time.time())
         record_result(self._store, ref, time.time())
 
     async def _something_happens(self, turn: Turn) -> None:
-        """Until there is something new to decide."""
-        self._ends, self._ends_needed = 0, turn.ends_needed
+        """Until there is something new to decide. Jobs that have ended since the last look count too."""
+        if self._ends >= turn.ends_needed:
+            return
+        self._ends_needed = turn.ends_needed
         due = SLOW_LOOK_SECONDS if turn.due is None else turn.due - time.time()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), max(0.0, min(due, SLOW_LOOK_SECONDS)))
+        self._ends_needed = math.inf
         self._changed.clear()
 
     def _on_event(self, job_id: str, status: str, detail: Callable[[], dict[str, Any]]) -> None:

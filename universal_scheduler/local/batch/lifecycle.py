@@ -95,6 +95,12 @@ class Lifecycle:
         """Start nothing any more."""
         self._closed = True
 
+    def advance(self) -> None:
+        """Do at once what the event loop would do next."""
+        if self._awake:
+            self._turn()
+        self._runner.advance()
+
     def submit(self, spec: JobSpec) -> Job:
         self._seq += 1
         job = Job(id=str(uuid4()), seq=self._seq, spec=spec, created_at=self._clock.now())
@@ -108,8 +114,11 @@ class Lifecycle:
         owner = job.parent or job
         return describe.job_detail(job, self._naming, self.resources.tags(self._naming.arn("job", owner.id)))
 
-    def output_path(self, task_id: str) -> Path:
-        """Where what an attempt prints is kept."""
+    def outputs(self) -> dict[str, Path]:
+        """The files with what attempts have printed, by their tasks' ids."""
+        return {path.stem: path for path in self._jobs_dir.glob("*.log")}
+
+    def _output(self, task_id: str) -> Path:
         return self._jobs_dir / f"{task_id}.log"
 
     # Scheduling
@@ -210,7 +219,7 @@ class Lifecycle:
         key = f"{job.id}/{number}"
         folder = self._jobs_dir / job.task_id
         # Beside the working directory, not in it: a job finds it empty, and may clean it.
-        output = self.output_path(job.task_id)
+        output = self._output(job.task_id)
         self._transition(job, JobStatus.STARTING)
         self._runner.start(
             key,
@@ -411,6 +420,6 @@ class Lifecycle:
             for attempt in job.attempts:
                 task_id = attempt.task_arn.rpartition("/")[2]
                 shutil.rmtree(self._jobs_dir / task_id, ignore_errors=True)
-                self.output_path(task_id).unlink(missing_ok=True)
+                self._output(task_id).unlink(missing_ok=True)
         if not self._closed:
             self._clock.call_later(FORGET_SECONDS, self._forget)

@@ -61,6 +61,10 @@ class Runner(Protocol):
     def kill(self, job_id: str, number: signal.Signals) -> None:
         """Signal the command's process group; nothing happens if it has ended."""
 
+    def advance(self) -> None:
+        """Start at once what was to be started, and call back for what has happened: for a caller that keeps the event
+        loop busy."""
+
     async def close(self) -> None:
         """Kill everything that still runs. No callback is called from here on."""
 
@@ -83,6 +87,8 @@ class ProcessRunner:
         self._running: dict[str, _Running] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._commands: _Writer | None = None
+        self._replies = -1
+        self._unpacker = supervisor.Unpacker()
         self._environments = supervisor.Environments()
         self._gone = asyncio.Event()
         """The supervisor has ended, and no other was started."""
@@ -107,8 +113,9 @@ class ProcessRunner:
         self._environments = supervisor.Environments()
         self._commands = _Writer(ours)
         self._gone.clear()
-        unpacker = supervisor.Unpacker()
-        asyncio.get_running_loop().add_reader(replies, self._read, replies, unpacker)
+        self._replies, self._unpacker = replies, supervisor.Unpacker()
+        os.set_blocking(replies, False)
+        asyncio.get_running_loop().add_reader(replies, self._read)
 
     def start(
         self,
@@ -135,6 +142,11 @@ class ProcessRunner:
         if job_id in self._running:
             self._send("kill", job_id, int(number))
 
+    def advance(self) -> None:
+        if self._commands is not None and self._replies >= 0:
+            self._commands.flush()
+            self._read()
+
     async def close(self) -> None:
         self._closing = True
         self._running.clear()
@@ -155,14 +167,18 @@ class ProcessRunner:
         assert self._commands is not None, "the runner is not open"
         self._commands.write(message)
 
-    def _read(self, replies: int, unpacker: supervisor.Unpacker) -> None:
-        data = os.read(replies, 1 << 20)
-        for message in unpacker.feed(data):
+    def _read(self) -> None:
+        try:
+            data = os.read(self._replies, 1 << 20)
+        except BlockingIOError:
+            return
+        for message in self._unpacker.feed(data):
             self._dispatch(message)
         if not data:
             loop = asyncio.get_running_loop()
-            loop.remove_reader(replies)
-            os.close(replies)
+            loop.remove_reader(self._replies)
+            os.close(self._replies)
+            self._replies = -1
             if self._closing:
                 self._gone.set()
             else:
@@ -217,7 +233,7 @@ class _Writer:
         if self._closed:
             return
         if not self._messages and not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._messages.append(message)
 
     def close(self) -> None:
@@ -226,9 +242,9 @@ class _Writer:
             asyncio.get_running_loop().remove_writer(self._pipe)
         os.close(self._pipe)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write as much as the pipe takes; the rest when it takes more."""
-        if self._closed:
+        if self._closed or not (self._messages or self._unsent):
             return
         waiting = bool(self._unsent)
         if self._messages:
@@ -241,6 +257,6 @@ class _Writer:
         except BrokenPipeError:
             self._unsent.clear()
         if self._unsent and not waiting:
-            asyncio.get_running_loop().add_writer(self._pipe, self._flush)
+            asyncio.get_running_loop().add_writer(self._pipe, self.flush)
         elif waiting and not self._unsent:
             asyncio.get_running_loop().remove_writer(self._pipe)

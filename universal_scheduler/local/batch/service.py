@@ -88,14 +88,18 @@ class Batch:
                 await self._tail
         await self._logs.close()
 
+    def advance(self) -> None:
+        """Let jobs start, and hear of those that have ended: for a caller that keeps the event loop busy."""
+        self._life.advance()
+
     @property
     def resources(self) -> Resources:
         """The compute environments, job queues and job definitions; its methods are operations too."""
         return self._life.resources
 
-    def output_path(self, log_stream: str) -> Path:
-        """The file with what an attempt printed; there is none where it printed nothing."""
-        return self._life.output_path(log_stream.rpartition("/")[2])
+    def outputs(self) -> dict[str, Path]:
+        """The files with what attempts have printed, by their tasks' ids; one that printed nothing has none."""
+        return self._life.outputs()
 
     def submit_job(self, request: Json) -> dict[str, Any]:
         spec = read_submission(request, self.resources, self._life.jobs.get)
