@@ -140,7 +140,7 @@ class Lifecycle:
         for job, environment in self._placement.place(self.resources.queues.values(), self.resources.environments):
             self._start(job, environment)
         for job in self._placement.blocking():
-            self._tell_blocked(job)
+            self._notify_blocked(job)
 
     def _evaluate(self, job: Job) -> None:
         """Find out what a submitted job waits for."""
@@ -405,7 +405,7 @@ class Lifecycle:
             except Exception:
                 logger.exception("the listener failed on job %s, %s", job.id, job.status)
 
-    def _tell_blocked(self, job: Job) -> None:
+    def _notify_blocked(self, job: Job) -> None:
         if self._on_blocked is not None:
             try:
                 self._on_blocked(self.detail(job))
