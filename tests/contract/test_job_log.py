@@ -1,4 +1,4 @@
-"""One suite over every job log: memory, and DynamoDB on moto with the table of template.yaml."""
+"""One suite over every job log: memory, and the table of template.yaml on moto's DynamoDB and on the engine's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.engine_dynamodb import engine_dynamodb
 from tests.events import QUEUE, documented, state_change
 from tests.tables import create_tables
 from universal_scheduler.adapters.dynamodb.job_log import DynamoJobLog
@@ -23,10 +24,14 @@ OTHER = QUEUE.replace("default", "low")
 TAGS = {"usched:scheduleId": "nightly", "usched:start": "2026-11-21T05:59:59.000001", "usched:jobName": "load"}
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+@pytest.fixture(params=["memory", "dynamodb", "engine"])
 def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobLog]:
     if request.param == "memory":
         yield MemoryJobLog()
+        return
+    if request.param == "engine":
+        with engine_dynamodb() as client:
+            yield DynamoJobLog(client, table="BatchJobEvents", keep_days=90)
         return
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")

@@ -1,4 +1,4 @@
-"""One suite over every store: memory, and DynamoDB on moto with the tables of template.yaml."""
+"""One suite over every store: memory, and the tables of template.yaml on moto's DynamoDB and on the engine's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from tests.engine_dynamodb import engine_dynamodb
 from tests.tables import create_tables
 from universal_scheduler.adapters.dynamodb.items import item_size, run_to_values, to_item
 from universal_scheduler.adapters.dynamodb.store import DynamoStore
@@ -44,17 +45,24 @@ RUN = Run(KEY, RunStatus.RUNNING, Execution("arn:one", "one"), cause={"kind": "r
 JOB = JobRun(Job("a", "default", "shell", (Dependency("z"),), container_overrides={"command": ["true"]}))
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+TABLES = {"schedules": "BatchSchedules", "history": "BatchScheduleHistory", "jobs": "BatchScheduleJobs"}
+
+
+@pytest.fixture(params=["memory", "dynamodb", "engine"])
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
+        return
+    if request.param == "engine":
+        with engine_dynamodb() as client:
+            yield DynamoStore(client, **TABLES)
         return
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     with mock_aws():
         client = boto3.client("dynamodb", "us-east-1")
         create_tables(client)
-        yield DynamoStore(client, schedules="BatchSchedules", history="BatchScheduleHistory", jobs="BatchScheduleJobs")
+        yield DynamoStore(client, **TABLES)
 
 
 def row(schedule_id: str, **more: Any) -> dict[str, Any]:

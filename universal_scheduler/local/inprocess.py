@@ -52,19 +52,18 @@ def _publish(detail_type: str, detail: dict[str, Any], resources: list[str]) -> 
     from ministack.core.responses import get_account_id, get_region
     from ministack.services import eventbridge
 
-    detail = detail | {"tags": {**detail["tags"], "resourceArn": detail["jobArn"]}}
     event = {
         "EventId": str(uuid.uuid4()),
         "Source": "aws.batch",
         "DetailType": detail_type,
-        "Detail": json.dumps(detail),
+        "Detail": detail | {"tags": {**detail["tags"], "resourceArn": detail["jobArn"]}},  # a text would be read again
         "EventBusName": "default",
         "Time": int(time.time()),
         "Resources": resources,
         "Account": get_account_id(),
         "Region": get_region(),
     }
-    view = eventbridge._pattern_event_view(event | {"Detail": detail})  # which it would else read from the text again
+    view = eventbridge._pattern_event_view(event)
     eventbridge._dispatch_event(event, view)
     eventbridge._archive_event(event, view)
 

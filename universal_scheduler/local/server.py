@@ -245,8 +245,7 @@ class _Server:
             )
         )
         batch_gap.apply(batch)
-        dynamodb_gap.apply()
-        dynamodb_storage.apply(self._home / "dynamodb.sqlite")
+        dynamodb_gap.apply(dynamodb_storage.apply(self._home / "dynamodb.sqlite"))
         lambda_workers.apply(runtime)
         queue_mappings.apply()
         rest_api.apply(stages)
@@ -259,6 +258,8 @@ class _Server:
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
         import uvicorn
 
+        from universal_scheduler.local.http import OnePiece
+
         class HttpServer(uvicorn.Server):
             """Leaves the signals to the engine, which has more to end than this."""
 
@@ -268,11 +269,12 @@ class _Server:
 
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=OnePiece,
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=75,

@@ -40,3 +40,9 @@ def edit(function: Callable[..., Any], *changes: tuple[str, str]) -> None:
         source = source.replace(old, new)
     module = sys.modules[function.__module__]
     exec(compile(source, f"<{function.__module__}.{function.__name__}, edited>", "exec"), vars(module))
+
+
+def between(function: Callable[..., Any], first: str, last: str) -> str:
+    """The piece of a function's source from `first` up to `last`."""
+    source = textwrap.dedent(inspect.getsource(function))
+    return source[source.index(first) : source.index(last)]

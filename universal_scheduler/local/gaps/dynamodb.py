@@ -1,42 +1,82 @@
-"""Gap: DynamoDB is slow. It copies every item with copy.deepcopy, and reads the same expressions and numbers again for
-every item. It weighs every write in every index, though nobody asked for it, and keeps the whole text of every
-transaction for ten minutes.
+"""Gap: DynamoDB is slow. It walks every request many times, copies items, reads the same expressions again for every
+item, and keeps the whole text of every transaction for ten minutes.
 
-Items are made of dictionaries, lists and values that nothing changes, so that copying them is simple. There are few
-different expressions. Together these are over a half of what many small writes cost.
+Here a plain request is answered at once: usual parameters, values without a fault, expressions of the usual forms.
+Everything else is ministack's, above all what deserves an error other than a condition that does not hold: NotPlain is
+raised before anything is written.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import inspect
 import json
-import textwrap
-from collections.abc import Callable
-from functools import lru_cache, partial
-from types import SimpleNamespace
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from universal_scheduler.local.gaps import edit, require_ministack
+from universal_scheduler.local.gaps import require_ministack
+from universal_scheduler.local.gaps.dynamodb_expressions import Condition, Expressions, Names, NotPlain, Update
+from universal_scheduler.local.gaps.dynamodb_storage import Opened, Storage, encoded
 
 Json = dict[str, Any]
-Tokens = list[Any]
+Item = dict[str, Any]
+Key = tuple[bytes, bytes]
+Answer = tuple[int, dict[str, str], bytes]
+Handler = Callable[..., Awaitable[Answer]]
 
-_UNCHANGING = frozenset({str, int, float, bool, bytes, type(None)})
-_EXPRESSIONS = 2048
-_NUMBERS = 65536
-_CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
+_MOST_REQUEST_BYTES = 1_000_000
+_MOST_EXPRESSION = 4096
+_MOST_CHARGED = 200_000
+"""UpdateItem counts the request against the item's limit in its own way: no plain request comes near it."""
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+_MOST_ITEM = 400 * 1024
+_MOST_KEY, _MOST_SORT_KEY = 2048, 1024
+_MOST_NESTED = 32
+_MOST_WRITES, _MOST_READS, _MOST_ACTIONS = 25, 100, 100
+_PAGE_BYTES = 1024 * 1024
+
+_GUARDED = frozenset({"TableName", "ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"})
+_ANSWERED = _GUARDED | {"ReturnValues", "ReturnValuesOnConditionCheckFailure"}
+_PUT, _UPDATE, _DELETE = (_ANSWERED | more for more in ({"Item"}, {"Key", "UpdateExpression"}, {"Key"}))
+_ACTION = _GUARDED | {"ReturnValuesOnConditionCheckFailure"}
+_ACTIONS = {
+    "Put": _ACTION | {"Item"},
+    "Update": _ACTION | {"Key", "UpdateExpression"},
+    "Delete": _ACTION | {"Key"},
+    "ConditionCheck": _ACTION | {"Key"},
+}
+_MEMBERS = {"PutRequest": {"Item"}, "DeleteRequest": {"Key"}}
+_GET = frozenset({"TableName", "Key", "ConsistentRead"})
+_QUERY = frozenset(
+    {
+        "TableName",
+        "KeyConditionExpression",
+        "ExpressionAttributeNames",
+        "ExpressionAttributeValues",
+        "ConsistentRead",
+        "Limit",
+        "ScanIndexForward",
+    }
+)
 
 
-def copied(value: Any) -> Any:
-    """As copy.deepcopy, for values that contain nothing twice."""
-    kind = type(value)
-    if kind is dict:
-        return {key: each if type(each) in _UNCHANGING else copied(each) for key, each in value.items()}
-    if kind is list:
-        return [each if type(each) in _UNCHANGING else copied(each) for each in value]
-    return value if kind in _UNCHANGING else copy.deepcopy(value)
+def apply(storage: Storage) -> None:
+    """Answer plain requests out of `storage`."""
+    require_ministack("DynamoDB is slow")
+    from ministack.services import dynamodb
+
+    plain = Plain(dynamodb, storage)
+    stock: Handler = dynamodb.handle_request
+    store = dynamodb._txn_token_store
+    dynamodb._txn_token_store = lambda token, entry: store(token, entry | {"signature": Digest(entry["signature"])})
+
+    async def handle_request(method: str, path: str, headers: Mapping[str, str], body: bytes, query: Any) -> Answer:
+        answer = plain.answer(headers.get("x-amz-target", "").rpartition(".")[2], body)
+        return answer or await stock(method, path, headers, body, query)
+
+    dynamodb.handle_request = handle_request
 
 
 class Digest:
@@ -52,128 +92,484 @@ class Digest:
         return self._digest == (other._digest if isinstance(other, Digest) else _digest(other))
 
 
-def apply() -> None:
-    require_ministack("DynamoDB is slow")
-    from ministack.services import dynamodb
-
-    if isinstance(dynamodb.copy, SimpleNamespace):
-        return
-    tokens = lru_cache(_EXPRESSIONS)(dynamodb._tokenize)
-    dynamodb.copy = SimpleNamespace(deepcopy=copied)
-    dynamodb._tokenize = lambda expression: list(tokens(expression))
-    dynamodb._condition_syntax_error = lru_cache(_EXPRESSIONS)(dynamodb._condition_syntax_error)
-    _read_updates_once(dynamodb)
-    _read_numbers_once(dynamodb)
-    _copy_what_is_changed(dynamodb)
-    _weigh_what_is_asked_for(dynamodb)
-    _forget_transactions(dynamodb)
-
-
-def _read_updates_once(dynamodb: Any) -> None:
-    reading = between(
-        dynamodb._apply_update_expression, "    tokens = _tokenize(expr)\n", "    updated_attrs = set() if"
-    )
-    dynamodb._usched_clauses = lru_cache(_EXPRESSIONS)(partial(_clauses, dynamodb))
-    edit(dynamodb._apply_update_expression, (reading, "    clauses = _usched_clauses(expr)\n"))
-
-
-def _clauses(dynamodb: Any, expression: str) -> dict[str, Tokens]:
-    """The clauses of an update expression by their keywords.
-
-    Raises:
-        ValueError: DynamoDB refuses the expression.
-    """
-    tokens = dynamodb._tokenize(expression)
-    names = [token for token in tokens if not _begins_clause(token)]
-    problem = dynamodb._check_redundant_parens(tokens) or dynamodb._check_reserved_keyword_usage(names)
-    if problem:
-        raise ValueError(problem)
-    found: dict[str, Tokens] = {}
-    current: Tokens = []
-    for token in tokens:
-        if _begins_clause(token):
-            current = found[token[1].upper()] = []
-        elif token[0] != "EOF":
-            current.append(token)
-    return found
-
-
-def _begins_clause(token: Any) -> bool:
-    return token[0] == "IDENT" and token[1].upper() in _CLAUSES
-
-
-def _copy_what_is_changed(dynamodb: Any) -> None:
-    """An item that is stored is never changed: its successor is a copy."""
-    edit(
-        dynamodb._update_item,
-        ("    old_item = copy.deepcopy(existing) if existing else None\n", "    old_item = existing or None\n"),
-    )
-    stored = 'tbl["items"].get(pk_val, {}).get(sk_val)'
-    edit(dynamodb._transact_write_items, (f"old_item = copy.deepcopy({stored})", f"old_item = {stored}"))
-
-
-def _read_numbers_once(dynamodb: Any) -> None:
-    """Numbers come as text: what a text is as a number never changes."""
-    for name in ("_number_error", "_ddb_canonicalize_number", "_number_size_bytes"):
-        stock = getattr(dynamodb, name)
-        setattr(dynamodb, name, _remembered(stock))
-
-
-def _remembered(stock: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    cached = lru_cache(_NUMBERS)(stock)
-    return lambda text: cached(text) if type(text) is str and len(text) < 64 else stock(text)
-
-
-def _weigh_what_is_asked_for(dynamodb: Any) -> None:
-    """ReturnConsumedCapacity is not often asked for: without it no write has to be weighed in every index."""
-    asked = [False]
-    units, vectors, accumulate = (
-        dynamodb._index_write_units,
-        dynamodb._vector_write_bytes,
-        dynamodb._accumulate_write_capacity,
-    )
-    size = dynamodb._attribute_value_size
-
-    def attribute_size(value: Any) -> int:
-        if type(value) is dict and len(value) == 1:
-            [(kind, content)] = value.items()
-            if kind == "S" and type(content) is str and content.isascii():
-                return len(content)
-        return int(size(value))
-
-    def item_size(item: Any) -> int:
-        if not isinstance(item, dict):
-            return 0
-        names = sum(len(name) if name.isascii() else len(name.encode()) for name in item)
-        return names + sum(map(attribute_size, item.values()))
-
-    def notifying(operation: Callable[[Json], Any]) -> Callable[[Json], Any]:
-        def call(data: Json) -> Any:
-            asked[0] = data.get("ReturnConsumedCapacity", "NONE") != "NONE"
-            return operation(data)
-
-        return call
-
-    dynamodb._item_size_bytes = item_size
-    dynamodb._attribute_value_size = attribute_size
-    dynamodb._index_write_units = lambda *given: units(*given) if asked[0] else 0.0
-    dynamodb._vector_write_bytes = lambda *given: vectors(*given) if asked[0] else {}
-    dynamodb._accumulate_write_capacity = lambda *given: accumulate(*given) if asked[0] else None
-    for name in ("_put_item", "_update_item", "_delete_item", "_batch_write_item", "_transact_write_items"):
-        setattr(dynamodb, name, notifying(getattr(dynamodb, name)))
-
-
-def _forget_transactions(dynamodb: Any) -> None:
-    """Of a transaction with a token only a digest is kept: it is compared, and never read again."""
-    store = dynamodb._txn_token_store
-    dynamodb._txn_token_store = lambda token, entry: store(token, entry | {"signature": Digest(entry["signature"])})
-
-
 def _digest(value: object) -> bytes:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
 
 
-def between(function: Callable[..., Any], first: str, last: str) -> str:
-    """The piece of a function's source from `first` up to `last`."""
-    source = textwrap.dedent(inspect.getsource(function))
-    return source[source.index(first) : source.index(last)]
+@dataclass(slots=True)
+class _Place:
+    """Where an item is, or will be."""
+
+    name: str
+    table: Opened
+    key: Key
+
+    def old_text(self) -> str | None:
+        return self.table.items.text(*self.key)
+
+    def old(self) -> Item | None:
+        return self.table.items.item(*self.key)
+
+
+@dataclass(slots=True)
+class _New:
+    """An item that has been found good, its JSON text and its size as DynamoDB counts it."""
+
+    item: Item
+    text: str
+    size: int
+
+
+@dataclass(slots=True)
+class _Write:
+    """A write that has been found good; without a new item it removes the old one."""
+
+    place: _Place
+    old: Item | None
+    new: _New | None
+
+
+class Plain:
+    """Answers plain requests; all others it leaves."""
+
+    def __init__(self, dynamodb: Any, storage: Storage) -> None:
+        self._dynamodb, self._storage = dynamodb, storage
+        self._expressions = Expressions(dynamodb)
+        self._canonical = self._expressions.canonical
+        self._operations: dict[str, Callable[[Json], Answer]] = {
+            "PutItem": self._put_item,
+            "UpdateItem": self._update_item,
+            "DeleteItem": self._delete_item,
+            "GetItem": self._get_item,
+            "BatchWriteItem": self._batch_write_item,
+            "BatchGetItem": self._batch_get_item,
+            "TransactWriteItems": self._transact_write_items,
+            "Query": self._query,
+        }
+
+    def answer(self, operation: str, body: bytes) -> Answer | None:
+        """None where ministack has to answer."""
+        answer = self._operations.get(operation)
+        if answer is None or len(body) > _MOST_REQUEST_BYTES:
+            return None
+        database = self._storage.database
+        with database.lock:
+            try:
+                request = json.loads(body)
+                if type(request) is not dict:
+                    return None
+                status, headers, content = answer(request)
+            except (NotPlain, ValueError, RecursionError):
+                return None
+            finally:
+                database.commit()
+        headers["x-amz-crc32"] = str(zlib.crc32(content))
+        return status, headers, content
+
+    # Operations
+
+    def _put_item(self, request: Json) -> Answer:
+        _only(request, _PUT)
+        item = _mapping(request, "Item")
+        place = self._place(request, item)
+        new = self._checked(place, item)
+        returns = request.get("ReturnValues", "NONE")
+        if returns not in ("NONE", "ALL_OLD"):
+            raise NotPlain
+        old = place.old()
+        if not self._holds(request, old):
+            return self._refused(request, old)
+        self._write(_Write(place, old, new))
+        return _answer(Attributes=encoded(old) if old and returns == "ALL_OLD" else None)
+
+    def _update_item(self, request: Json) -> Answer:
+        _only(request, _UPDATE)
+        key = _mapping(request, "Key")
+        place = self._place(request, key, alone=True)
+        returns = request.get("ReturnValues", "NONE")
+        if returns not in ("NONE", "ALL_OLD", "ALL_NEW"):
+            raise NotPlain
+        update, condition = self._read(request)
+        old = place.old()
+        values = self._values(request, update, condition)
+        new = self._updated(place, update, old, key, values)
+        if condition and not condition.holds(old or {}, values):
+            return self._refused(request, old)
+        checked = self._checked(place, new)
+        self._write(_Write(place, old, checked))
+        if returns == "ALL_NEW":
+            return _answer(Attributes=checked.text)
+        return _answer(Attributes=encoded(old) if old and returns == "ALL_OLD" else None)
+
+    def _delete_item(self, request: Json) -> Answer:
+        _only(request, _DELETE)
+        place = self._place(request, _mapping(request, "Key"), alone=True)
+        returns = request.get("ReturnValues", "NONE")
+        if returns not in ("NONE", "ALL_OLD"):
+            raise NotPlain
+        old = place.old()
+        if not self._holds(request, old):
+            return self._refused(request, old)
+        self._write(_Write(place, old, None))
+        return _answer(Attributes=encoded(old) if old and returns == "ALL_OLD" else None)
+
+    def _get_item(self, request: Json) -> Answer:
+        _only(request, _GET)
+        return _answer(Item=self._place(request, _mapping(request, "Key"), alone=True).old_text())
+
+    def _batch_write_item(self, request: Json) -> Answer:
+        _only(request, {"RequestItems"})
+        writes: dict[tuple[str, Key], tuple[_Place, _New | None]] = {}
+        number = 0
+        for name, members in _mapping(request, "RequestItems").items():
+            table = self._table(name)
+            if type(members) is not list or not members:
+                raise NotPlain
+            number += len(members)
+            for member in members:
+                if type(member) is not dict or len(member) != 1:
+                    raise NotPlain
+                [(kind, given)] = member.items()
+                if type(given) is not dict or given.keys() != _MEMBERS.get(kind):
+                    raise NotPlain
+                if kind == "PutRequest":
+                    place = _place(name, table, given["Item"])
+                    writes[name, place.key] = place, self._checked(place, given["Item"])
+                else:
+                    place = self._place_of_key(name, table, given["Key"])
+                    writes[name, place.key] = place, None
+        if not 0 < len(writes) == number <= _MOST_WRITES:
+            raise NotPlain
+        for place, new in writes.values():
+            if new is None:
+                self._write(_Write(place, place.old(), None))
+            else:
+                old = self._storage.put(place.table, *place.key, new.item, new.text, new.size)
+                self._publish(place, old, new.item)
+        return _answer(UnprocessedItems="{}")
+
+    def _batch_get_item(self, request: Json) -> Answer:
+        _only(request, {"RequestItems"})
+        found: dict[str, list[str]] = {}
+        for name, wanted in _mapping(request, "RequestItems").items():
+            if type(wanted) is not dict or not wanted.keys() <= {"Keys", "ConsistentRead"}:
+                raise NotPlain
+            keys = wanted.get("Keys")
+            if type(keys) is not list or not 0 < len(keys) <= _MOST_READS:
+                raise NotPlain
+            table = self._table(name)
+            places = [self._place_of_key(name, table, key) for key in keys]
+            if len({place.key for place in places}) < len(places):
+                raise NotPlain
+            found[name] = [text for place in places if (text := place.old_text()) is not None]
+        if not found or sum(map(len, found.values())) > _MOST_READS:
+            raise NotPlain
+        tables = ",".join(f"{encoded(name)}:[{','.join(texts)}]" for name, texts in found.items())
+        return _answer(Responses=f"{{{tables}}}", UnprocessedKeys="{}")
+
+    def _transact_write_items(self, request: Json) -> Answer:
+        _only(request, {"TransactItems", "ClientRequestToken"})
+        actions = request.get("TransactItems")
+        token = request.get("ClientRequestToken")
+        if type(actions) is not list or not 0 < len(actions) <= _MOST_ACTIONS:
+            raise NotPlain
+        if token is not None and (
+            type(token) is not str or not 0 < len(token) <= 36 or self._dynamodb._txn_token_lookup(token) is not None
+        ):
+            raise NotPlain
+        writes: list[_Write] = []
+        refused: dict[int, Item | None] = {}
+        seen = set()
+        for at, action in enumerate(actions):
+            if type(action) is not dict or len(action) != 1:
+                raise NotPlain
+            [(kind, given)] = action.items()
+            if kind not in _ACTIONS or type(given) is not dict:
+                raise NotPlain
+            write, holds = self._action(kind, given)
+            seen.add((write.place.name, write.place.key))
+            if not holds:
+                shown = given.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+                refused[at] = write.old if shown else None
+            if kind != "ConditionCheck":
+                writes.append(write)
+        if len(seen) < len(actions):
+            raise NotPlain
+        if refused:
+            answer: Answer = self._dynamodb._transact_cancel_response(len(actions), refused, {})
+            return answer
+        for write in writes:
+            self._write(write)
+        if token:
+            del request["ClientRequestToken"]
+            self._dynamodb._txn_token_store(token, {"signature": request, "response": {}})
+        return _answer()
+
+    def _action(self, kind: str, given: Json) -> tuple[_Write, bool]:
+        """One action of a transaction, and whether its condition holds."""
+        _only(given, _ACTIONS[kind])
+        if kind == "Put":
+            item = _mapping(given, "Item")
+            place = self._place(given, item)
+            new = self._checked(place, item)
+            old = place.old()
+            return _Write(place, old, new), self._holds(given, old)
+        key = _mapping(given, "Key")
+        place = self._place(given, key, alone=True)
+        old = place.old()
+        if kind != "Update":
+            if kind == "ConditionCheck" and "ConditionExpression" not in given:
+                raise NotPlain
+            return _Write(place, old, None), self._holds(given, old)
+        update, condition = self._read(given)
+        values = self._values(given, update, condition, as_written=True)
+        checked = self._checked(place, self._updated(place, update, old, key, values))
+        return _Write(place, old, checked), condition is None or condition.holds(old or {}, values)
+
+    def _query(self, request: Json) -> Answer:
+        _only(request, _QUERY)
+        items = self._table(request.get("TableName")).items
+        text = _expression(request, "KeyConditionExpression")
+        limit, forward = request.get("Limit"), request.get("ScanIndexForward", True)
+        if type(forward) is not bool or (limit is not None and (type(limit) is not int or limit < 1)):
+            raise NotPlain
+        condition = self._expressions.condition(text, _names(request))
+        if condition is None:
+            raise NotPlain
+        values = self._values(request, None, condition)
+        names = request.get("ExpressionAttributeNames") or {}
+        equal = self._storage.equals(text, names, items.pk_name)
+        if equal is None or (items.sk_type == "N" and "begins_with" in text):
+            raise NotPlain
+        ranges = [items.sk_name] if items.sk_name else []
+        where = self._storage.bounds(text, [items.pk_name], ranges, values, names, items)
+        pk = items.key_part(values[equal], items.pk_type, _MOST_KEY)
+        if where is None or pk is None or any(not bound for bound in where[1]) or "BETWEEN" in where[0]:
+            raise NotPlain
+        page: list[str] = []
+        total = 0
+        more = False
+        for item, size in self._storage.partition(items, pk, where, None, forward=forward):
+            if page and total + size > _PAGE_BYTES:
+                more = True
+                break
+            page.append(item)
+            total += size
+            if (limit is not None and len(page) >= limit) or total >= _PAGE_BYTES:
+                more = True
+                break
+        last: str | None = None
+        if more:
+            item = json.loads(page[-1])
+            last = encoded({name: item[name] for name in (items.pk_name, items.sk_name) if name})
+        number = str(len(page))
+        return _answer(Items=f"[{','.join(page)}]", Count=number, ScannedCount=number, LastEvaluatedKey=last)
+
+    # What a request says
+
+    def _table(self, name: Any) -> Opened:
+        table = self._dynamodb._tables.get(name) if type(name) is str else None
+        if not table or table.get("VectorIndexes") or table.get("_global_regions"):
+            raise NotPlain
+        return self._storage.opened(table)
+
+    def _place(self, request: Json, attributes: Item, *, alone: bool = False) -> _Place:
+        """Where these attributes say that the item is; `alone`: there must be no others."""
+        name = request.get("TableName")
+        table = self._table(name)
+        return self._place_of_key(str(name), table, attributes) if alone else _place(str(name), table, attributes)
+
+    def _place_of_key(self, name: str, table: Opened, key: Any) -> _Place:
+        place = _place(name, table, key)
+        if len(key) != 1 + (table.items.sk_name is not None):
+            raise NotPlain
+        for value in key.values():
+            self._weigh(value, 1)
+        return place
+
+    def _read(self, request: Json) -> tuple[Update, Condition | None]:
+        names = _names(request)
+        update = self._expressions.update(_expression(request, "UpdateExpression"), names)
+        if update is None:
+            raise NotPlain
+        return update, self._condition(request, names)
+
+    def _condition(self, request: Json, names: Names) -> Condition | None:
+        if "ConditionExpression" not in request:
+            return None
+        condition = self._expressions.condition(_expression(request, "ConditionExpression"), names)
+        if condition is None:
+            raise NotPlain
+        return condition
+
+    def _values(
+        self, request: Json, update: Update | None, condition: Condition | None, *, as_written: bool = False
+    ) -> Item:
+        """The values that the expressions name, which must be all that there are.
+
+        `as_written`: ministack keeps a number of an update in a transaction as it came; so it is not plain unless
+        DynamoDB would write it so.
+        """
+        values = request.get("ExpressionAttributeValues", {})
+        names = request.get("ExpressionAttributeNames", {})
+        stored = frozenset(update.values) if update else frozenset()
+        used_values: set[str] = set(stored)
+        used_names: set[str] = set(update.names) if update else set()
+        if condition:
+            used_values |= condition.values
+            used_names |= condition.names
+        for given, used, field in (
+            (values, used_values, "ExpressionAttributeValues"),
+            (names, used_names, "ExpressionAttributeNames"),
+        ):
+            if type(given) is not dict or given.keys() != used or (field in request and not given):
+                raise NotPlain
+        weights = {
+            name: self._weigh(value, 1, as_written=as_written and name in stored) for name, value in values.items()
+        }
+        if update and sum(weights[name] for name in update.values) > _MOST_CHARGED:
+            raise NotPlain
+        return values  # type: ignore[no-any-return]
+
+    def _holds(self, request: Json, old: Item | None) -> bool:
+        condition = self._condition(request, _names(request))
+        values = self._values(request, None, condition)
+        return condition is None or condition.holds(old or {}, values)
+
+    def _updated(self, place: _Place, update: Update, old: Item | None, key: Item, values: Item) -> Item:
+        items = place.table.items
+        if items.pk_name in update.targets or items.sk_name in update.targets:
+            raise NotPlain
+        return update.apply(old or key, values)
+
+    def _checked(self, place: _Place, item: Item) -> _New:
+        """The item, whose numbers are now written as DynamoDB writes them."""
+        total = 0
+        parts = []
+        for name, value in item.items():
+            named, length = _named(name)
+            size = self._weigh(value, 1)
+            total += length + size
+            [(kind, content)] = value.items()
+            text = f'{{"{kind}":{_quoted(content)}}}' if kind in ("S", "N") else encoded(value)
+            parts.append(f"{named}:{text}")
+        for name, kind in place.table.items.index_keys.items():
+            if name in item and not item[name].get(kind):
+                raise NotPlain
+        if total > _MOST_ITEM or "" in item:
+            raise NotPlain
+        return _New(item, f"{{{','.join(parts)}}}", total)
+
+    def _weigh(self, value: Any, level: int, *, as_written: bool = False) -> int:
+        """A value's size in bytes. Its numbers are put as DynamoDB writes them; `as_written`: they have to be so."""
+        if type(value) is not dict or len(value) != 1 or level > _MOST_NESTED:
+            raise NotPlain
+        [(kind, content)] = value.items()
+        if kind == "S":
+            if type(content) is not str:
+                raise NotPlain
+            return _length(content)
+        if kind == "N":
+            number = self._canonical(content) if type(content) is str else None
+            if number is None or (as_written and number != content):
+                raise NotPlain
+            value["N"] = number
+            return self._dynamodb._number_size_bytes(number)  # type: ignore[no-any-return]
+        if kind == "M" and type(content) is dict:
+            return 3 + sum(
+                1 + _length(name) + self._weigh(part, level + 1, as_written=as_written)
+                for name, part in content.items()
+            )
+        if kind == "L" and type(content) is list:
+            return 3 + sum(1 + self._weigh(part, level + 1, as_written=as_written) for part in content)
+        if (kind == "BOOL" and type(content) is bool) or (kind == "NULL" and content is True):
+            return 1
+        if kind == "B" and type(content) is str:
+            return self._dynamodb._attribute_value_size(value)  # type: ignore[no-any-return]
+        if kind == "SS" and type(content) is list and content and all(type(each) is str for each in content):
+            total = sum(map(_length, content))
+            if len(set(content)) == len(content):
+                return total
+        raise NotPlain
+
+    # What it does
+
+    def _refused(self, request: Json, old: Item | None) -> Answer:
+        answer: Answer = self._dynamodb._conditional_check_failed(request, old)
+        return answer
+
+    def _write(self, write: _Write) -> None:
+        place, old, new = write.place, write.old, write.new
+        if new is not None:
+            self._storage.write(place.table, *place.key, old, new.item, new.text, new.size)
+            self._publish(place, old, new.item)
+        elif old is not None:
+            self._storage.remove(place.table, *place.key, old)
+            self._publish(place, old, None)
+
+    def _publish(self, place: _Place, old: Item | None, new: Item | None) -> None:
+        """To the table's stream, where it has one."""
+        stream = place.table.table.get("StreamSpecification") or {}
+        if stream.get("StreamEnabled") or self._dynamodb._kinesis_destinations.get(place.name):
+            event = "REMOVE" if new is None else "MODIFY" if old else "INSERT"
+            self._dynamodb._emit_stream_event(place.name, event, old, new)
+
+
+def _only(request: Json, known: set[str] | frozenset[str]) -> None:
+    if not request.keys() <= known:
+        raise NotPlain
+
+
+def _mapping(request: Json, name: str) -> Json:
+    found = request.get(name)
+    if type(found) is not dict or not found:
+        raise NotPlain
+    return found
+
+
+def _names(request: Json) -> Names:
+    given = request.get("ExpressionAttributeNames")
+    if given is None:
+        return ()
+    if type(given) is not dict or not all(type(name) is str for name in given.values()):
+        raise NotPlain
+    return tuple(sorted(given.items()))
+
+
+def _expression(request: Json, field: str) -> str:
+    text = request.get(field)
+    if type(text) is str and 0 < len(text) < _MOST_EXPRESSION and text.isascii():
+        return text
+    raise NotPlain
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+_quoted = json.encoder.encode_basestring_ascii
+
+
+@lru_cache(4096)
+def _named(name: str) -> tuple[str, int]:
+    """An attribute's name as JSON, and its length in bytes."""
+    return _quoted(name), _length(name)
+
+
+def _place(name: str, table: Opened, attributes: Any) -> _Place:
+    items = table.items
+    if type(attributes) is not dict:
+        raise NotPlain
+    pk = items.key_part(attributes.get(items.pk_name), items.pk_type, _MOST_KEY)
+    sk: bytes | None = b""
+    if items.sk_name is not None:
+        sk = items.key_part(attributes.get(items.sk_name), items.sk_type, _MOST_SORT_KEY)
+    if pk is None or sk is None:
+        raise NotPlain
+    return _Place(name, table, (pk, sk))
+
+
+def _answer(**members: str | None) -> Answer:
+    """An answer of these members, each as its JSON text; those that are None are left out."""
+    content = ",".join(f'"{name}":{text}' for name, text in members.items() if text is not None)
+    return 200, {"Content-Type": "application/x-amz-json-1.0"}, f"{{{content}}}".encode()

@@ -2,7 +2,7 @@
 
 Items are rows of an SQLite database in the engine's state directory. SQLite has them in the order of their keys, and so
 the entries of indexes: a query reads what it answers. Each request that writes is one SQLite transaction, which ends
-before the request is answered.
+before the request is answered. An item's JSON text is kept as it is answered.
 """
 
 from __future__ import annotations
@@ -14,34 +14,41 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from universal_scheduler.local.gaps import edit, require_ministack
+from universal_scheduler.local.gaps import between, edit, require_ministack
 
 Json = dict[str, Any]
 Item = dict[str, Any]
 Range = tuple[str, tuple[bytes, ...]]
 
-_HOT_BYTES = 4_000_000
-"""How much JSON text the items may have that are also kept as dictionaries."""
 _PAGE = 64
-_encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _REAP_SECONDS = 60.0
 _NO_SORT_KEY = "__no_sort__"
 _BY_INDEX = """
-SELECT item FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl = ? AND name = ? AND hash = ?"""
+SELECT item, size FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl = ? AND name = ? AND hash = ?"""
+# The file outlives its engine's process, not yet the machine's crash; nobody else reads it while the engine runs.
+_PRAGMAS = (
+    "locking_mode=EXCLUSIVE",
+    "journal_mode=WAL",
+    "synchronous=OFF",
+    "cache_size=-16000",
+    "wal_autocheckpoint=4000",
+)
 # A table's number is used once: items that are still kept under it must not answer for a later table.
 _SCHEMA = """
 CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL);
 CREATE TABLE items (
-    tbl INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL, expires REAL, item TEXT NOT NULL,
+    tbl INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL, expires REAL, size INTEGER NOT NULL, item TEXT NOT NULL,
     PRIMARY KEY (tbl, pk, sk)
-) WITHOUT ROWID;
+);
 CREATE INDEX items_by_expiry ON items (tbl, expires) WHERE expires IS NOT NULL;
 CREATE TABLE entries (
     tbl INTEGER NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, sort BLOB NOT NULL,
@@ -55,7 +62,7 @@ CREATE TABLE changes (stream INTEGER NOT NULL, number INTEGER NOT NULL, record T
 
 
 class Database:
-    """The file, one connection to it for all threads, and the items that were read or written last."""
+    """The file, and one connection to it for all threads."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Make the file anew; without a path it is a temporary one that nobody else sees."""
@@ -64,13 +71,11 @@ class Database:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         self.lock = threading.RLock()
-        self.hot: OrderedDict[tuple[int, bytes, bytes], tuple[Item, int]] = OrderedDict()
         self.dropped: deque[int] = deque()
         self.dropped_streams: deque[int] = deque()
         self._streams = itertools.count(1)
-        self._hot_bytes = 0
         self._connection = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-16000", "wal_autocheckpoint=4000"):
+        for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}").close()
         self._connection.executescript(_SCHEMA)
         self.read = self._connection.execute
@@ -94,18 +99,6 @@ class Database:
     def records(self) -> Records:
         return Records(self, next(self._streams))
 
-    def keep(self, key: tuple[int, bytes, bytes], item: Item, size: int) -> None:
-        self.forget(key)
-        self.hot[key] = item, size
-        self._hot_bytes += size
-        while self._hot_bytes > _HOT_BYTES and len(self.hot) > 1:
-            _, (_, gone) = self.hot.popitem(last=False)
-            self._hot_bytes -= gone
-
-    def forget(self, key: tuple[int, bytes, bytes]) -> None:
-        if known := self.hot.pop(key, None):
-            self._hot_bytes -= known[1]
-
 
 class Items(Mapping[str, "Partition"]):
     """What ministack has as a dictionary of dictionaries in each table: items by partition key and sort key."""
@@ -119,6 +112,8 @@ class Items(Mapping[str, "Partition"]):
             made = database.write("INSERT INTO tables (arn) VALUES (?)", (table.get("TableArn", ""),))
         self.id = int(made.lastrowid or 0)
         self.expiry: str | None = None
+        self.index_keys: dict[str, str] = {}
+        """The attributes that are keys of indexes, and their types."""
         weakref.finalize(self, database.dropped.append, self.id)
 
     def __getitem__(self, pk: str) -> Partition:
@@ -156,26 +151,33 @@ class Items(Mapping[str, "Partition"]):
     def key_of(self, item: Item) -> tuple[bytes, bytes]:
         return self.key(_text(item.get(self.pk_name)), _text(item.get(self.sk_name)) if self.sk_name else "")
 
-    def item(self, pk: bytes, sk: bytes) -> Item | None:
-        hot = self.database.hot
-        if known := hot.get((self.id, pk, sk)):
-            hot.move_to_end((self.id, pk, sk))
-            return known[0]
+    def key_part(self, value: Any, kind: str, most: int) -> bytes | None:
+        """A key attribute's value in the order of keys; None when it is not of this kind, empty or too long."""
+        if type(value) is not dict or len(value) != 1 or type(value.get(kind)) is not str:
+            return None
+        part = _ordered(value[kind], kind)
+        return part if 0 < len(part) <= most else None
+
+    def text(self, pk: bytes, sk: bytes) -> str | None:
+        """The item's JSON text."""
         row = self.database.read(
             "SELECT item FROM items WHERE tbl = ? AND pk = ? AND sk = ?", (self.id, pk, sk)
         ).fetchone()
-        if row is None:
-            return None
-        item: Item = json.loads(row[0])
-        self.database.keep((self.id, pk, sk), item, len(row[0]))
-        return item
+        return None if row is None else row[0]
+
+    def item(self, pk: bytes, sk: bytes) -> Item | None:
+        text = self.text(pk, sk)
+        return None if text is None else json.loads(text)
+
+    def rows(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[str, int]]:
+        """Rows (text, size) of items, read as far as they are wanted."""
+        found = self.database.read(statement, values)
+        while page := found.fetchmany(_PAGE):
+            yield from page
 
     def pages(self, statement: str, values: Sequence[Any]) -> Iterator[Item]:
-        """The items of rows (item), read as far as they are wanted."""
-        rows = self.database.read(statement, values)
-        while page := rows.fetchmany(_PAGE):
-            for (text,) in page:
-                yield json.loads(text)
+        """The items of such rows."""
+        return (json.loads(text) for text, _ in self.rows(statement, values))
 
 
 class Partition(Mapping[str, Item]):
@@ -213,7 +215,9 @@ class Partition(Mapping[str, Item]):
 
     def values(self) -> Any:
         return list(
-            self._items.pages("SELECT item FROM items WHERE tbl = ? AND pk = ? ORDER BY sk", (self._items.id, self._pk))
+            self._items.pages(
+                "SELECT item, size FROM items WHERE tbl = ? AND pk = ? ORDER BY sk", (self._items.id, self._pk)
+            )
         )
 
     def __deepcopy__(self, memo: Any) -> dict[str, Item]:
@@ -231,7 +235,7 @@ class Records(Sequence[Json]):
 
     def append(self, record: Json) -> None:
         with self._database.lock:
-            text = _encoded(record)
+            text = encoded(record)
             self._database.write("INSERT INTO changes VALUES (?, ?, ?)", (self._stream, self._end, text))
             self._end += 1
 
@@ -269,12 +273,12 @@ class Records(Sequence[Json]):
         return [json.loads(text) for (text,) in rows.fetchall()]
 
 
-def apply(path: Path | None = None) -> Database:
+def apply(path: Path | None = None) -> Storage:
     """Keep the items of DynamoDB in a new database; without a path in a temporary one."""
     require_ministack("DynamoDB keeps every item in memory")
     from ministack.services import dynamodb
 
-    storage = _Storage(dynamodb, Database(path))
+    storage = Storage(dynamodb, Database(path))
     dynamodb._set_item = storage.set_item
     dynamodb._remove_item = storage.remove_item
     dynamodb._items_replaced = storage.items_replaced
@@ -298,12 +302,10 @@ def apply(path: Path | None = None) -> Database:
     for name in ("_restore_table_from_backup", "_restore_table_to_point_in_time", "_import_table", "_search_vectors"):
         setattr(dynamodb, name, storage.committed(getattr(dynamodb, name)))
     _reap_by_expiry(dynamodb, storage)
-    return storage.database
+    return storage
 
 
 def _query_what_is_answered(dynamodb: Any) -> None:
-    from universal_scheduler.local.gaps.dynamodb import between
-
     walk = between(dynamodb._query, "    members = _index_members(table)", "    scanned_count = len(candidates)\n")
     reads = """\
     candidates = _usched_query(
@@ -323,13 +325,11 @@ def _query_what_is_answered(dynamodb: Any) -> None:
 
 
 def _scan_what_is_answered(dynamodb: Any) -> None:
-    from universal_scheduler.local.gaps.dynamodb import between
-
     walk = between(dynamodb._scan, "    all_items = []\n", "    if index_name:\n        pk_name_idx")
     edit(dynamodb._scan, (walk, "    all_items = _usched_scan(table, None if index_name else esk)\n\n"))
 
 
-def _reap_by_expiry(dynamodb: Any, storage: _Storage) -> None:
+def _reap_by_expiry(dynamodb: Any, storage: Storage) -> None:
     """ministack's own thread walks every item of a table: it must find none, and ours asks for those that expired."""
 
     class Settings(type(dynamodb._ttl_settings)):  # type: ignore[misc]
@@ -362,8 +362,18 @@ class Candidates:
         return self._items
 
 
-class _Storage:
-    """ministack's functions on items."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A table and what a write to it has to know."""
+
+    table: Json
+    items: Items
+    indexes: Indexes
+    expiry: str | None
+
+
+class Storage:
+    """What is done to items, also for ministack's functions."""
 
     def __init__(self, dynamodb: Any, database: Database) -> None:
         self._dynamodb, self.database = dynamodb, database
@@ -383,72 +393,91 @@ class _Storage:
         return call
 
     def items(self, table: Json) -> Items:
+        return self.opened(table).items
+
+    def opened(self, table: Json) -> Opened:
+        """The table, ready for writes."""
         found = table["items"]
-        if type(found) is not Items:
-            made = table["items"] = Items(self.database, table)
-            table.pop(self._dynamodb._INDEX_MEMBERS, None)
-            indexes, expiry = self._indexes(table, made), self._expiry(table)
-            for partition in found.values():
-                for item in partition.values():
-                    self._write(made, indexes, expiry, *made.key_of(item), None, item)
-            return made
-        return found
+        if type(found) is Items:
+            return Opened(table, found, self._indexes(table, found), self._expiry(table))
+        made = table["items"] = Items(self.database, table)
+        table.pop(self._dynamodb._INDEX_MEMBERS, None)
+        opened = self.opened(table)
+        count = table.get("ItemCount", 0)
+        for partition in found.values():
+            for item in partition.values():
+                self.write(opened, *made.key_of(item), None, item, encoded(item), self._dynamodb._item_size_bytes(item))
+        table["ItemCount"] = count
+        return opened
 
     def set_item(self, table: Json, pk_val: str, sk_val: str, item: Item) -> Item | None:
         with self.database.lock:
-            items = self.items(table)
-            pk, sk = items.key(pk_val, sk_val)
-            old = items.item(pk, sk)
-            if old is None:
-                table["ItemCount"] = table.get("ItemCount", 0) + 1
-                table["TableSizeBytes"] = table["ItemCount"] * 200
-            self._write(items, self._indexes(table, items), self._expiry(table), pk, sk, old, item)
+            opened = self.opened(table)
+            pk, sk = opened.items.key(pk_val, sk_val)
+            old = opened.items.item(pk, sk)
+            self.write(opened, pk, sk, old, item, encoded(item), self._dynamodb._item_size_bytes(item))
             return old
 
-    def _write(
-        self, items: Items, indexes: Indexes, expiry: str | None, pk: bytes, sk: bytes, old: Item | None, item: Item
-    ) -> None:
-        text = _encoded(item)
-        expires = _expires(item, expiry) if expiry else None
+    def put(self, table: Opened, pk: bytes, sk: bytes, item: Item, text: str, size: int) -> Item | None:
+        """Put an item into its place, whatever is there now; answers what was there."""
+        if self._insert("INSERT OR IGNORE", table, pk, sk, item, text, size).rowcount:
+            self._index(table, pk, sk, None, item)
+            return None
+        old = table.items.item(pk, sk)
+        self.write(table, pk, sk, old, item, text, size)
+        return old
+
+    def write(self, table: Opened, pk: bytes, sk: bytes, old: Item | None, item: Item, text: str, size: int) -> None:
+        """Put an item, which has this JSON text, into its place, where `old` is now."""
         if old is None:
-            self.database.write(
-                "INSERT INTO items (tbl, pk, sk, expires, item) VALUES (?, ?, ?, ?, ?)",
-                (items.id, pk, sk, expires, text),
-            )
+            self._insert("INSERT", table, pk, sk, item, text, size)
         else:
             self.database.write(
-                "UPDATE items SET expires = ?, item = ? WHERE tbl = ? AND pk = ? AND sk = ?",
-                (expires, text, items.id, pk, sk),
+                "UPDATE items SET expires = ?, size = ?, item = ? WHERE tbl = ? AND pk = ? AND sk = ?",
+                (_expires(item, table.expiry), size, text, table.items.id, pk, sk),
             )
-        self._index(items, indexes, pk, sk, old, item)
-        self.database.keep((items.id, pk, sk), item, len(text))
+        self._index(table, pk, sk, old, item)
+
+    def _insert(
+        self, how: str, table: Opened, pk: bytes, sk: bytes, item: Item, text: str, size: int
+    ) -> sqlite3.Cursor:
+        made = self.database.write(
+            how + " INTO items (tbl, pk, sk, expires, size, item) VALUES (?, ?, ?, ?, ?, ?)",
+            (table.items.id, pk, sk, _expires(item, table.expiry), size, text),
+        )
+        if made.rowcount:
+            _count(table.table, 1)
+        return made
 
     def remove_item(self, table: Json, pk_val: str, sk_val: str) -> Item | None:
         with self.database.lock:
-            items = self.items(table)
-            pk, sk = items.key(pk_val, sk_val)
-            old = items.item(pk, sk)
+            opened = self.opened(table)
+            pk, sk = opened.items.key(pk_val, sk_val)
+            old = opened.items.item(pk, sk)
             if old is not None:
-                self.database.write("DELETE FROM items WHERE tbl = ? AND pk = ? AND sk = ?", (items.id, pk, sk))
-                self.database.forget((items.id, pk, sk))
-                self._index(items, self._indexes(table, items), pk, sk, old, None)
-                table["ItemCount"] = max(0, table.get("ItemCount", 0) - 1)
-                table["TableSizeBytes"] = table["ItemCount"] * 200
+                self.remove(opened, pk, sk, old)
             return old
 
-    def _index(self, items: Items, indexes: Indexes, pk: bytes, sk: bytes, old: Item | None, new: Item | None) -> None:
-        for name, hashes, ranges in indexes:
-            before = _entry(items, hashes, ranges, old)
-            after = _entry(items, hashes, ranges, new)
+    def remove(self, table: Opened, pk: bytes, sk: bytes, old: Item) -> None:
+        self.database.write("DELETE FROM items WHERE tbl = ? AND pk = ? AND sk = ?", (table.items.id, pk, sk))
+        self._index(table, pk, sk, old, None)
+        _count(table.table, -1)
+
+    def _index(self, table: Opened, pk: bytes, sk: bytes, old: Item | None, new: Item | None) -> None:
+        for name, hashes, ranges in table.indexes:
+            before = _entry(table.items, hashes, ranges, old)
+            after = _entry(table.items, hashes, ranges, new)
             if before == after:
                 continue
             if before:
                 self.database.write(
                     "DELETE FROM entries WHERE tbl = ? AND name = ? AND hash = ? AND sort = ? AND pk = ? AND sk = ?",
-                    (items.id, name, *before, pk, sk),
+                    (table.items.id, name, *before, pk, sk),
                 )
             if after:
-                self.database.write("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (items.id, name, *after, pk, sk))
+                self.database.write(
+                    "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (table.items.id, name, *after, pk, sk)
+                )
 
     def _indexes(self, table: Json, items: Items) -> Indexes:
         """ministack drops what it has under this name when the table's indexes change: they are made anew then."""
@@ -457,10 +486,13 @@ class _Storage:
             return known
         items.types = {each["AttributeName"]: each["AttributeType"] for each in table.get("AttributeDefinitions", ())}
         made = table[self._dynamodb._INDEX_MEMBERS] = list(self._dynamodb._index_key_schemas(table))
+        names = {name for _, hashes, ranges in made for name in (*hashes, *ranges)}
+        items.index_keys = {name: items.types.get(name, "S") for name in names}
         self.database.write("DELETE FROM entries WHERE tbl = ?", (items.id,))
         if made:
+            opened = Opened(table, items, made, None)
             for pk, sk, text in self.database.read("SELECT pk, sk, item FROM items WHERE tbl = ?", (items.id,)):
-                self._index(items, made, pk, sk, None, json.loads(text))
+                self._index(opened, pk, sk, None, json.loads(text))
         return made
 
     def items_replaced(self, table: Json) -> None:
@@ -491,12 +523,11 @@ class _Storage:
         exact = False
         where: Range = ("", ())
         if condition and len(ranges) <= 1:
-            bounds = self._bounds(condition, hashes, ranges, given, names, items)
+            bounds = self.bounds(condition, hashes, ranges, given, names, items)
             exact, where = bounds is not None, bounds or where
-        text, bound = where
-        sign, order = (">", "ASC") if forward else ("<", "DESC")
         if index:
-            self._indexes(table, items)
+            text, bound = where
+            sign, order = (">", "ASC") if forward else ("<", "DESC")
             statement = _BY_INDEX
             arguments: list[Any] = [items.id, index, hash_value, *bound]
             statement += text.replace("{}", "sort")
@@ -504,17 +535,30 @@ class _Storage:
                 statement += f" AND (sort, e.pk, e.sk) {sign} (?, ?, ?)"
                 arguments += [_sort(items, ranges, start), *items.key_of(start)]
             statement += f" ORDER BY sort {order}, e.pk {order}, e.sk {order}"
-        else:
-            statement = "SELECT item FROM items WHERE tbl = ? AND pk = ?" + text.replace("{}", "sk")
-            arguments = [items.id, hash_value, *bound]
-            if start:
-                pk, sk = items.key_of(start)
-                statement += f" AND (sk, pk) {sign} (?, ?)"
-                arguments += [sk, pk]
-            statement += f" ORDER BY sk {order}"
-        return Candidates(items.pages(statement, arguments), exact=exact)
+            return Candidates(items.pages(statement, arguments), exact=exact)
+        rows = self.partition(items, hash_value, where, items.key_of(start) if start else None, forward=forward)
+        return Candidates((json.loads(text) for text, _ in rows), exact=exact)
 
-    def _bounds(
+    def partition(
+        self, items: Items, pk: bytes, where: Range, start: tuple[bytes, bytes] | None, *, forward: bool
+    ) -> Iterator[tuple[str, int]]:
+        """The rows (text, size) of a partition's items in the order of their sort keys, those after `start`."""
+        text, bound = where
+        sign, order = (">", "ASC") if forward else ("<", "DESC")
+        statement = "SELECT item, size FROM items WHERE tbl = ? AND pk = ?" + text.replace("{}", "sk")
+        arguments: list[Any] = [items.id, pk, *bound]
+        if start:
+            statement += f" AND (sk, pk) {sign} (?, ?)"
+            arguments += [start[1], start[0]]
+        return items.rows(f"{statement} ORDER BY sk {order}", arguments)
+
+    def equals(self, condition: str, names: Mapping[str, str], key: str) -> str | None:
+        """The name of the value that the condition wants of this key alone, in its one word on it."""
+        clauses = self._clauses(condition) or ()
+        found = [(operator, operands) for name, operator, operands in clauses if names.get(name, name) == key]
+        return found[0][1][0] if len(found) == 1 and found[0][0] == "=" else None
+
+    def bounds(
         self,
         condition: str,
         hashes: Sequence[str],
@@ -549,10 +593,10 @@ class _Storage:
         items = self.items(table)
         if start and items.pk_name in start:
             return items.pages(
-                "SELECT item FROM items WHERE tbl = ? AND (pk, sk) > (?, ?) ORDER BY pk, sk",
+                "SELECT item, size FROM items WHERE tbl = ? AND (pk, sk) > (?, ?) ORDER BY pk, sk",
                 (items.id, *items.key_of(start)),
             )
-        return items.pages("SELECT item FROM items WHERE tbl = ? ORDER BY pk, sk", (items.id,))
+        return items.pages("SELECT item, size FROM items WHERE tbl = ? ORDER BY pk, sk", (items.id,))
 
     def after(self, found: Sequence[Item], start: Json, table: Json) -> Iterator[Item]:
         items = self.items(table)
@@ -603,6 +647,11 @@ class _Storage:
 Indexes = list[tuple[str, list[str], list[str]]]
 
 
+def _count(table: Json, more: int) -> None:
+    table["ItemCount"] = max(0, table.get("ItemCount", 0) + more)
+    table["TableSizeBytes"] = table["ItemCount"] * 200
+
+
 def _clauses(dynamodb: Any, condition: str) -> list[tuple[str, str, tuple[str, ...]]] | None:
     """A key condition as (name, operator, values); None when it is not of the forms that AWS documents.
 
@@ -630,14 +679,22 @@ _ORDERS = {"LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 
 def _entry(items: Items, hashes: Sequence[str], ranges: Sequence[str], item: Item | None) -> tuple[bytes, bytes] | None:
     """(hash, sort) of an item in an index; None when it lacks one of the index's keys."""
-    if item is None or not hashes or any(name not in item for name in (*hashes, *ranges)):
+    if item is None or not hashes:
         return None
-    parts = [_ordered(_text(item[name]), items.types.get(name, "S")) for name in hashes]
-    return _joined(parts), _sort(items, ranges, item)
+    for name in hashes:
+        if name not in item:
+            return None
+    for name in ranges:
+        if name not in item:
+            return None
+    return _sort(items, hashes, item), _sort(items, ranges, item)
 
 
-def _sort(items: Items, ranges: Sequence[str], item: Item) -> bytes:
-    return _joined([_ordered(_text(item[name]), items.types.get(name, "S")) for name in ranges])
+def _sort(items: Items, names: Sequence[str], item: Item) -> bytes:
+    if len(names) == 1:
+        [name] = names
+        return _ordered(_text(item[name]), items.types.get(name, "S"))
+    return _joined([_ordered(_text(item[name]), items.types.get(name, "S")) for name in names])
 
 
 def _joined(parts: Sequence[bytes]) -> bytes:
@@ -689,8 +746,8 @@ def _after_prefix(prefix: bytes) -> bytes:
     return rest[:-1] + bytes([rest[-1] + 1]) if rest else b""
 
 
-def _expires(item: Item, attribute: str) -> float | None:
-    value = item.get(attribute)
+def _expires(item: Item, attribute: str | None) -> float | None:
+    value = item.get(attribute) if attribute else None
     if value is None:
         return None
     try:
