@@ -6,6 +6,7 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 
 from universal_scheduler.adapters.batch import BatchPlatform
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from universal_scheduler.adapters.notifier import ServiceNotifier
     from universal_scheduler.adapters.outbox import SqsOutbox
 
+USER_AGENT = f"universal-scheduler Boto3/{boto3.__version__}"
+"""botocore would put its own together twice for every request: a seventh of what a request costs a function."""
 QUICK = Config(
     retries={"mode": "standard", "total_max_attempts": 6},
     connect_timeout=5,
     read_timeout=20,
     parameter_validation=False,
+    user_agent=USER_AGENT,
 )
 SUBMIT_CONNECT_SECONDS, SUBMIT_READ_SECONDS = 2, 8
 ONCE = Config(
@@ -40,6 +44,7 @@ ONCE = Config(
     connect_timeout=SUBMIT_CONNECT_SECONDS,
     read_timeout=SUBMIT_READ_SECONDS,
     parameter_validation=False,
+    user_agent=USER_AGENT,
 )
 """SubmitJob has no client token: a repeated call would be a second job, so the SDK must not repeat it unasked."""
 
@@ -77,13 +82,13 @@ class Wiring:
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
-        return self._session.client("dynamodb", endpoint_url=self._endpoint, config=QUICK)
+        return self._session.client("dynamodb", endpoint_url=self._endpoint, config=self._signed(QUICK))
 
     @cached_property
     def platform(self) -> BatchPlatform:
         return BatchPlatform(
             self.batch,
-            submitter=self._session.client("batch", endpoint_url=self._endpoint, config=ONCE),
+            submitter=self._session.client("batch", endpoint_url=self._endpoint, config=self._signed(ONCE)),
             queues=self.settings.job_queues,
             definitions=self.settings.job_definitions,
         )
@@ -91,7 +96,7 @@ class Wiring:
     @cached_property
     def batch(self) -> BatchClient:
         """For all calls but SubmitJob: what is asked may be asked again."""
-        return self._session.client("batch", endpoint_url=self._endpoint, config=QUICK)
+        return self._session.client("batch", endpoint_url=self._endpoint, config=self._signed(QUICK))
 
     @cached_property
     def batch_names(self) -> BatchNames:
@@ -144,6 +149,10 @@ class Wiring:
         """The REST API's base URL on the embedded engine, which asks for no signature; empty on AWS."""
         endpoint = self._endpoint or self.settings.endpoint
         return f"{endpoint}/api/v1" if endpoint.startswith("http://127.0.0.1:") else ""
+
+    def _signed(self, config: Config) -> Config:
+        """The configuration, without signatures on the embedded engine: a quarter of what a request costs there."""
+        return config.merge(Config(signature_version=UNSIGNED)) if self.local_api else config
 
     def _client(self, service: str, region: str = "") -> Any:
         client: Any = self._session.client
