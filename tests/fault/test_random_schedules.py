@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.fault.test_faults import KINDS, SEEDS
 from tests.fault.world import Faults, World
-from tests.unit.test_rules import Case, oracle
+from tests.oracles.rules import Case, oracle
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import IllegalVerb
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Mark, RunWhen, Verb
