@@ -401,6 +401,36 @@ def test_a_submission_whose_record_was_answered_into_nothing_is_recorded(store: 
     assert [job.status for job in store.list_jobs("run")] == [JobStatus.RUNNING], "nothing goes back"
 
 
+def test_what_is_seen_before_a_submission_is_recorded_records_it_too(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    seen = Observation("id-1", JobStatus.RUNNING, started_at=3.0, attempts=1)
+    heard = replace(JOB, submitted_at=2.0)
+    assert not store.observe_jobs("run", [(heard, seen)]), "nobody has begun to submit it"
+    store.claim_jobs("run", [JOB], 1.0)
+    assert not store.observe_jobs("run", [(replace(heard, attempt=2), seen)]), "another attempt"
+    assert not store.observe_jobs("run", [(replace(heard, job_id="id-1"), seen)]), "it has another job, or none"
+    assert store.observe_jobs("run", [(heard, seen)])
+    [job] = store.list_jobs("run")
+    assert (job.status, job.job_id, job.submitted_at) == (JobStatus.RUNNING, "id-1", 2.0)
+    assert (job.started_at, job.attempts, job.intent_at) == (3.0, 1, 1.0)
+    assert not store.observe_jobs("run", [(heard, seen)]), "duplicate"
+    assert not store.observe_jobs("run", [(heard, replace(seen, status=JobStatus.STARTING))]), "late"
+    assert not store.observe_jobs("run", [(heard, replace(seen, job_id="id-2", status=JobStatus.FAILED))])
+    assert store.record_submissions("run", [(JOB, "id-1")], 4.0), "it is recorded"
+    assert not store.record_submissions("run", [(JOB, "id-2")], 4.0)
+    assert store.observe_jobs("run", [(heard, replace(seen, status=JobStatus.SUCCEEDED))]), "of this very job"
+
+
+def test_what_is_seen_of_a_job_that_was_recorded_meanwhile_is_kept(store: Store) -> None:
+    store.put_jobs("run", [JOB])
+    store.claim_jobs("run", [JOB], 1.0)
+    store.record_submissions("run", [(JOB, "id-1")], 2.0)
+    heard = replace(JOB, submitted_at=3.0)
+    assert not store.observe_jobs("run", [(heard, Observation("id-2", JobStatus.RUNNING))]), "another job"
+    assert store.observe_jobs("run", [(heard, Observation("id-1", JobStatus.RUNNING))])
+    assert [(job.status, job.job_id) for job in store.list_jobs("run")] == [(JobStatus.RUNNING, "id-1")]
+
+
 def test_an_earlier_attempt_can_change_nothing(store: Store) -> None:
     store.put_jobs("run", [replace(JOB, attempt=2)])
     assert not store.claim_jobs("run", [JOB], 1.0)

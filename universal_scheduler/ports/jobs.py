@@ -51,7 +51,10 @@ class Jobs(Protocol):
         ...
 
     def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
-        """Record what the platform says, where it is further along than what is known, or counts children otherwise."""
+        """Record what the platform says, where it is further along than what is known, or counts children otherwise.
+
+        A SUBMITTING job that is given without an id gets that of the observation, and `submitted_at` as it has it here.
+        """
         ...
 
     def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:

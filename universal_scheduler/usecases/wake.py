@@ -122,16 +122,14 @@ def _handle_events_of_run(
             later += [it for it in events_by_job[name] if it.seen is newest[name] and now - it.at < AWAITED_SECONDS]
             continue
         if seen.status.rank > job.status.rank or is_next_attempt(job, seen):
-            news.append((job, seen))
+            # One without an id: the event was faster than the answer to SubmitJob.
+            news.append((job if job.job_id else replace(job, submitted_at=now), seen))
             known[name] = replace(job, status=seen.status)
         elif seen.status is not job.status:
             continue  # the job was ended otherwise, by somebody who told the run
         if seen.status.ended:
             ended.append(name)
             urgent = urgent or not seen.status.satisfies
-    early = [(job, seen.job_id) for job, seen in news if not job.job_id]
-    if early:  # faster than the answer to SubmitJob
-        store.record_submissions(key.run_id, early, now)
     if news:
         store.observe_jobs(key.run_id, news)
     if ended:

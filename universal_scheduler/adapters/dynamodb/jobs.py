@@ -112,28 +112,7 @@ class DynamoJobs(Tables):
         return taken | {job.name for job in known if job.job_id == others[job.name]}
 
     def observe_jobs(self, run_id: str, seen: Sequence[tuple[JobRun, Observation]]) -> set[str]:
-        return self._change_jobs(
-            run_id,
-            [
-                _forward(
-                    job,
-                    observation.status,
-                    {
-                        "statusReason": observation.reason or None,
-                        "exitCode": observation.exit_code,
-                        "logStreamName": observation.log_stream or None,
-                        "startedAt": observation.started_at or None,
-                        "stoppedAt": observation.stopped_at or None,
-                        "childCounts": dict(observation.child_counts) or None,
-                        "attempts": attempts_after(job, observation) or None,
-                    },
-                    condition="attempt = :attempt AND jobId = :job"
-                    f" AND (statusRank < :rank{_counted(observation)}{_tried_again(job, observation)})",
-                    values={":job": observation.job_id, ":rank": observation.status.rank},
-                )
-                for job, observation in seen
-            ],
-        )
+        return self._change_jobs(run_id, [_observed(job, observation) for job, observation in seen])
 
     def end_jobs(self, run_id: str, ended: Sequence[JobRun], now: float) -> set[str]:
         return self._change_jobs(
@@ -217,6 +196,34 @@ def _forward(
         "SET " + ", ".join(f"{key} = :new_{key}" for key in written),
         {f":new_{key}": value for key, value in written.items()} | {":attempt": job.attempt} | dict(values),
         condition,
+    )
+
+
+def _observed(job: JobRun, seen: Observation) -> _Change:
+    """To what the platform says; of a job that is given without an id also that the platform has it."""
+    change = _forward(
+        job,
+        seen.status,
+        {
+            "statusReason": seen.reason or None,
+            "exitCode": seen.exit_code,
+            "logStreamName": seen.log_stream or None,
+            "startedAt": seen.started_at or None,
+            "stoppedAt": seen.stopped_at or None,
+            "childCounts": dict(seen.child_counts) or None,
+            "attempts": attempts_after(job, seen) or None,
+        },
+        condition=f"attempt = :attempt AND jobId = :job"
+        f" AND (statusRank < :rank{_counted(seen)}{_tried_again(job, seen)})",
+        values={":job": seen.job_id, ":rank": seen.status.rank},
+    )
+    if job.job_id:
+        return change
+    return _Change(
+        job.name,
+        f"{change.expression}, jobId = :job, submittedAt = if_not_exists(submittedAt, :submitted)",
+        {**change.values, ":submitted": job.submitted_at, ":submitting": str(JobStatus.SUBMITTING)},
+        f"(attempt = :attempt AND jobStatus = :submitting) OR ({change.condition})",
     )
 
 

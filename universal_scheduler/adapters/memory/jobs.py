@@ -75,6 +75,8 @@ class MemoryJobs(Memory):
             (
                 replace(
                     known,
+                    job_id=observation.job_id,
+                    submitted_at=known.submitted_at or job.submitted_at,
                     status=observation.status,
                     reason=observation.reason or known.reason,
                     exit_code=known.exit_code if observation.exit_code is None else observation.exit_code,
@@ -86,7 +88,8 @@ class MemoryJobs(Memory):
                 )
                 for job, observation in seen
                 for known in self._attempt(run_id, job)
-                if known.job_id == observation.job_id and is_news(known, observation)
+                if (known.job_id == observation.job_id and is_news(known, observation))
+                or (known.status is JobStatus.SUBMITTING and not job.job_id)
             ),
         )
 
