@@ -1,4 +1,4 @@
-"""Array jobs: which children a run of one has, and what a restart leaves of it. Pure.
+"""Array jobs: which children a run of an array has, and which of them a restart runs again. It is pure.
 
 https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 """
@@ -14,11 +14,12 @@ from universal_scheduler.domain.runs.model import Job, JobRun, JobStatus, Observ
 MAX_CHILDREN = 10_000
 """https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""
 CHILDREN_TEXT_LIMIT = 3000
-"""Characters: which children are to run again travels beside the job's own environment, see `fan_out`."""
+"""The longest text, in characters, that says which children run again. It goes into the job's environment, see
+`fan_out`."""
 
 
 def write_children(indices: Iterable[int]) -> str:
-    """Children's indices, from 0, as text: `3 7-9`."""
+    """Write the indices of children (from 0) as a text, for example `3 7-9`."""
     ordered = sorted(set(indices))
     starts = [ordered[0], *(after for before, after in pairwise(ordered) if after > before + 1)] if ordered else []
     ends = [*(before for before, after in pairwise(ordered) if after > before + 1), *ordered[-1:]]
@@ -26,10 +27,10 @@ def write_children(indices: Iterable[int]) -> str:
 
 
 def read_children(text: str) -> tuple[int, ...]:
-    """What `write_children` wrote; a comma does where a blank does.
+    """Read the text that `write_children` wrote. Commas instead of blanks are taken, too.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is another text.
     """
     found: set[int] = set()
     for part in text.replace(",", " ").split():
@@ -42,10 +43,12 @@ def read_children(text: str) -> tuple[int, ...]:
 
 
 def read_selection(text: str) -> tuple[str, tuple[int, ...]]:
-    """A job, or some children of it: `load`, `load:3`, `load:3,7-9`; the job's name and the indices, none for all.
+    """Read a job, or some children of an array: `load`, `load:3`, `load:3,7-9`.
+
+    Returns: the name of the job, and the indices of the children; no indices mean all children.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is another text.
     """
     name, colon, children = text.strip().partition(":")
     indices = read_children(children)
@@ -55,19 +58,21 @@ def read_selection(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def children_of(job: JobRun) -> Sequence[int]:
-    """The indices of the children that this run of an array has; none where the array's size is not known."""
+    """The indices of the children in the present submission of an array; empty if the size of the array is not
+    known."""
     if job.children:
         return read_children(job.children)
     return range(job.job.array_size or len(job.job.for_each) or sum(job.child_counts.values()))
 
 
 def first_child(array_id: str) -> str:
-    """The Batch id of an array's first child."""
+    """The Batch id of the first child of an array."""
     return f"{array_id}:0"
 
 
 def array_seen(seen: Observation, first: Observation | None, now: float) -> Observation:
-    """What Batch says of an array, with the start of its first child for its own, which Batch does not give."""
+    """What Batch says of an array, with the start time of its first child, because Batch gives an array no start
+    time."""
     if seen.status.ended and not seen.stopped_at:
         seen = replace(seen, stopped_at=now)
     if first is None or not first.started_at or seen.started_at:
@@ -77,7 +82,8 @@ def array_seen(seen: Observation, first: Observation | None, now: float) -> Obse
 
 
 def progress_text(counts: Mapping[str, int]) -> str:
-    """How far the children of an array are: `3 of 7 done, 1 failed, 2 running`; empty where it has none yet."""
+    """How far the children of an array are, for example `3 of 7 done, 1 failed, 2 running`; empty if there are none
+    yet."""
     if not counts:
         return ""
     failed, running = counts.get(JobStatus.FAILED, 0), counts.get(JobStatus.RUNNING, 0)
@@ -88,13 +94,13 @@ def progress_text(counts: Mapping[str, int]) -> str:
 
 
 def left_over(job: JobRun, succeeded: Collection[int] | None, skip: Collection[int] = ()) -> JobRun:
-    """A run of an array that did not succeed, as a restart takes it: the next attempt has the children that are left.
+    """An array that did not succeed, as a restart takes it: the next submission has only the children that are left.
 
-    `succeeded` are the children that need not run again, by their place in this attempt; None where nobody knows.
-    `skip` are children, by their index, that somebody skips; where none is left, the job is skipped.
+    `succeeded` are the places, in the present submission, of the children that need not run again; None if nobody knows
+    them. `skip` are the indices of children that an operator skips. If no child is left, the job is SKIPPED.
 
     Raises:
-        ValueError: the array has no such child to skip, or cannot run without it.
+        ValueError: the array has no such child, or cannot run without it.
     """
     children = children_of(job)
     if strange := sorted(set(skip) - set(range(max(children, default=-1) + 1))):

@@ -1,7 +1,7 @@
-"""The attempts of a job: numbered from 1 over all Batch jobs that it was submitted as in its run. Pure.
+"""The attempts of a job, numbered from 1 over all Batch jobs that the job was submitted as in its run. It is pure.
 
-A job is submitted again by a restart or an operator, and Batch tries each submission as often as its retryStrategy
-says. People count one thing: how often the job was begun.
+A restart or an operator submits a job again, and Batch tries each submission as often as its retryStrategy says. People
+see one number: how often the job has begun.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from universal_scheduler.domain.runs.arrays import children_of, read_children
 from universal_scheduler.domain.runs.model import Attempt, JobRun, JobStatus, Observation, Submission
 
 SUBMISSIONS_KEPT = 10
-"""How many earlier submissions a job's row names: the oldest are forgotten, so that no row grows without end."""
+"""How many earlier submissions the row of a job keeps. The oldest are forgotten, so that the row does not grow for
+ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """An attempt with its number among all of its job, and the Batch job that it belongs to."""
+    """One attempt with its number among all attempts of the job, and the Batch job that it belongs to."""
 
     number: int
     job_id: str
@@ -29,7 +30,7 @@ class Numbered:
 
 
 def earlier_submissions(job: JobRun) -> tuple[Submission, ...]:
-    """What the job's next submission keeps of those before it."""
+    """The submissions that the next submission of the job keeps as its earlier ones, oldest first."""
     if not job.job_id:
         return job.earlier
     return (*job.earlier, present_submission(job))[-SUBMISSIONS_KEPT:]
@@ -41,24 +42,24 @@ def present_submission(job: JobRun) -> Submission:
 
 
 def submissions(job: JobRun) -> tuple[Submission, ...]:
-    """All that are known, oldest first."""
+    """All submissions that are known, oldest first."""
     return (*job.earlier, present_submission(job)) if job.job_id else job.earlier
 
 
 def attempts_after(job: JobRun, seen: Observation) -> int:
-    """How many attempts of the job have begun in all, by what the platform says of its present submission."""
+    """How many attempts of the job have begun in all, from what the platform says of the present submission."""
     if seen.status is JobStatus.UPSTREAM_FAILED:
         return job.attempts
     return max(job.attempts, job.first_attempt - 1 + seen.attempts)
 
 
 def is_next_attempt(job: JobRun, seen: Observation) -> bool:
-    """Whether a job that runs, runs for another time than the one that is known."""
+    """Whether `seen` shows a RUNNING job in a later attempt than the one that is known."""
     return seen.status is job.status is JobStatus.RUNNING and attempts_after(job, seen) > job.attempts
 
 
 def of_child(job: JobRun, index: int) -> tuple[Submission, ...]:
-    """The submissions that had this child of an array, each with the child's own id."""
+    """The submissions that had this child of an array, each with the Batch id of the child."""
     found = []
     for submission in submissions(job):
         children = read_children(submission.children) if submission.children else range(index + 1)
@@ -68,16 +69,16 @@ def of_child(job: JobRun, index: int) -> tuple[Submission, ...]:
 
 
 def has_child(job: JobRun, index: int) -> bool:
-    """Whether an array has had such a child, in whichever of its submissions; True where its size is not known."""
+    """Whether one of the submissions of an array had this child. It is True if the size of the array is not known."""
     size = max([*children_of(replace(job, children="")), -1]) + 1
     return 0 <= index < size if size else True
 
 
 def numbered(parts: Sequence[tuple[Submission, Sequence[Attempt]]]) -> list[Numbered]:
-    """The attempts of each submission, oldest first, under their numbers.
+    """The attempts of each submission with their numbers, oldest first.
 
-    Of a submission that nobody knows any more only its attempts' numbers are left; where more is known of one than its
-    row has counted, those behind it count on from there.
+    If the platform has forgotten a submission, only the numbers of its attempts are counted. If the platform knows more
+    attempts of a submission than the row, the attempts of the later submissions get higher numbers.
     """
     found: list[Numbered] = []
     following = 1
@@ -89,7 +90,8 @@ def numbered(parts: Sequence[tuple[Submission, Sequence[Attempt]]]) -> list[Numb
 
 
 def read_attempts(detail: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    """The attempts in a JobDetail, and the one that is under way. Of an array it is one, from its first child's start.
+    """The attempts in a JobDetail of DescribeJobs, with the one that runs now. An array has one, from its first child's
+    start.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_AttemptDetail.html
     """
@@ -131,7 +133,7 @@ def _of_array(detail: Mapping[str, Any], status: JobStatus) -> Attempt:
 
 
 def attempts_in(events: Sequence[JobEvent], *, array: bool = False) -> tuple[Attempt, ...]:
-    """The attempts that the events of one Batch job (in order) tell of; of an array it is one."""
+    """The attempts in the events of one Batch job. The events have to be in order. An array has one attempt."""
     found: dict[int, Attempt] = {}
     for event in events:
         seen = event.seen
@@ -159,7 +161,7 @@ def attempts_in(events: Sequence[JobEvent], *, array: bool = False) -> tuple[Att
 
 
 def recorded_attempts(job: JobRun) -> tuple[Attempt, ...]:
-    """The last attempt as the job's row alone has it; none where it has none."""
+    """The last attempt, from the row of the job alone; empty if the row has none."""
     if not job.attempts or job.attempts < job.first_attempt:
         return ()
     return (Attempt(job.status, job.started_at, job.stopped_at, job.exit_code, job.reason, log_stream=job.log_stream),)

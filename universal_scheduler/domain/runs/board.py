@@ -1,4 +1,4 @@
-"""The board of a run: what is known of its jobs from turn to turn, so that a plan costs what has changed. Pure."""
+"""The board of a run: it keeps the run's jobs between turns, so that a plan only costs what has changed. It is pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from universal_scheduler.domain.runs.rules import NEEDS_ALL
 
 
 class Board:
-    """The jobs of one run. It is told of every change, and plans as `planner.plan` does.
+    """The jobs of one run. It gets every change, and plans the same as `planner.plan`.
 
-    Only jobs are looked at that have changed since the last plan, those downstream of them, those that wait for a time,
-    and those that the last plan had something to do for. What a plan says of jobs that wait is left out. Where every
-    job depends on every other one (a limit, a cancelled run, finally jobs) the whole plan is made.
+    A plan only looks at the jobs that have changed since the last plan, the jobs downstream of them, the jobs that wait
+    for a time, and the jobs that the last plan had something to do for. A plan leaves out the jobs that wait. Where
+    every job depends on every other one (a limit, a cancelled run, finally jobs), it calls the full planner.
     """
 
     def __init__(self, jobs: Iterable[JobRun]) -> None:
@@ -56,11 +56,11 @@ class Board:
 
     @property
     def jobs(self) -> dict[str, JobRun]:
-        """The jobs by name, in the order in which they were given; `update` alone changes them."""
+        """The jobs by name, in their first order. Only `update` may change them."""
         return self._jobs
 
     def update(self, jobs: Iterable[JobRun]) -> None:
-        """These jobs are like this now. What they depend on is what it was."""
+        """Take the new state of these jobs. The dependencies of a job never change."""
         for job in jobs:
             before = self._jobs[job.name]
             if before is job:
@@ -78,7 +78,8 @@ class Board:
                     self._weigh(name)
 
     def plan(self, now: float, limit: int | None = None, cancel: Mark | None = None) -> Plan:
-        """As `planner.plan`, without the jobs that wait; `ends_needed` is told only where there is nothing to do."""
+        """Plan like `planner.plan`, but leave out the jobs that wait. `ends_needed` is only right if there is nothing
+        to do."""
         if self._final or limit is not None or cancel is not None:
             return plan(list(self._jobs.values()), now, limit, cancel)
         planning = Planning(ChainMap({}, self._jobs), set(self._live), _Wanted(self._jobs, self._readers), now)

@@ -1,7 +1,8 @@
-"""Fan-out: how the children of one array job get each their own value, and how a few of them run again. Pure.
+"""Fan-out: how each child of an array job gets its own value, and how some of the children run again. It is pure.
 
-Batch's children differ only in AWS_BATCH_JOB_ARRAY_INDEX. So the values of all travel in the environment, and a small
-program around the job's command picks the child's own. https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
+The children of an array in Batch differ only in AWS_BATCH_JOB_ARRAY_INDEX. So the environment has the values of all
+children, and a short shell program before the job's command picks the value of this child.
+https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from universal_scheduler.domain.runs.arrays import MAX_CHILDREN, read_children
 from universal_scheduler.domain.runs.model import Job
 
 BATCHS_OWN = 1024
-"""Left for the variables that Batch adds itself."""
+"""Bytes of the environment that are kept free for the variables that Batch adds."""
 OURS = 1024
-"""Left, when a document is checked, for what the run adds: its key, the job's name, where the output goes."""
+"""Bytes of the environment that the check of a document keeps free for the variables that a run adds."""
 LIST_LIMIT_BYTES = 4 * 1024 * 1024
 PROLOGUE = """\
 usched_i=${AWS_BATCH_JOB_ARRAY_INDEX:-0} USCHED_INDEX=${AWS_BATCH_JOB_ARRAY_INDEX:-0}
@@ -43,16 +44,18 @@ unset USCHED_VALUES
 fi
 exec "$@"
 """
-"""For any POSIX shell. A child's place among those that run now becomes its index among all that there are."""
+"""The program for any POSIX shell. It turns the place of a child in this submission into its index in the whole
+array."""
 
 
 def fan_out(
     job: Job, children: str, values: Sequence[str], environment: Mapping[str, str]
 ) -> tuple[Job, dict[str, str]]:
-    """The job as it goes to Batch, and the variables that go with it: an array, or a plain job for only one child.
+    """The job as it is submitted to Batch, and the environment variables for it.
 
-    `children` are those that run (`arrays.write_children`; empty for all), `values` one for each child of the whole
-    array, none where the children have no values. `environment` is what the run tells the job.
+    The job stays an array, or becomes a plain job if only one child runs. `children` are the children that run, as
+    `arrays.write_children` writes them; empty means all. `values` has one value for each child of the whole array, or
+    is empty if the children have no values. `environment` has the variables of the run.
 
     Raises:
         SubmissionRefused: there is no such child, or the overrides are too long for Batch.
@@ -84,7 +87,7 @@ def fan_out(
 
 
 def overrides_limit_error(job: Job) -> tuple[str, str] | None:
-    """What was found and what was expected, where a document's `forEach` will not fit into the environment."""
+    """What was found and what was expected, if the values of a document's `forEach` do not fit into the environment."""
     length = _length(_wrapped(job), {"USCHED_VALUES": "\n".join(job.for_each)})
     limit = OVERRIDES_LIMIT - BATCHS_OWN - OURS
     if length <= limit or not job.for_each:
@@ -94,7 +97,7 @@ def overrides_limit_error(job: Job) -> tuple[str, str] | None:
 
 
 def with_environment(overrides: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Overrides with more variables; what they say of a variable already goes before."""
+    """The overrides with more variables. A variable that the overrides already have stays as it is."""
     given = overrides.get("environment", [])
     named = {entry["name"] for entry in given}
     added = [{"name": name, "value": value} for name, value in environment.items() if name not in named]
@@ -102,7 +105,7 @@ def with_environment(overrides: Mapping[str, Any], environment: Mapping[str, str
 
 
 def read_list(content: bytes) -> tuple[str, ...]:
-    """The values of an object: a JSON list of texts and numbers, or one value a line.
+    """Read the values in an S3 object: a JSON list of texts and numbers, or one value on each line.
 
     Raises:
         ValueError: it is neither, or a value has a line break.

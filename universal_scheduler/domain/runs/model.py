@@ -1,4 +1,4 @@
-"""What the scheduler talks about: schedules, runs, job runs and their states. Data only."""
+"""The data of the scheduler: schedules, runs, the jobs of runs, and their states. It has no behaviour of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ Scalar = str | int | float | bool
 
 
 class RunStatus(StrEnum):
+    """The state of a run. RUNNING is the only state from which a run goes on."""
+
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
@@ -23,9 +25,10 @@ class RunStatus(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """A job's state: the scheduler's own before submission, then AWS Batch's, then how it ended.
+    """The state of a job in a run.
 
-    Batch's states: https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+    The scheduler's own states come first (WAITING, HELD, SUBMITTING), then the states of AWS Batch, then the ends.
+    https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
     """
 
     WAITING = "WAITING"
@@ -45,7 +48,8 @@ class JobStatus(StrEnum):
 
     @property
     def rank(self) -> int:
-        """How far along: a report with a lower or equal rank than what is known is late, and changes nothing."""
+        """How far the job has come, as a number. A report is late, and changes nothing, if its rank is not higher than
+        the known one."""
         return _RANKS[self]
 
     @property
@@ -54,12 +58,12 @@ class JobStatus(StrEnum):
 
     @property
     def satisfies(self) -> bool:
-        """Whether a dependent may run after a job that ended like this."""
+        """Whether this end lets the jobs after this one run under the rule `all_success`."""
         return self in SATISFYING
 
     @property
     def live(self) -> bool:
-        """Whether the job platform has the job and it has not ended."""
+        """Whether the job platform has the job, and the job has not ended."""
         return self in LIVE
 
 
@@ -70,12 +74,12 @@ SATISFYING = frozenset({JobStatus.SUCCEEDED, JobStatus.SKIPPED})
 ENDED = SATISFYING | {JobStatus.FAILED, JobStatus.UPSTREAM_FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND}
 _ORDER = ("WAITING", "HELD", "SUBMITTING", "SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 NOT_BEGUN = frozenset({"SUBMITTED", "PENDING", "RUNNABLE"})
-"""Batch's states of a job, or of an array's child, that has not started."""
+"""The states of Batch in which a job, or a child of an array, has not started."""
 _RANKS = {status: _ORDER.index(status) if status in _ORDER else len(_ORDER) for status in JobStatus}
 
 
 class Verb(StrEnum):
-    """What an operator does to a job, a run or a schedule; `verbs` says when each is legal."""
+    """What an operator does to a job, a run or a schedule. The module `verbs` says when each is legal."""
 
     HOLD = "hold"
     RELEASE = "release"
@@ -90,7 +94,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What an operator did, or asks the run's own execution to do."""
+    """What an operator has done, or what the operator asks the execution of the run to do."""
 
     verb: Verb
     by: str
@@ -104,19 +108,20 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit trail of a run or a schedule: a verb, and what it changed."""
+    """One line of the audit trail of a run or a schedule: a verb and what it changed."""
 
     mark: Mark
     job: str = ""
-    """Empty where the verb was on the run or the schedule."""
+    """The name of the job; empty if the verb was done to the run or the schedule."""
     before: str = ""
+    """The state before the verb."""
     after: str = ""
     given: Mapping[str, Any] = field(default_factory=dict)
-    """What else was said: the keys of a restart's message."""
+    """The other keys of the request, for example those of a restart's message."""
 
 
 class RunWhen(StrEnum):
-    """When a job runs, by how its upstream jobs ended; `rules.judge` says what each means exactly."""
+    """The rule that decides when a job runs, by how its upstream jobs have ended. `rules.judge` defines each rule."""
 
     ALL_SUCCESS = "all_success"
     ALL_DONE = "all_done"
@@ -129,22 +134,23 @@ class RunWhen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """One entry of `jobDependencies`: the upstream job, and how it must have ended (at most one of the three)."""
+    """One entry of `jobDependencies`: the upstream job, and at most one condition on how it must have ended."""
 
     job: str
     status: JobStatus | None = None
     exit_codes: tuple[int, ...] = ()
     output: tuple[tuple[str, str], ...] = ()
-    """Names in the upstream job's output with the values, as text, that they must have."""
+    """Names in the upstream job's output, each with the value that it must have, as text."""
 
     @property
     def conditional(self) -> bool:
+        """Whether the entry has a condition, so that it is one branch of several."""
         return self.status is not None or bool(self.exit_codes) or bool(self.output)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One node of a schedule's `jobList`."""
+    """One entry of a schedule's `jobList`."""
 
     name: str
     queue: str
@@ -152,38 +158,41 @@ class Job:
     dependencies: tuple[Dependency, ...] = ()
     run_when: RunWhen = RunWhen.ALL_SUCCESS
     final: bool = False
-    """`finally`: whether it runs when all others have ended, whatever they ended as."""
+    """The document's key `finally`: the job runs when all other jobs have ended, whatever their ends are."""
     optional: bool = False
-    """Whether its failure leaves the run a success."""
+    """Whether the run can succeed although this job has failed."""
     hold: bool = False
-    """Whether it starts HELD, until an operator releases it."""
+    """Whether the job starts as HELD and waits until an operator releases it."""
     not_before: float = 0.0
-    """Epoch seconds."""
+    """The job does not start before this time, in epoch seconds; 0 means at any time."""
     array_size: int = 0
-    """How many children an array job has; 0 for a job that is none, or whose values say it."""
+    """The number of children of an array job. It is 0 for a job that is no array, and for an array whose values decide
+    it."""
     for_each: tuple[str, ...] = ()
-    """The values of an array job's children."""
+    """The values of the children of an array job, one for each child."""
     for_each_s3: str = ""
-    """The address of an object that has the values; it is read when the job is submitted."""
+    """The `s3://` address of an object with the values. The scheduler reads it when it submits the job."""
     outputs_of: tuple[str, ...] = ()
-    """The upstream jobs whose outputs this one refers to, or asks for by a dependency's `output`."""
+    """The upstream jobs whose output this job needs: a reference or the `output` of a dependency names them."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     container_overrides: Mapping[str, Any] | None = None
     retry_strategy: Mapping[str, Any] | None = None
     timeout_seconds: int | None = None
     priority: int | None = None
-    """Batch's schedulingPriorityOverride, for queues with a scheduling policy."""
+    """Batch's schedulingPriorityOverride. It has an effect in queues with a scheduling policy."""
     share_identifier: str = ""
     max_queue_seconds: float | None = None
-    """For how long it may wait in its queue before people are told; None for as long as its schedule says."""
+    """How long the job may wait in its queue before people get a message; None means as long as its schedule says."""
     fallback_queue: str = ""
-    """The queue that it is moved to when it has waited for longer."""
+    """The queue to which the scheduler moves the job when it has waited longer than that."""
     recorded_status: str = ""
-    """`jobStatus` as the document has it: `PASS` skips the job; a restart keeps `SUCCEEDED` and `SKIP`."""
+    """The document's `jobStatus`. `PASS` skips the job. A restart keeps `SUCCEEDED` and `SKIP`."""
     recorded_id: str = ""
+    """The document's `jobId`: the id of the Batch job in the run that the document was recorded from."""
 
     @property
     def depends_on(self) -> tuple[str, ...]:
+        """The names of the upstream jobs, in the order of the document."""
         return tuple(dependency.job for dependency in self.dependencies)
 
     @property
@@ -193,36 +202,41 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule document that passed every check."""
+    """A schedule document that has passed every check."""
 
     schedule_id: str
     jobs: tuple[Job, ...]
     document: Mapping[str, Any]
-    """The document as its owner wrote it (camelCase), without what the scheduler itself adds."""
+    """The document as its owner wrote it, with camelCase keys, without the keys that the scheduler writes."""
     wait_seconds: int = 60
     trigger: Mapping[str, Any] = field(default_factory=dict)
-    """What starts it, as the document has it: one of `documents.triggers`; empty where its row's insertion does."""
+    """What starts the schedule: the document's `trigger` with one key of `documents.triggers.TRIGGERS`. It is empty if
+    the insertion of the row starts the schedule."""
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
-    """What its runs may be given, with the defaults."""
+    """The parameters that a run may get, with their defaults."""
 
     @property
     def starts_when_inserted(self) -> bool:
+        """Whether the insertion of the schedule's row starts a run."""
         return not self.trigger
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RunKey:
-    """Names one run: the schedule and when it started (UTC, ISO 8601 with microseconds, no zone, as users have it)."""
+    """The key of one run: the schedule, and the start of the run in UTC as ISO 8601 with microseconds and without a
+    zone."""
 
     schedule_id: str
     start: str
 
     @property
     def run_id(self) -> str:
+        """Both parts of the key in one text: `nightly#2026-11-21T06:00:00.000001`."""
         return f"{self.schedule_id}#{self.start}"
 
     @classmethod
     def of(cls, run_id: str) -> RunKey:
+        """The key whose `run_id` this is."""
         schedule_id, _, start = run_id.partition("#")
         return cls(schedule_id, start)
 
@@ -237,46 +251,56 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Run:
+    """One run of a schedule, as its row in the history table has it."""
+
     key: RunKey
     status: RunStatus
     execution: Execution
     generation: int = 1
-    """Counts the executions that drove this run: only the newest may change it."""
+    """The number of executions that have driven this run. Only the newest of them may change it."""
     wait_seconds: int = 60
+    """Seconds between two looks at the jobs."""
     cause: Mapping[str, Any] = field(default_factory=dict)
+    """What started the run: its `kind`, and what else is known of the event."""
     reason: str = ""
     ended_at: str = ""
+    """When the run ended: UTC, ISO 8601 with microseconds; empty while it is RUNNING."""
     document: Mapping[str, Any] = field(default_factory=dict)
     cancel: Mark | None = None
-    """Who asked for its end: the execution that drives it ends its jobs, and then the run."""
+    """Who asked for the end of the run. The execution of the run then ends its jobs first, and after them the run."""
     verb_count: int = 0
-    """Counts what operators did to the run and its jobs: it ends only as it was when nobody did anything meanwhile."""
+    """The number of verbs that operators have done to the run and its jobs. An execution can only end the run if this
+    number has not changed since its last look."""
     preparing: bool = False
-    """Whether its start, or a restart, is still writing its jobs: no operator may act on it before that is done."""
+    """Whether the start or the restart of the run is still writing its jobs. Until then no operator may act on it."""
     job_list_omitted: int = 0
-    """How many jobs the row's `jobList` would have, where it has none because they do not fit into the row."""
+    """The number of jobs that do not fit into the row's `jobList`, so that the row has none; 0 if the row has its
+    `jobList`."""
 
     @property
     def seconds(self) -> float:
-        """How long a run that has ended took, restarts and what was between them included."""
+        """How long the run took, in seconds, from its first start to its last end. Restarts and the time between them
+        count."""
         took = datetime.fromisoformat(self.ended_at or self.key.start) - datetime.fromisoformat(self.key.start)
         return max(0.0, took.total_seconds())
 
     @property
     def max_concurrent_jobs(self) -> int | None:
+        """How many jobs of the run Batch may have at a time; None means any number."""
         limit = self.document.get("maxConcurrentJobs")
         return None if limit is None else int(limit)
 
     @property
     def parameters(self) -> Mapping[str, Scalar]:
-        """What this run was given, and the schedule's defaults for the rest."""
+        """The parameters of this run: the values that it was given, and the schedule's defaults for the others."""
         given: Mapping[str, Scalar] = self.document.get("parameters", {})
         return given
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a job, from its container's start to its end. Times are epoch seconds, 0 where there is none."""
+    """One attempt of a job, from the start of its container to its end. Times are epoch seconds; 0 means that there is
+    none."""
 
     status: JobStatus
     started_at: float = 0.0
@@ -284,64 +308,70 @@ class Attempt:
     exit_code: int | None = None
     reason: str = ""
     log_group: str = ""
-    """Empty for Batch's own."""
+    """The CloudWatch log group; empty means Batch's own."""
     log_stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One of the Batch jobs that a job of a run was: a restart submits it again."""
+    """One Batch job that a job of a run was submitted as. A restart submits the job again, as another Batch job."""
 
     job_id: str
     first: int
     """The number of its first attempt among all attempts of the job."""
     attempts: int
-    """How many attempts of it have begun."""
+    """The number of its attempts that have begun."""
     children: str = ""
-    """Which children of an array it had; empty for all."""
+    """The children of an array that it had, as `arrays.write_children` writes them; empty means all."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """One job within one run."""
+    """One job in one run: its specification and everything that has happened to it."""
 
     job: Job
     position: int = 0
-    """Its place in the schedule's jobList."""
+    """The place of the job in the schedule's `jobList`, from 0."""
     status: JobStatus = JobStatus.WAITING
     attempt: int = 1
-    """Counts the submissions of this job: a restart submits it under another name. People are shown `attempts`."""
+    """The number of this submission of the job, from 1. A restart submits the job again under another name. People see
+    `attempts` instead."""
     attempts: int = 0
-    """How many attempts of it have begun, over all submissions. Of an array each submission that began is one."""
+    """The number of attempts that have begun, over all submissions. Each submission of an array counts as one
+    attempt."""
     earlier: tuple[Submission, ...] = ()
-    """The submissions before this one, the last of them."""
+    """The submissions before the present one, oldest first. Only the newest of them are kept."""
     not_taken: bool = False
-    """Whether it is SKIPPED because no rule could reach it, and not because somebody skipped it."""
+    """Whether the job is SKIPPED because its rule could not be met any more, and not because an operator skipped it."""
     mark: Mark | None = None
-    """What an operator last did to it, or asked for."""
+    """The last thing that an operator has done to the job or has asked for."""
     withdraw_asked: bool = False
-    """Whether what `mark` asks for is done when the job has been taken back from Batch."""
+    """Whether the job is to be taken back from Batch first, and only then gets the state that `mark` asks for."""
     move_to: str = ""
-    """The queue that it is to be moved to, because it waits in its own for too long."""
+    """The queue to which the job is to be moved, because it has waited too long in its own queue; empty if it is
+    not."""
     follows: int = 0
-    """Of a finally job: how often the others had been submitted when it was; after more it runs once again."""
+    """Only for a finally job: the number of submissions of all other jobs when this job was submitted. If that number
+    grows, this job runs again."""
     behind: Mapping[str, int] = field(default_factory=dict)
-    """The upstream jobs that Batch itself starts it after (dependsOn), with the attempts that they were at."""
+    """The upstream jobs in Batch's dependsOn of this job, each with the number of its submission at that time."""
     children: str = ""
-    """Which children of an array this attempt has, as `arrays.write_children` writes them; empty for all."""
+    """The children of an array that this submission has, as `arrays.write_children` writes them; empty means all."""
     child_counts: Mapping[str, int] = field(default_factory=dict)
-    """How many children of this attempt are in which of Batch's states."""
+    """How many children of this submission are in each state of Batch."""
     output: Mapping[str, Scalar] | None = None
-    """What the job put out; None until somebody needed it."""
+    """The output of the job; None until another job has needed it."""
     output_problem: str = ""
-    """Why its output cannot be had, where somebody needed it."""
+    """Why the output cannot be read; empty if it was read, or if no job has needed it."""
     job_id: str = ""
     reason: str = ""
+    """Why the job has its state, in words for people."""
     exit_code: int | None = None
     log_stream: str = ""
     intent_at: float = 0.0
-    """When submission was begun (epoch seconds)."""
+    """When the submission of the job began, in epoch seconds."""
     submitted_at: float = 0.0
+    """Like all times of the record in epoch seconds; 0 means that it has not happened."""
     started_at: float = 0.0
     stopped_at: float = 0.0
 
@@ -351,54 +381,55 @@ class JobRun:
 
     @property
     def first_attempt(self) -> int:
-        """The number of this submission's first attempt among all of the job."""
+        """The number of the first attempt of the present submission, among all attempts of the job."""
         return self.earlier[-1].first + self.earlier[-1].attempts if self.earlier else 1
 
     @property
     def on_hold(self) -> bool:
-        """Whether the last word about it is that it is not to be submitted."""
+        """Whether the newest decision about the job is that it must not be submitted."""
         return self.job.hold if self.mark is None else self.mark.verb is Verb.HOLD
 
     @property
     def cancelling(self) -> bool:
-        """Whether an operator asked for its end and it has not ended."""
+        """Whether an operator has asked for the end of the job, and it has not ended yet."""
         return self.mark is not None and self.mark.verb is Verb.CANCEL and not self.status.ended
 
     @property
     def begun(self) -> bool:
-        """Whether it has started, as far as is known; an array, whether one of its children has."""
+        """Whether the job has started, as far as is known. An array has started when one of its children has."""
         return _begun(self.status, self.started_at, self.child_counts)
 
     @property
     def withdrawing(self) -> bool:
-        """Whether it is to leave its place with Batch, where it has not started."""
+        """Whether the job is to be taken back from Batch if it has not started."""
         return self.withdraw_asked or bool(self.move_to)
 
     @property
     def output_unread(self) -> bool:
-        """Whether nobody has needed its output yet, or it is still to be read."""
+        """Whether the job has SUCCEEDED and its output was not read yet."""
         return self.status is JobStatus.SUCCEEDED and self.output is None and not self.output_problem
 
     @property
     def output_awaited(self) -> bool:
+        """Whether the output of the job can still be expected: it was not read, or the job has not ended."""
         return self.output_unread or not self.status.ended
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One child of an array job, by its place in the array."""
+    """One child of an array job. `index` is its place in the array, from 0."""
 
     index: int
     status: JobStatus
     reason: str = ""
     exit_code: int | None = None
     started_at: float = 0.0
-    """Epoch seconds; 0 where it has not started."""
+    """Epoch seconds; 0 if it has not started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the job platform says about one job. Times are epoch seconds, 0 where it has not happened."""
+    """What the job platform says of one job. Times are epoch seconds; 0 means that it has not happened."""
 
     job_id: str
     status: JobStatus
@@ -408,22 +439,22 @@ class Observation:
     started_at: float = 0.0
     stopped_at: float = 0.0
     child_counts: Mapping[str, int] = field(default_factory=dict)
-    """Of an array job: how many of its children are in which state."""
+    """Only for an array: how many of its children are in each state."""
     attempts: int = 0
-    """How many attempts of it have begun."""
+    """The number of attempts that have begun."""
     log_group: str = ""
-    """Empty for Batch's own."""
+    """The CloudWatch log group; empty means Batch's own."""
     cancelled: bool = False
-    """Whether the platform was told to end it: where it has not started, it never will."""
+    """Whether the platform was told to end the job. If the job has not started, it never will."""
 
     @property
     def begun(self) -> bool:
-        """Whether it has started; an array, whether one of its children has."""
+        """Whether the job has started. An array has started when one of its children has."""
         return _begun(self.status, self.started_at, self.child_counts)
 
     @property
     def in_queue(self) -> bool:
-        """Whether the job waits for its place; of an array, whether none of its children has one."""
+        """Whether the job waits in its queue. An array waits if none of its children has left the queue."""
         if self.child_counts:
             return not self.status.ended and set(self.child_counts) == {str(JobStatus.RUNNABLE)}
         return self.status is JobStatus.RUNNABLE
@@ -438,24 +469,25 @@ def _begun(status: JobStatus, started_at: float, child_counts: Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has happened to a run beside the execution that drives it: two counters that only grow."""
+    """Two counters of what has happened to a run without its execution. They only grow."""
 
     urgent: int = 0
-    """Changes that the next plan has to see at once: failures, and what operators did."""
+    """The number of changes that the next plan has to consider at once: failures, and what operators did."""
     ended: int = 0
-    """Ends of jobs that were told by events, each at least once."""
+    """The number of ends of jobs that events have reported. An event that comes twice may count twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeLog:
-    """The change counters of a run, and the jobs that were counted since the log was last begun anew."""
+    """The change counters of a run, and the names of the jobs that have changed since the log was last emptied."""
 
     counts: Changes = Changes()
     epoch: int = 0
-    """Grows when the log is begun anew."""
+    """Grows by one when the log is emptied."""
     names: tuple[str, ...] = ()
-    """The jobs, in order; one may be there several times."""
+    """The jobs in the order of their changes. A job may be there several times."""
 
     def since(self, epoch: int, place: int) -> tuple[str, ...] | None:
-        """The jobs that were counted after this place of the log; None where it was begun anew since."""
+        """The jobs that have changed after this place of the log; None if the log was emptied since, so that nobody
+        knows them."""
         return tuple(dict.fromkeys(self.names[place:])) if epoch == self.epoch else None

@@ -1,4 +1,5 @@
-"""What a job puts out: one flat JSON object of texts, numbers, true and false, of at most 4 KB. Pure."""
+"""The output of a job: one flat JSON object of at most 4 KB with texts, numbers, true and false as values. It is
+pure."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ PROBLEM_LIMIT = 500
 
 
 def output_key(key: RunKey, job: JobRun) -> str:
-    """Where an attempt of a job puts its output; children of an array share it."""
+    """The S3 key to which one submission of a job writes its output. The children of an array share it."""
     return f"outputs/{file_name(key.run_id)}/{job.name}/{job.attempt}.json"
 
 
 def run_variables(key: RunKey, job: JobRun, output_address: str) -> dict[str, str]:
-    """What the environment of a job tells it of its run."""
+    """The environment variables that tell a job about its run."""
     return {
         "USCHED_SCHEDULE_ID": key.schedule_id,
         "USCHED_START": key.start,
@@ -29,7 +30,7 @@ def run_variables(key: RunKey, job: JobRun, output_address: str) -> dict[str, st
 
 
 def with_output(job: JobRun, content: bytes) -> JobRun:
-    """The job with its output, or with what is wrong with it."""
+    """The job with the output that was read, or with a sentence that says what is wrong with it."""
     try:
         output = plain(read_json(content))
     except UnreadableDocument as unreadable:

@@ -1,4 +1,4 @@
-"""The planner: from what is known of a run to what is to be done next, each with its reason. Pure."""
+"""The planner: it decides from the state of a run what to do next, and gives a reason for each action. It is pure."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from universal_scheduler.domain.runs.rules import NEEDS_ALL, Edge, Verdict, edge
 MAX_BATCH_DEPENDENCIES = 20
 """SubmitJob takes at most 20 dependsOn: https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html"""
 INTENT_SETTLE_SECONDS = 60.0
-"""How long a submission may be under way, or accepted and not yet listed, before it counts as never made.
+"""How long, in seconds, a submission may have no outcome before the scheduler takes it as never made.
 
-It has to be longer than the call may take with all its time-outs, and than ListJobs may lag behind."""
+It has to be longer than a SubmitJob call with all its time-outs, and longer than ListJobs needs to show a new job.
+"""
 DONE_BY = {Verb.HOLD: "held", Verb.SKIP: "skipped"}
-"""What becomes of a job that an operator asks back."""
+"""The word for what a verb does to a job that is taken back from Batch."""
 LOST_AFTER_SECONDS = 60.0
-"""How long DescribeJobs may not know a job that SubmitJob answered with before the job is NOTFOUND."""
+"""How long, in seconds, DescribeJobs may not know a job that SubmitJob has accepted. After that the job is NOTFOUND."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Hand the job to its platform, after those of `after` that the platform still works on."""
+    """Submit the job to its platform. `after` names the upstream jobs that the platform itself has to wait for."""
 
     name: str
     reason: str
     after: tuple[str, ...] = ()
     follows: int = 0
-    """Of a finally job: how often the others have been submitted before it."""
+    """Only for a finally job: the number of submissions of all other jobs before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """A submission was begun and its outcome is not known: look the job up; where it was not made, decide anew."""
+    """A submission was begun and its outcome is not known. Look the job up; if the platform does not have it, decide
+    again."""
 
     name: str
     reason: str
@@ -46,7 +48,7 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class ReadOutput:
-    """The job has SUCCEEDED, and one that has not ended refers to its output: read it, then decide anew."""
+    """Read the output of a job that has SUCCEEDED, because another job refers to it. Then decide again."""
 
     name: str
     reason: str
@@ -54,7 +56,7 @@ class ReadOutput:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The job will not run: record how it ends."""
+    """The job will not run. Record its end."""
 
     name: str
     reason: str
@@ -64,7 +66,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """An operator asked for its end: end it on its platform, and record it as CANCELLED."""
+    """An operator has asked for the end of the job. End it on its platform and record it as CANCELLED."""
 
     name: str
     reason: str
@@ -72,10 +74,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Take it back from its platform, where it has not started: it is to be held, skipped or moved to another queue.
+    """Take a job that has not started back from its platform; `withdrawn` says what it becomes.
 
-    Or it waits there for an attempt of an upstream job that is over. `withdrawn` is what becomes of it. One that has
-    started after all goes on.
+    The reason is a hold, a skip or a move to another queue, or that the platform waits for an attempt of an upstream
+    job that is over. A job that has started in the meantime goes on.
     """
 
     name: str
@@ -84,7 +86,8 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Reopen:
-    """It was ended because it could never run, and an operator changed that upstream: it waits again."""
+    """The job had ended because its rule could not be met. An operator has changed that upstream, so the job waits
+    again."""
 
     name: str
     reason: str
@@ -92,7 +95,7 @@ class Reopen:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do for this job now."""
+    """Do nothing for this job now."""
 
     name: str
     reason: str
@@ -104,32 +107,35 @@ Action = Work | Wait
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now. Actions stand in an order in which they can be done: upstream first."""
+    """What to do now. The actions are in an order in which they can be done: upstream jobs first."""
 
     actions: tuple[Action, ...]
     outcome: RunStatus | None
-    """How the run ends, where every job has ended for good; None while there is something to do or to wait for."""
+    """How the run ends, if every job has ended for good; None if there is still something to do or to wait for."""
     ends_needed: int = 1
-    """How many of the jobs at work have to succeed before there can be anything new to decide."""
+    """How many of the submitted jobs have to succeed before there can be a new decision. A failure wakes the run at
+    once."""
     due: float | None = None
-    """When there is something new to decide without any job's end (epoch seconds); None where never."""
+    """When there can be a new decision although no job ends, in epoch seconds; None means never."""
 
     @property
     def work(self) -> tuple[Work, ...]:
+        """The actions that change something: all but those that wait."""
         return tuple(action for action in self.actions if not isinstance(action, Wait))
 
 
 def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: Mark | None = None) -> Plan:
-    """Decide, for every job that has not ended, what happens next; and for those that ended too early.
+    """Decide what happens next to every job that has not ended, and to jobs that have ended too early.
 
-    A job runs, waits or never will as its `runWhen` rule says of its upstream jobs (`rules.judge`). Where the rule is
-    that all must succeed, and the unfinished ones are all with Batch already (or go there in this very plan), the
-    dependency is handed down as Batch's own dependsOn, which means the same and needs nobody to wait.
+    The job's `runWhen` rule decides whether it runs, waits or never will (`rules.judge`). If the rule is `all_success`
+    and Batch already has all unfinished upstream jobs, or gets them by this plan, the job is submitted at once with
+    Batch's own dependsOn. That means the same, and the scheduler need not wait.
 
-    A job that refers to an output waits until it has been read.
+    A job that refers to an output waits until the output was read.
 
-    `limit` is how many jobs of the run may be with their platform at a time; with one, nothing is handed down.
-    `cancel` is who asked for the end of the run: then every job of it ends, and its finally jobs run all the same.
+    `now` is in epoch seconds. `limit` is how many jobs of the run the platform may have at a time; if there is a limit,
+    no job is submitted with dependsOn. `cancel` says who asked for the end of the run: then every job ends, but finally
+    jobs run all the same.
     """
     live, room = _at_work(jobs, limit)
     wanted = {upstream: job.name for job in jobs if not job.status.ended for upstream in job.job.outputs_of}
@@ -152,13 +158,13 @@ def plan(jobs: Sequence[JobRun], now: float, limit: int | None = None, cancel: M
 
 @dataclass(slots=True)
 class Planning:
-    """A plan in the making: jobs are visited one by one, upstream first."""
+    """A plan in the making. It visits the jobs one by one, upstream jobs first."""
 
     known: MutableMapping[str, JobRun]
-    """All jobs, those that were visited as the plan makes them."""
+    """All jobs by name. A job that was visited is there as the plan makes it."""
     with_platform: set[str]
     wanted: Mapping[str, str]
-    """Of each job whose output is referred to: one that has not ended and refers to it."""
+    """For each job whose output is referred to: the name of a job that refers to it and has not ended."""
     now: float
     room: int | None = None
     cancel: Mark | None = None
@@ -166,7 +172,7 @@ class Planning:
     actions: list[Action] = field(default_factory=list)
 
     def visit(self, name: str) -> bool:
-        """Decide what happens to a job; whether that changes what its downstream jobs see of it."""
+        """Decide what happens to a job. Answers whether that changes what the jobs downstream of it see."""
         job = self.known[name]
         stop = None if job.job.final else self.cancel
         if name in self.wanted and job.output_unread:
@@ -209,7 +215,7 @@ class Planning:
 def why_waiting(
     names: Iterable[str], known: Mapping[str, JobRun], now: float, limit: int | None = None, cancel: Mark | None = None
 ) -> dict[str, str]:
-    """Why each of these jobs waits, as `plan` would say of it: for whoever shows a few jobs of many."""
+    """Why each of these jobs waits, as `plan` would say it. For views that show a few of many jobs."""
     with_platform, room = _at_work(known.values(), limit)
     left = [known[name] for name in names if not known[name].status.ended]
     others = _others(list(known.values()), known, cancel) if any(job.job.final for job in left) else NO_OTHERS
@@ -337,7 +343,7 @@ def _withdrawal(job: JobRun) -> Withdraw:
 
 
 def withdrawn(job: JobRun) -> JobRun:
-    """What becomes of a job that has not started and is taken back from its platform: held, skipped, or waiting."""
+    """The job after it was taken back from its platform before it started: held, skipped, or waiting."""
     queue = job.move_to or job.job.queue
     waiting = again(replace(job, job=replace(job.job, queue=queue)))
     if not job.withdraw_asked or job.mark is None or job.mark.verb is not Verb.SKIP:
@@ -369,7 +375,10 @@ def _can_be_handed_down(job: JobRun, upstream: Mapping[str, Edge], with_platform
 
 
 def again(job: JobRun) -> JobRun:
-    """A job as it waits for being run once more: on hold if that was the last word, a new attempt if there was one."""
+    """The job as it waits for another run.
+
+    It is on hold if that was the newest decision about it. It gets a new attempt if it was submitted before.
+    """
     return JobRun(
         job=job.job,
         position=job.position,
@@ -388,7 +397,7 @@ def _was_submitted(job: JobRun) -> bool:
 
 
 def never_runs(job: JobRun, known: Mapping[str, JobRun]) -> str:
-    """Why its rule keeps the job from running as things are; empty where it does not."""
+    """Why the job's rule keeps it from running in the present state; empty if it does not."""
     upstream = _upstream(job, known)
     judgement = judge(job.job.run_when, list(upstream.values()))
     return did_not_run(job, judgement, known) if judgement.verdict is Verdict.NEVER else ""
@@ -408,7 +417,7 @@ def _ended_to_be_moved(job: JobRun) -> bool:
 
 
 def outcome(jobs: Sequence[JobRun], cancel: Mark | None = None) -> RunStatus | None:
-    """How a run with these jobs ends; None while one of them has not ended."""
+    """How a run with these jobs ends; None if one of them has not ended."""
     if not all(job.status.ended for job in jobs):
         return None
     if cancel is not None:
@@ -418,7 +427,7 @@ def outcome(jobs: Sequence[JobRun], cancel: Mark | None = None) -> RunStatus | N
 
 
 def upstream_first(dependencies: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The jobs' names, every job after all those it depends on.
+    """The names of the jobs in an order in which every job comes after all jobs that it depends on.
 
     Raises:
         graphlib.CycleError: there is no such order.
@@ -427,9 +436,10 @@ def upstream_first(dependencies: Mapping[str, Sequence[str]]) -> tuple[str, ...]
 
 
 def explain(job: JobRun, known: Mapping[str, JobRun]) -> JobRun | None:
-    """A job that Batch failed unstarted because of its dependsOn did not fail itself: its upstream did.
+    """Explain a job that Batch has failed because of its dependsOn: not the job itself failed, but an upstream job.
 
-    None where that cannot be told yet: Batch has failed the job, and the upstream job's end has not been seen.
+    Returns: the job with the right end; the same job if it has failed itself; None if nobody can tell yet, because the
+    end of the upstream job was not seen so far.
     """
     if job.status is not JobStatus.FAILED or job.started_at or not job.behind:
         return job
@@ -467,9 +477,9 @@ def _behind_the_past(job: JobRun, upstream: JobRun | None) -> bool:
 
 
 def waiting_for(jobs: Sequence[JobRun], planned: Plan, now: float, cancel: Mark | None = None) -> str:
-    """What a run waits for, in a sentence; empty where it waits for nothing.
+    """What a run waits for, as a sentence for people; empty if it waits for nothing.
 
-    Of the jobs that do not themselves wait for another one, those that run come first.
+    Jobs that run are named first. Jobs that wait for another job are left out.
     """
     known = {job.name: job for job in jobs}
     others_open = any(not job.status.ended for job in jobs if not job.job.final)

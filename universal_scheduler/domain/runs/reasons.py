@@ -1,4 +1,4 @@
-"""Why a job waits, or did not run: the sentences that people read. Pure."""
+"""The sentences for people that say why a job waits or did not run. It is pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from universal_scheduler.domain.runs.references import as_text
 from universal_scheduler.domain.runs.rules import Edge, Judgement, edge
 
 SHOWN = 5
-"""How many jobs a sentence names."""
+"""How many jobs a sentence names at most."""
 
 
 def did_not_run(job: JobRun, judgement: Judgement, known: Mapping[str, JobRun]) -> str:
-    """`did not run: upstream load (FAILED)`, or what a branch wanted and what the upstream job came to."""
+    """Why a job did not run: `did not run: upstream load (FAILED)`, or which branch the upstream job did not take."""
     rule = "" if job.job.run_when is RunWhen.ALL_SUCCESS else f" ({job.job.run_when})"
     blamed = [each for each in job.job.dependencies if _is_to_blame(each, job, judgement, known)]
     branches = [each for each in blamed if edge(each, known[each.job]) is Edge.NOT_TAKEN and each.conditional]
@@ -79,12 +79,12 @@ def why_ready(job: JobRun) -> str:
 
 
 def states(names: Sequence[str], known: Mapping[str, JobRun], now: float) -> str:
-    """Each of the jobs with what it is at, e.g. `cleanse, RUNNING since 06:31 UTC`."""
+    """Each of these jobs with its state, for example `cleanse, RUNNING since 06:31 UTC`."""
     return _listed([f"{name}, {state_text(known[name], now)}" for name in names], "; ")
 
 
 def in_batch(job: JobRun, known: Mapping[str, JobRun], now: float) -> str:
-    """What a job that Batch has is at, and which jobs Batch waits for before it starts this one."""
+    """The state of a job that Batch has, and the jobs for which Batch waits before it starts this one."""
     state = state_text(job, now)
     upstream = [known[name] for name in job.behind if name in known and not known[name].status.ended]
     if job.begun or not upstream:
@@ -93,7 +93,8 @@ def in_batch(job: JobRun, known: Mapping[str, JobRun], now: float) -> str:
 
 
 def state_text(job: JobRun, now: float) -> str:
-    """What a job that has not ended is at, and since when: `RUNNING since 06:31 UTC`, `held since 06:40 UTC by ann`."""
+    """The state of a job that has not ended, with its start: `RUNNING since 06:31 UTC`, `held since 06:40 UTC by
+    ann`."""
     if job.status is JobStatus.HELD:
         if job.mark is None:
             return "held, as its schedule says"
@@ -105,7 +106,7 @@ def state_text(job: JobRun, now: float) -> str:
 
 
 def clock(moment: float, now: float) -> str:
-    """The time of day in UTC, which it says, with its date where that is another one than now's."""
+    """A time in epoch seconds as a time of day: `06:31 UTC`. It has its date if that is not the date of `now`."""
     day, _, time = iso(moment)[:16].partition("T")
     return f"{time} UTC" if iso(now).startswith(day) else f"{day} {time} UTC"
 

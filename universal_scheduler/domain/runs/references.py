@@ -1,4 +1,5 @@
-"""References in a job's values, `{{run.…}}` and `{{jobs.…}}`: checked in a document, resolved at submission. Pure."""
+"""References in the values of a job: `{{run.…}}` and `{{jobs.…}}`. They are checked in a document and resolved when the
+job is submitted. It is pure."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from universal_scheduler.domain.errors import DocumentError, did_you_mean
 from universal_scheduler.domain.runs.model import Job, RunKey, Scalar
 
 TOKEN = re.compile(r"\{\{\s*((?:run|jobs)\.[^{}\s]*(?:\s+[^{}\s]+)*)\s*\}\}")
-"""Only these are references: every other `{{…}}` is the job's own."""
+"""Only these are references. Every other `{{…}}` belongs to the job itself and stays as it is."""
 OUTPUT = re.compile(r"jobs\.([^.]+)\.output\.([^.]+)")
 PARAMETER = "run.parameters."
 METADATA = ("run.scheduleId", "run.startDateTime", "run.date")
@@ -22,22 +23,26 @@ FORMS = f"{PARAMETER}NAME, {', '.join(METADATA)} or jobs.JOB.output.NAME"
 
 
 class Unresolved(ValueError):
-    """A reference has no value in this run; the message says why."""
+    """A reference has no value in this run. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What references of one run can be resolved to."""
+    """The values that references can have in one run."""
 
     key: RunKey
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
-    """By job name: what the jobs before have put out."""
+    """By job name: the output of a job."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """By job name: why a job has no output."""
 
     def of(self, reference: str) -> str:
-        """Raises Unresolved."""
+        """The value of a reference, as text.
+
+        Raises:
+            Unresolved: it has none.
+        """
         if reference.startswith(PARAMETER) and (name := reference.removeprefix(PARAMETER)) in self.parameters:
             return as_text(self.parameters[name])
         match reference:
@@ -60,7 +65,7 @@ class Values:
 
 
 def as_text(value: Scalar) -> str:
-    """A value as it stands in a command or an environment; whole numbers without a point, as DynamoDB keeps them."""
+    """A value as it stands in a command or an environment. A whole number has no decimal point."""
     match value:
         case str():
             return value
@@ -76,7 +81,7 @@ def resolve(job: Job, values: Values) -> Job:
     """The job with every reference replaced by its value.
 
     Raises:
-        Unresolved: one has none.
+        Unresolved: a reference has no value.
     """
 
     def text(given: str) -> str:
@@ -98,12 +103,13 @@ def resolve(job: Job, values: Values) -> Job:
 
 
 def outputs_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """The jobs whose outputs a job of a document refers to, or asks for by a dependency's `output`."""
+    """The jobs whose output a job of a document needs: a reference or the `output` of a dependency names them."""
     return tuple(dict.fromkeys(job for _, job, _ in outputs_referred_to(entry)))
 
 
 def outputs_referred_to(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Every place in a job of a document that refers to an output: its path in the job, the upstream job, the name."""
+    """Every reference to an output in a job of a document: its path in the job, the upstream job, the name in the
+    output."""
     for position, dependency in enumerate(entry.get("jobDependencies", ())):
         for name in () if isinstance(dependency, str) else dependency.get("output", ()):
             yield f"jobDependencies[{position}].output", dependency["job"], name
@@ -114,7 +120,7 @@ def outputs_referred_to(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, st
 
 
 def unread_outputs(jobs: Sequence[Mapping[str, Any]], given: Mapping[str, Collection[str]]) -> Iterator[DocumentError]:
-    """Of outputs that jobs of a document are said to have, by job name: those that no job of it refers to."""
+    """An error for each output in `given` (by job name) that no job of the document refers to."""
     read: dict[str, list[str]] = {}
     for entry in jobs:
         for _, upstream, name in outputs_referred_to(entry):
@@ -132,7 +138,7 @@ def unread_outputs(jobs: Sequence[Mapping[str, Any]], given: Mapping[str, Collec
 def reference_errors(
     jobs: Sequence[Mapping[str, Any]], upstream_of: Mapping[str, Sequence[str]], parameters: Sequence[str]
 ) -> Iterator[DocumentError]:
-    """What is wrong with the references of a document's jobs. `upstream_of` must have no cycle."""
+    """The errors in the references of a document's jobs. The graph in `upstream_of` must have no cycle."""
     overriding = {entry["jobName"]: "containerOverrides" in entry for entry in jobs}
     for index, entry in enumerate(jobs):
         for where, text in _texts(entry):

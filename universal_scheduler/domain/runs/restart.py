@@ -1,4 +1,4 @@
-"""What a restart makes of a run's jobs: which run again, which stay, which are skipped. Pure."""
+"""Which jobs of a run a restart runs again, which it keeps, and which it skips. It is pure."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from universal_scheduler.domain.runs.verbs import check_failed, forced
 
 NEWEST = "newest"
 VARIANT_KEYS = ("from", "only", "skip", "forceOk", "definition")
-"""What a start message may say of a restart, and of nothing else."""
+"""The keys of a start message that only a restart may have."""
 NOBODY: Mapping[str, Collection[int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a restart differs from going on where the run failed; as the keys of the start message say."""
+    """How a restart differs from a plain one, which goes on where the run failed. Its fields are keys of the start
+    message."""
 
     start_from: tuple[str, ...] = ()
-    """`from`: these jobs and everything downstream of them run again, whatever they ended as; all others stay."""
+    """The key `from`: these jobs and all jobs downstream of them run again, whatever their ends were. All others
+    stay."""
     only: tuple[str, ...] | None = None
-    """These jobs alone run again; all others stay. Where it is empty, only those that could not run before follow."""
+    """Only these jobs run again. All others stay. If it is empty, only the jobs run that could not run before."""
     skip: tuple[str, ...] = ()
-    """Jobs that do not run again, or children of array jobs (`arrays.read_selection`)."""
+    """Jobs, or children of array jobs, that do not run again (see `arrays.read_selection`)."""
     force_ok: tuple[str, ...] = ()
-    """`forceOk`: these failed jobs count as SUCCEEDED."""
+    """The key `forceOk`: these failed jobs count as SUCCEEDED."""
     newest: bool = False
-    """`definition: newest`: the jobs are those of the schedule's row as it is now."""
+    """The key `definition: newest`: the restart takes the jobs from the schedule's row as it is now."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Of the run, over those that it had."""
+    """New parameters of the run. They replace those that it had."""
 
     @property
     def verb(self) -> Verb:
@@ -46,20 +48,21 @@ class Variant:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The jobs that its verb is about; none where it is a restart of the run."""
+        """The jobs that the verb of this restart is done to; empty if it is done to the whole run."""
         return () if self.only is None else self.only or (*self.force_ok, *self.skip)
 
     @property
     def goes_on(self) -> bool:
-        """Whether it goes on where the run failed, with the children of arrays that did not succeed."""
+        """Whether the restart goes on where the run failed, and of an array runs only the children that did not
+        succeed."""
         return self.only is None and not self.start_from
 
     @property
     def skipped(self) -> dict[str, tuple[int, ...]]:
-        """What does not run again, by job name: these children, or with none the job.
+        """What does not run again, by job name: the indices of children, or nothing for the whole job.
 
         Raises:
-            InvalidSchedule: one is neither.
+            InvalidSchedule: an entry of `skip` is neither a job nor children of one.
         """
         found, errors = {}, []
         for index, text in enumerate(self.skip):
@@ -86,10 +89,10 @@ class Variant:
 
 
 def read_variant(message: Mapping[str, Any]) -> Variant:
-    """The variant that the keys of a start message say.
+    """Read the variant of a restart from the keys of a start message.
 
     Raises:
-        InvalidSchedule: one of the keys has a value that it cannot have.
+        InvalidSchedule: a key has a value that it cannot have.
     """
     errors = []
     for key in ("from", "only", "skip", "forceOk"):
@@ -120,10 +123,10 @@ def read_variant(message: Mapping[str, Any]) -> Variant:
 
 
 def redefined(jobs: Sequence[JobRun], newest: Sequence[Job]) -> list[JobRun]:
-    """The job runs for the jobs as they are defined now: those that are new wait, those that are gone are dropped.
+    """The jobs of the run by the newest definition. A new job waits; a job that is not defined any more is dropped.
 
     Raises:
-        IllegalVerb: a job that is gone still runs.
+        IllegalVerb: a job that is not defined any more still runs.
     """
     names = {job.name for job in newest}
     for job in jobs:
@@ -145,7 +148,7 @@ def same_array(one: Job, other: Job) -> bool:
 
 
 def fresh(job: Job, position: int = 0) -> JobRun:
-    """The job as a new run has it."""
+    """The job in a new run, before anything has happened to it."""
     return JobRun(job, position, JobStatus.HELD if job.hold else JobStatus.WAITING)
 
 
@@ -156,15 +159,15 @@ def remaining(
     passed: Collection[str] = (),
     succeeded: Mapping[str, Collection[int]] = NOBODY,
 ) -> list[JobRun]:
-    """The run's jobs as the restart takes them.
+    """The jobs of the run after the restart.
 
-    Jobs that still run, because only their execution died, are watched again. `passed` are those that the history row
-    says PASS of: what has not succeeded of them is skipped. `succeeded` has, by the name of an array job, the places of
-    the children that need not run again.
+    A job that still runs, because only the execution of the run died, goes on. `passed` are the jobs whose `jobStatus`
+    in the history row is PASS: they are SKIPPED unless they have SUCCEEDED. `succeeded` has for an array job, by its
+    name, the places of the children that need not run again.
 
     Raises:
-        JobNotFound: the variant names a job that there is not.
-        IllegalVerb: it names one that still runs, or children that cannot be skipped.
+        JobNotFound: the variant names a job that the run does not have.
+        IllegalVerb: it names a job that still runs, or children that cannot be skipped.
     """
     check_names(jobs, variant)
     chosen = _chosen(jobs, variant)
@@ -172,7 +175,11 @@ def remaining(
 
 
 def check_names(jobs: Iterable[JobRun], variant: Variant) -> None:
-    """Raises JobNotFound or IllegalVerb, as `remaining` does."""
+    """Check the names in the variant of a restart.
+
+    Raises:
+        JobNotFound, IllegalVerb: as `remaining`.
+    """
     known = {job.name: job for job in jobs}
     for name in (*variant.start_from, *(variant.only or ()), *variant.skipped, *variant.force_ok):
         if name not in known:

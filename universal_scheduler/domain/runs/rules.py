@@ -1,4 +1,4 @@
-"""When a job may run: its `runWhen` rule over how its upstream jobs ended. Pure."""
+"""Decides when a job may run: by its `runWhen` rule and by how its upstream jobs have ended. It is pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ NEEDS_ALL = frozenset({RunWhen.ALL_SUCCESS, RunWhen.ALL_DONE, RunWhen.NONE_FAILE
 
 
 class Edge(StrEnum):
-    """What one dependency has come to, seen from the job that depends."""
+    """The state of one dependency, for the job that has it."""
 
     OPEN = "OPEN"
     MET = "MET"
     FAILED = "FAILED"
     NOT_TAKEN = "NOT_TAKEN"
-    """The upstream job ended well, but not as this dependency's condition asks; or no rule could reach it."""
+    """The upstream job has ended, but not as the dependency's condition asks; or its own rule kept it from running."""
 
 
 class Verdict(StrEnum):
+    """What a rule says of a job."""
+
     READY = "READY"
     NOT_YET = "NOT_YET"
     NEVER = "NEVER"
@@ -32,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A rule's answer; where it is NEVER, `status` is how the job ends."""
+    """The answer of a rule. If the verdict is NEVER, `status` is the end of the job."""
 
     verdict: Verdict
     status: JobStatus = JobStatus.SKIPPED
@@ -45,11 +47,12 @@ UPSTREAM_FAILED = Judgement(Verdict.NEVER, JobStatus.UPSTREAM_FAILED)
 
 
 def edge(dependency: Dependency, upstream: JobRun) -> Edge:
-    """What the upstream job's state means for this dependency.
+    """The state of a dependency, from the state of its upstream job.
 
-    A condition on status, exit code or output is a branch: it is met, or it is not taken. It is open until the output
-    has been read; where a job that SUCCEEDED left none that can be read, that is a failure. Without a condition, an
-    upstream job that SUCCEEDED or that somebody skipped meets it; one that no rule could reach leaves it not taken.
+    A condition on status, exit code or output makes the dependency a branch: it is MET or NOT_TAKEN. A condition on an
+    output is OPEN until the output was read; if the upstream job SUCCEEDED and its output cannot be read, it is FAILED.
+    Without a condition, the dependency is MET by an upstream job that SUCCEEDED or that an operator skipped. It is
+    NOT_TAKEN if the rule of the upstream job kept that job from running.
     """
     if not upstream.status.ended or upstream.withdraw_asked:  # it may have been ended only to be taken back
         return Edge.OPEN
@@ -76,10 +79,11 @@ def _output_edge(dependency: Dependency, upstream: JobRun) -> Edge:
 
 
 def judge(rule: RunWhen, edges: Sequence[Edge]) -> Judgement:
-    """Whether the job runs, waits, or never will; as early as the edges tell, and the same in whatever order they do.
+    """Decide whether a job runs, waits, or never runs.
 
-    A job without upstream jobs is ready under every rule. A job that can never run ends as UPSTREAM_FAILED where a
-    failure is what keeps it from running, and as SKIPPED where a branch was not taken.
+    The answer comes as early as the edges allow, and does not depend on their order. A job without upstream jobs is
+    READY under every rule. A job that can never run ends as UPSTREAM_FAILED if a failure keeps it from running, and as
+    SKIPPED if a branch was not taken.
     """
     if not edges:
         return READY

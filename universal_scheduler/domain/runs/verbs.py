@@ -1,4 +1,4 @@
-"""What an operator may do to a job, a run or a schedule, and what becomes of it. Pure."""
+"""What an operator may do to a job, a run or a schedule, and what it becomes. It is pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ NOT_BEGUN = frozenset({JobStatus.WAITING, JobStatus.HELD})
 FAILED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NOTFOUND, JobStatus.UPSTREAM_FAILED})
 ON_JOBS = (Verb.HOLD, Verb.RELEASE, Verb.SKIP, Verb.FORCE_OK, Verb.RERUN, Verb.CANCEL)
 ALSO_AFTER_THE_END = frozenset({Verb.SKIP, Verb.FORCE_OK, Verb.RERUN})
-"""What may be done to a job of a run that has ended: the run is taken up again with it."""
+"""The verbs that are legal for a job of a run that has ended. The run then goes on with this job."""
 
 
 def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
-    """The job as it is after the verb of `mark`.
+    """The job after the verb of `mark`.
 
-    A job that the platform has is only marked: the run's own execution ends it, or takes it back.
+    A job that the platform has is only marked: the execution of the run then ends it or takes it back.
 
     Raises:
-        IllegalVerb: the verb cannot be done to this job now.
+        IllegalVerb: the verb is not legal for this job now.
     """
     _check_run(run, job, mark.verb)
     if job.cancelling:
@@ -67,21 +67,25 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
 
 
 def check_failed(job: JobRun) -> None:
-    """Raises IllegalVerb where the job has not failed: it cannot be forced."""
+    """Check that the job has failed, so that it can be forced.
+
+    Raises:
+        IllegalVerb: it has not failed.
+    """
     if job.status not in FAILED:
         raise _illegal(Verb.FORCE_OK, job, f"it has not failed, {_state(job)}", _instead(job, "skip"))
 
 
 def forced(job: JobRun, mark: Mark) -> JobRun:
-    """A failed job as it is when an operator takes it for SUCCEEDED."""
+    """A failed job after an operator has declared it SUCCEEDED."""
     return replace(_ended(job, JobStatus.SUCCEEDED, "forced", mark), exit_code=0)
 
 
 def cancelled(run: Run, mark: Mark) -> Run:
-    """The run as it is when its end has been asked for: its execution ends its jobs, and then the run.
+    """The run after an operator has asked for its end. Its execution then ends its jobs, and after them the run.
 
     Raises:
-        IllegalVerb: it has ended, or its end was asked for already.
+        IllegalVerb: the run has ended, or somebody has asked for its end before.
     """
     check_cancelling(run, Verb.CANCEL, _named(run))
     if run.status.ended:
@@ -90,7 +94,11 @@ def cancelled(run: Run, mark: Mark) -> Run:
 
 
 def check_cancelling(run: Run, verb: Verb, subject: str) -> None:
-    """Raises IllegalVerb where the run is being cancelled, or its jobs are still being written."""
+    """Check that the run is neither being cancelled nor still being started.
+
+    Raises:
+        IllegalVerb: it is one of the two.
+    """
     if run.status.ended:
         return
     if run.cancel is not None:
