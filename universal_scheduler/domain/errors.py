@@ -1,4 +1,4 @@
-"""The errors of the scheduler, one class for each cause; a state machine catches them by class name."""
+"""The errors of the scheduler, one class for each cause. A state machine catches them by the name of the class."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from dataclasses import dataclass
 from typing import Any
 
 WORD_COMPARED, KNOWN_COMPARED = 100, 300
-"""Characters of a word, and known ones: comparing more takes seconds; of more, those that begin alike are compared."""
+"""How many characters of a word, and how many known words, are compared. More would take seconds. If there are more
+known words, only those with the same beginning are compared."""
 MESSAGE_LIMIT = 8000
-"""Characters: an error goes from state to state beside a payload that has its own limit."""
+"""The longest message in characters: an error goes from state to state beside a payload, which has a limit."""
 
 
 class SchedulerError(Exception):
-    """Base of every error that the scheduler raises on purpose; its text is for the person who caused it."""
+    """The base of every error that the scheduler raises on purpose. Its text is for the person who has caused it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentError:
-    """One thing wrong with a schedule document: where (JSON path), what was found, what was expected."""
+    """One error in a schedule document: its JSON path, what was found, and what was expected."""
 
     path: str
     found: str
     expected: str
     message: str = ""
-    """A sentence for people, where "found …, expected …" says it badly."""
+    """A sentence for people, if "found …, expected …" would be hard to understand."""
     job: str = ""
-    """The job that it is about, where it is about one that has a name."""
+    """The name of the job that has the error; empty if the error is in no job, or the job has no name."""
     line: int = 0
-    """Of the text that the document was read from, from 1; 0 where it was not read from a text."""
+    """The line in the text of the document, from 1; 0 if the document was not read from a text."""
     column: int = 0
 
     @property
     def problem(self) -> str:
+        """The error as a sentence for people, without its place."""
         return self.message or f"found {self.found}, expected {self.expected}"
 
     def __str__(self) -> str:
@@ -42,14 +44,14 @@ class DocumentError:
         return f"{line}{self.path}: {self.problem}{job}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it: path, found and expected always, the rest where it is known."""
+        """The error for JSON. It always has path, found and expected; it has the other keys if they are known."""
         known = {"message": self.message, "job": self.job, "line": self.line, "column": self.column}
         always = {"path": self.path, "found": self.found, "expected": self.expected}
         return always | {key: value for key, value in known.items() if value}
 
 
 class InvalidSchedule(SchedulerError):
-    """The document does not describe a schedule that can run; `errors` says where and why."""
+    """The document is not a schedule that can run. `errors` says where and why."""
 
     headline = "The schedule document is not valid."
 
@@ -60,29 +62,29 @@ class InvalidSchedule(SchedulerError):
 
 
 class UnreadableDocument(InvalidSchedule):
-    """The text is no JSON or YAML that means one thing: its errors have line and column."""
+    """The text is neither JSON nor YAML with one meaning. The errors have line and column."""
 
     headline = "The text cannot be read as a document."
 
 
 class NotJson(UnreadableDocument):
-    """The text is not written as JSON is: it may be YAML."""
+    """The text is not JSON. It may be YAML."""
 
 
 class InvalidParameters(InvalidSchedule):
-    """The schedule has no such parameters, or they cannot have such values."""
+    """The schedule does not have these parameters, or they cannot have these values."""
 
     headline = "The parameters do not fit the schedule."
 
 
 class InvalidMessage(InvalidSchedule):
-    """The start message does not say what to run, or cannot mean what it says."""
+    """The start message does not say what to run, or it contradicts itself."""
 
     headline = "The start message is not valid."
 
 
 class InvalidRow(InvalidSchedule):
-    """The row of a stored schedule does not describe a schedule that can run."""
+    """The row of a stored schedule is not a schedule that can run."""
 
     def __init__(self, schedule_id: str, errors: Sequence[DocumentError]) -> None:
         self.headline = (
@@ -107,7 +109,7 @@ class ScheduleNotFound(SchedulerError):
 
 
 class RunNotFound(SchedulerError):
-    """There is no run with this scheduleId and startDateTime; without `start`, the schedule has never run."""
+    """There is no run with this scheduleId and startDateTime. If `start` is empty, the schedule has never run."""
 
     def __init__(self, schedule_id: str, start: str = "") -> None:
         self.schedule_id, self.start = schedule_id, start
@@ -116,14 +118,14 @@ class RunNotFound(SchedulerError):
 
 
 class SweepFailed(SchedulerError):
-    """Some runs could not be looked at by the watchdogs."""
+    """The watchdogs could not look at some runs."""
 
     def __init__(self, count: int, first: str) -> None:
         super().__init__(f"{count} runs could not be checked. The first is {first}. The log says why.")
 
 
 class RunStillActive(SchedulerError):
-    """A restart was asked for a run whose jobs are still being watched."""
+    """Somebody asked for a restart of a run that has not ended."""
 
     def __init__(self, schedule_id: str, start: str) -> None:
         self.schedule_id, self.start = schedule_id, start
@@ -133,7 +135,7 @@ class RunStillActive(SchedulerError):
 
 
 class IllegalVerb(SchedulerError):
-    """An operator's verb cannot be done to this job, run or schedule as it is; nothing was changed.
+    """The verb is not legal for this job, run or schedule in its present state. Nothing was changed.
 
     `advice` says what to do instead.
     """
@@ -144,7 +146,7 @@ class IllegalVerb(SchedulerError):
 
 
 class JobNotFound(SchedulerError):
-    """The run has no job of this name."""
+    """The run has no job with this name."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         close = difflib.get_close_matches(name, known, n=1)
@@ -153,45 +155,46 @@ class JobNotFound(SchedulerError):
 
 
 class StaleExecution(SchedulerError):
-    """A newer execution has taken over the run: this one must do nothing more."""
+    """A newer execution has taken over the run. The old one must do nothing more."""
 
     def __init__(self, run_id: str, generation: int) -> None:
         super().__init__(f"Generation {generation} of run '{run_id}' is no longer the one that drives it.")
 
 
 class RunChanged(SchedulerError):
-    """Something has happened to the run since its driver looked: there is nothing to wait for."""
+    """Something has happened to the run since the last look, so that its execution must not wait."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"Run '{run_id}' has changed since it was looked at.")
 
 
 class ItemTooLarge(SchedulerError):
-    """A document does not fit into a DynamoDB item."""
+    """The document does not fit into a DynamoDB item."""
 
 
 class StoreUnavailable(SchedulerError):
-    """The tables throttled the writes for too long, or S3 did not answer: try again later."""
+    """DynamoDB refused the writes for too long, or S3 did not answer. Try again later."""
 
 
 class ObjectUnreadable(SchedulerError):
-    """There is no such object in S3, or it may not be read, or it is too large: asking again gives the same."""
+    """S3 does not have the object, does not allow to read it, or it is too large. Another try gives the same answer."""
 
 
 class SubmissionRefused(SchedulerError):
-    """The job platform will never accept this job as it is (unknown queue or definition, bad parameter)."""
+    """The job platform will never accept this job as it is: its queue or definition is unknown, or a parameter is
+    wrong."""
 
 
 class PlatformUnavailable(SchedulerError):
-    """The job platform throttled the call or failed for a reason that passes: try again later."""
+    """The job platform refused the call for the moment, or failed for a reason that passes. Try again later."""
 
 
 class Throttled(PlatformUnavailable):
-    """The job platform did not take the call: too many at a time; nothing has happened."""
+    """The job platform did not take the call, because there were too many. Nothing has happened."""
 
 
 class DeliveryFailed(SchedulerError):
-    """A channel did not take a message for a reason that may pass: try again, after `retry_after` seconds at least."""
+    """A channel did not take a message, for a reason that may pass. Try again after at least `retry_after` seconds."""
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -199,11 +202,11 @@ class DeliveryFailed(SchedulerError):
 
 
 class DeliveryRefused(SchedulerError):
-    """A channel will never take a message as it is (wrong address or key, no such topic)."""
+    """A channel will never take this message: the address or the key is wrong, or there is no such topic."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A hint to put behind a word that is not known; empty where none of the known ones is like it."""
+    """A hint for a word that is not known: ` (did you mean 'load'?)`. It is empty if no known word is similar."""
     word = word[:WORD_COMPARED]
     if len(known) > KNOWN_COMPARED:
         known = [name for name in known if name[:2].casefold() == word[:2].casefold()][:KNOWN_COMPARED]

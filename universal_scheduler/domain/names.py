@@ -1,4 +1,4 @@
-"""Deterministic names: the same cause always makes the same name, so a duplicate delivery is recognised as one."""
+"""Makes names. The same cause always makes the same name, so that a second delivery of an event is recognised."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ FORBIDDEN_IN_NAMES = frozenset('<>{}[]?*"#%\\^|~`$&,;:/')
 
 
 def check_execution_name(name: object) -> None:
-    """Raises InvalidName where Step Functions would refuse the name of an execution."""
+    """Check the name of an execution.
+
+    Raises:
+        InvalidName: Step Functions would refuse it.
+    """
     if problem := execution_name_problem(name):
         raise InvalidName(name, problem, EXECUTION_NAME_RULE)
 
 
 def execution_name_problem(name: object) -> str:
-    """What Step Functions would refuse in an execution's name; empty where nothing is.
+    """What Step Functions would refuse in the name of an execution; empty if it takes the name.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html#StepFunctions-StartExecution-request-name
     """
@@ -53,37 +57,41 @@ def _forbidden(char: str) -> bool:
 
 
 def digest(*parts: str, length: int = 16) -> str:
+    """A fingerprint of texts: `length` hexadecimal digits of their SHA-256."""
     return sha256("\x00".join(parts).encode()).hexdigest()[:length]
 
 
 def execution_name(kind: str, subject: str, *cause: str) -> str:
-    """The execution's name for a cause, e.g. `row-daily-edw-load-0f3a…`: readable, unique, within 80 characters."""
+    """The name of the execution for a cause, e.g. `row-daily-edw-load-0f3a…`: readable, unique, at most 80
+    characters."""
     fingerprint = digest(kind, subject, *cause)
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", subject)
     return f"{kind}-{readable[: EXECUTION_NAME_LIMIT - len(kind) - len(fingerprint) - 2]}-{fingerprint}"
 
 
 def batch_job_name(key: RunKey, job_name: str, attempt: int) -> str:
-    """The Batch job's name: one for each attempt of a job in a run, so that a lost answer to SubmitJob can be found."""
+    """The name of the Batch job for one submission of a job. It finds the Batch job if the answer of SubmitJob was
+    lost."""
     fingerprint = digest(key.run_id, job_name, str(attempt), length=12)
     return f"{job_name[: BATCH_NAME_LIMIT - len(fingerprint) - 1]}-{fingerprint}"
 
 
 def is_batch_job_name(name: str) -> bool:
-    """Whether a Batch job's name looks like one that `batch_job_name` has made."""
+    """Whether a name looks like one that `batch_job_name` has made."""
     return re.search(r"-[0-9a-f]{12}$", name) is not None
 
 
 def file_name(text: str) -> str:
-    """A text as part of a path or of an object's key: letters, digits, and `.`, `_`, `-` for all else."""
+    """The text as part of a path or of an S3 key: it keeps letters, digits, `.`, `_` and `-`; every other character
+    becomes `-`."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", text)
 
 
 def start_date_time(execution_start: str, execution_arn: str) -> str:
-    """The run's `startDateTime` for an execution: the same for every try of its first state.
+    """The run's `startDateTime` for an execution. It is the same for every try of the execution's first state.
 
-    `execution_start` is `$$.Execution.StartTime` (ISO 8601, milliseconds); the last three digits come from the
-    execution's ARN, so that two executions of one millisecond make two runs.
+    `execution_start` is `$$.Execution.StartTime` (ISO 8601 with milliseconds). The last three digits come from the ARN
+    of the execution, so that two executions that start in the same millisecond are two runs.
     """
     started = datetime.fromisoformat(execution_start.replace("Z", "+00:00")).astimezone(UTC)
     micros = int(digest(execution_arn, length=8), 16) % 1000
@@ -93,10 +101,10 @@ def start_date_time(execution_start: str, execution_arn: str) -> str:
 
 
 def next_start(start: str) -> str:
-    """One microsecond later: where the run's key is already another run's."""
+    """The start one microsecond later, for a run whose key is already the key of another run."""
     return (datetime.fromisoformat(start) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
 
 
 def iso(epoch: float) -> str:
-    """Epoch seconds as the tables and the API show them (UTC, microseconds, no zone)."""
+    """Epoch seconds in the form of the tables and the API: UTC, ISO 8601 with microseconds, without a zone."""
     return datetime.fromtimestamp(epoch, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""A faster `dataclasses.replace`: runs change the records of thousands of jobs, several times each."""
+"""A faster `dataclasses.replace`. A run changes the records of thousands of jobs several times each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clocks on walls show: the world's time zones, and the next moment of a time of day. Pure."""
+"""Local times: the time zones of the world, and the next moment of a time of day. It is pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from zoneinfo import ZoneInfo
 
 @cache
 def time_zone_names() -> frozenset[str]:
-    """The IANA names that there are."""
+    """All names of time zones in the IANA database."""
     return frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
 
 
 @cache
 def time_zone(name: str) -> ZoneInfo:
-    """The zone as the package `tzdata` has it, so that a time means the same on every machine.
+    """The time zone with this name, from the package `tzdata`, so that it is the same on every machine.
 
-    `ZoneInfo(name)` asks the machine first: https://docs.python.org/3/library/zoneinfo.html#data-sources
+    `ZoneInfo(name)` would ask the machine first: https://docs.python.org/3/library/zoneinfo.html#data-sources
 
     Raises:
         ValueError: there is no such zone.
@@ -30,10 +30,10 @@ def time_zone(name: str) -> ZoneInfo:
 
 
 def next_time_of_day(after: float, clock: time, zone: tzinfo) -> float:
-    """The next moment after `after` at which a clock on the wall shows this time, or jumps over it (epoch seconds).
+    """The next moment after `after`, in epoch seconds, at which a local clock shows this time or jumps over it.
 
-    Where clocks go back, a time comes twice, and the next one counts. Where they go forward, a time may not come: then
-    it is the moment at which they do. (A trigger would be skipped on that day; who is waited for would not be missed.)
+    When clocks go back, a time comes twice, and the next of the two counts. When clocks go forward, a time may not
+    come: then the moment of the change counts, because a deadline must not be lost.
     """
     today = datetime.fromtimestamp(after, zone).date()
     # Clocks may go back into the day before, and a day may be left out.

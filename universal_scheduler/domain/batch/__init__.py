@@ -1,1 +1,1 @@
-"""What AWS Batch takes: how a job is written as a request, what is refused, how fast jobs may be submitted."""
+"""The rules of AWS Batch: the form of a request, what Batch refuses, and how fast jobs may be submitted."""

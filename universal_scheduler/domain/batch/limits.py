@@ -1,4 +1,4 @@
-"""What AWS Batch refuses of a job: rules over a SubmitJob request, for documents, submission and the local Batch.
+"""What AWS Batch refuses of a SubmitJob request. The check of documents, the submission and the local Batch use it.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """
@@ -24,11 +24,11 @@ PATTERNS = {"onExitCode": _CODE, "onReason": _REASON, "onStatusReason": _REASON}
 RESERVED_PREFIX = "AWS_BATCH"
 """https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"""
 OVERRIDES_LIMIT = 8192
-"""Characters of all overrides with their JSON: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
-SubmitJob accepts more, and then the job fails: https://github.com/Netflix/metaflow/issues/1482"""
+"""Characters of all overrides as JSON: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+SubmitJob accepts more, but then the job fails: https://github.com/Netflix/metaflow/issues/1482"""
 OVERRIDES_TOO_LONG = f"Container Overrides length must be at most {OVERRIDES_LIMIT}"
 PAYLOAD_LIMIT = 30 * 1024
-"""Bytes of a request: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""
+"""Bytes of a whole request: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html"""
 MIN_TIMEOUT_SECONDS = 60
 """https://docs.aws.amazon.com/batch/latest/APIReference/API_JobTimeout.html"""
 MIN_ARRAY, MAX_ARRAY = 2, 10_000
@@ -48,14 +48,15 @@ REFERENCE = re.compile(r"Ref::([A-Za-z0-9_.-]+)")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One thing for which Batch does not take a job."""
+    """One reason for which Batch refuses a job."""
 
     path: str
-    """Where it is in the request, and in the job of a document: `containerOverrides.command[2]`; "" for all of it."""
+    """The place in the request, and in a job of a document: `containerOverrides.command[2]`. It is empty for the whole
+    request."""
     found: str
     expected: str
     answer: str = ""
-    """Batch's own words, where public reports tell them."""
+    """The words of Batch itself, if public reports have them."""
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path else ""
@@ -63,9 +64,9 @@ class Refusal:
 
 
 def refusals(request: Mapping[str, Any], written: Sequence[str] = ()) -> Iterator[Refusal]:
-    """What Batch refuses of a request, or of as much of one as is there, without its size.
+    """What Batch refuses in a request or in a part of one. The size of the request is not checked.
 
-    `written` is the command as its owner wrote it, where that has references.
+    `written` is the command as the document has it, with its references: the messages show its words.
     """
     yield from _name_refusals(request)
     yield from _number_refusals(request)
@@ -78,7 +79,7 @@ def refusals(request: Mapping[str, Any], written: Sequence[str] = ()) -> Iterato
 
 
 def overrides_refusals(request: Mapping[str, Any]) -> Iterator[Refusal]:
-    """Overrides that are too long for ECS: Batch accepts them, and then the job fails."""
+    """Overrides that are too long for ECS. Batch accepts such a job, and then the job fails."""
     length = overrides_length(request)
     if length > OVERRIDES_LIMIT:
         expected = f"at most {OVERRIDES_LIMIT:,}: put long values into a file or an S3 object"
@@ -86,7 +87,7 @@ def overrides_refusals(request: Mapping[str, Any]) -> Iterator[Refusal]:
 
 
 def payload_refusals(request: Mapping[str, Any]) -> Iterator[Refusal]:
-    """A request that is too large."""
+    """A request that is too large, in bytes."""
     size = len(json.dumps(request, ensure_ascii=False).encode(errors="surrogatepass"))
     if size > PAYLOAD_LIMIT:
         yield Refusal(
@@ -99,7 +100,8 @@ def payload_refusals(request: Mapping[str, Any]) -> Iterator[Refusal]:
 
 
 def overrides_length(request: Mapping[str, Any]) -> int:
-    """Characters of the overrides as ECS counts them: its JSON, with the container's name and the parameters."""
+    """The length of the overrides as ECS counts it: characters of its JSON, with the container's name and the
+    parameters."""
     overrides = dict(request.get("containerOverrides") or {})
     if "command" in overrides:
         overrides["command"] = substitute(overrides["command"], request.get("parameters") or {})
@@ -108,14 +110,15 @@ def overrides_length(request: Mapping[str, Any]) -> int:
 
 
 def substitute(command: Iterable[str], parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """The command with every `Ref::name` replaced by the parameter; one to an unknown parameter stays as it is."""
+    """The command with every `Ref::name` replaced by the parameter. A `Ref::` to an unknown parameter stays as it
+    is."""
     return tuple(REFERENCE.sub(lambda match: parameters.get(match[1], match[0]), word) for word in command)
 
 
 def command_refusals(
     command: Sequence[str], parameters: Mapping[str, str], written: Sequence[str] = ()
 ) -> Iterator[Refusal]:
-    """Empty words of a command, its parameters filled in.
+    """The words of a command that are empty after its parameters were filled in.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerOverrides.html: "can't contain an empty string".
     """
@@ -129,7 +132,8 @@ def command_refusals(
 
 
 def environment_refusals(variables: Sequence[Mapping[str, Any]]) -> Iterator[Refusal]:
-    """Variables that only Batch may set. https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerOverrides.html"""
+    """Variables that only Batch may set.
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ContainerOverrides.html"""
     for index, variable in enumerate(variables):
         name = str(variable.get("name") or "")
         if name.startswith(RESERVED_PREFIX):
@@ -142,7 +146,8 @@ def environment_refusals(variables: Sequence[Mapping[str, Any]]) -> Iterator[Ref
 
 
 def resource_refusals(requirements: Sequence[Mapping[str, Any]]) -> Iterator[Refusal]:
-    """Amounts that are none. https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html"""
+    """Amounts of resources that are not valid numbers.
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_ResourceRequirement.html"""
     for index, entry in enumerate(requirements):
         kind, value = entry["type"], entry["value"]
         match kind:

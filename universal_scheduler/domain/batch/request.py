@@ -1,4 +1,5 @@
-"""The SubmitJob request of a job of a run, as far as no stage is needed to write it. Pure.
+"""Writes the SubmitJob request of a job. The names of queues and definitions are still those of the document. It is
+pure.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """
@@ -23,7 +24,11 @@ from universal_scheduler.domain.runs.model import Job
 def submit_job_request(
     job: Job, name: str, depends_on: Sequence[str], environment: Mapping[str, str], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The request under this name after these job ids; queue and definition are as the document names them."""
+    """The request for a job.
+
+    `name` is the name of the Batch job, `depends_on` are ids of Batch jobs that have to succeed before it starts. The
+    queue and the definition are as in the document.
+    """
     request: dict[str, Any] = {
         "jobName": name,
         "jobQueue": job.queue,
@@ -49,10 +54,10 @@ def submit_job_request(
 
 
 def check_job(written: Job, resolved: Job) -> None:
-    """Check a job whose references are resolved, before anything is put around its command.
+    """Check a job whose references are resolved. `written` is the same job with its references.
 
     Raises:
-        SubmissionRefused: Batch would refuse it; the message names the words as the document has them.
+        SubmissionRefused: Batch would refuse it. The message shows the words of the document.
     """
     request = submit_job_request(resolved, written.name, (), {}, {})
     request.pop("arrayProperties", None)
@@ -63,7 +68,7 @@ def check_request(request: Mapping[str, Any]) -> None:
     """Check the size of a whole request.
 
     Raises:
-        SubmissionRefused: Batch would refuse it, or ECS would refuse to start it.
+        SubmissionRefused: Batch would refuse it, or ECS would refuse to start the job.
     """
     _refuse([*overrides_refusals(request), *payload_refusals(request)])
 

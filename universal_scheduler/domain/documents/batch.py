@@ -1,4 +1,4 @@
-"""What is known of a document's jobs that AWS Batch would refuse, before any run has filled their references in."""
+"""Finds in a document the jobs that AWS Batch would refuse, before any run has resolved their references."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from universal_scheduler.domain.runs.outputs import output_key, run_variables
 from universal_scheduler.domain.runs.references import TOKEN
 
 AS_WRITTEN = ("jobName", "jobQueue", "jobDefinition", "retryStrategy", "timeout", "arrayProperties", "shareIdentifier")
-"""What a job of a document has under the name and in the form of a SubmitJob request."""
+"""The keys of a job that have the same name and the same form in a SubmitJob request."""
 A_START = "2026-01-01T00:00:00.000000"
 SHORTEST_BUCKET = "s3://abc/"
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
 
 
 def batch_errors(schedule_id: str, jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
-    """What Batch refuses whatever a run is given. Of a reference at least one character is taken to remain."""
+    """What Batch refuses in every run, whatever its parameters are. Of a reference, at least one character is assumed
+    to remain."""
     for index, entry in enumerate(jobs):
         for refusal in _refusals(schedule_id, entry):
             where = f"$.jobList[{index}]"
@@ -30,7 +31,7 @@ def batch_errors(schedule_id: str, jobs: Sequence[Mapping[str, Any]]) -> Iterato
 
 
 def exit_code_errors(jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
-    """Branches on the exit code of an array, which has none: they would never be taken.
+    """Branches on the exit code of an array. An array has no exit code, so that nothing would ever take such a branch.
 
     https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
     """

@@ -1,4 +1,4 @@
-"""The one check of a schedule document: its schema, and what no schema can say."""
+"""The one check of a schedule document: first its schema, then what no JSON Schema can say."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from universal_scheduler.domain.runs.references import reference_errors
 
 LONGEST_NAME = 128
 CYCLE_SHOWN = 10
-"""Jobs of a cycle that are named."""
+"""How many jobs of a cycle an error names."""
 JOB = re.compile(r"\$\.jobList\[(\d+)\]")
 
 
 def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
-    """Everything that is wrong with a row, in the order of the document, at most 50; empty where nothing is.
+    """All errors of a row, in the order of the document, at most 50. The list is empty if the row is right.
 
-    Never raises, whatever the row has in it. What comes later is looked for only where nothing was found before: first
-    values that no table can hold, then what the schema says, then what no schema can say.
+    It never raises, whatever the row contains. There are three steps, and each is done only if the one before has found
+    nothing: values that no table can hold; the schema; what no schema can say.
     """
     errors = storable_errors(row) or schema_errors(row)
     if not errors:

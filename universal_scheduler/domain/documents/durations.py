@@ -1,4 +1,4 @@
-"""Durations and moments, as documents write them."""
+"""Reads durations and dates as documents write them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
 def duration_seconds(value: float | str) -> float:
-    """A duration of a document: seconds, or ISO 8601 with days, hours, minutes and seconds (`PT1H30M`).
+    """The seconds of a duration: a number of seconds, or ISO 8601 with days, hours, minutes and seconds (`PT1H30M`).
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is neither.
     """
     if not isinstance(value, str):
         return float(value)
@@ -24,7 +24,11 @@ def duration_seconds(value: float | str) -> float:
 
 
 def epoch_seconds(text: str) -> float:
-    """Raises ValueError where the text is no date and time with a zone, or in UTC is in no year from 1 to 9999."""
+    """The epoch seconds of an ISO 8601 date and time with a zone.
+
+    Raises:
+        ValueError: the text is something else, or its year in UTC is not between 1 and 9999.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no zone")

@@ -1,4 +1,4 @@
-"""What a schedule may say of its finally jobs: they run last, whatever happened to the others."""
+"""Finally jobs in a document: they run last, whatever happens to the other jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def is_finally(entry: Mapping[str, Any]) -> bool:
 
 
 def finally_errors(jobs: Sequence[Mapping[str, Any]]) -> Iterator[DocumentError]:
-    """No rule and no condition can keep a finally job from running, and no other job runs after one."""
+    """A finally job may have no rule and no condition that can keep it from running, and no other job may run
+    after it."""
     last = {entry["jobName"] for entry in jobs if is_finally(entry)}
     for index, entry in enumerate(jobs) if last else ():
         if is_finally(entry) and "runWhen" in entry:

@@ -1,7 +1,8 @@
-"""Reads JSON strictly: a text that means one thing is a value, and every other is refused with line, column and path.
+"""Reads JSON strictly: a text with one meaning becomes a value; every other text is refused with line, column and path.
 
-RFC 8259 leaves to the reader what an object with the same key twice means, and knows no NaN and no Infinity:
-https://www.rfc-editor.org/rfc/rfc8259. Python's reader takes the last key, knows both, and goes down by recursion.
+RFC 8259 leaves open what an object means that has a key twice, and it has no NaN and no Infinity
+(https://www.rfc-editor.org/rfc/rfc8259). Python's reader takes the last of the keys, takes NaN and Infinity, and
+recurses.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ PROBLEMS = {
 
 
 def read_json(content: str | bytes) -> Any:
-    """The value that a JSON text says.
+    """The value of a JSON text.
 
     Raises:
-        NotJson: it is written in another way; with line, column and path.
-        UnreadableDocument: it is no UTF-8, has a key twice in an object, NaN, Infinity or a number that no table can
-            hold, or goes too deep; likewise.
+        NotJson: the text is not JSON. The error has line, column and path.
+        UnreadableDocument: it is not UTF-8, an object has a key twice, it has NaN, Infinity or a number that no table
+            can
+            hold, or it is nested too deeply. The error has line, column and path, too.
     """
     text = unicode_text(content)
     if not too_deep(text):
@@ -53,14 +55,15 @@ def read_json(content: str | bytes) -> Any:
 
 
 def json_positions(text: str) -> dict[str, tuple[int, int]]:
-    """Line and column of every value of a JSON text, by path; of an entry of an object, those of its key."""
+    """The line and column of every value of a JSON text, by JSON path. The position of an object's entry is that of its
+    key."""
     text = unicode_text(text)
     lines = Lines(text)
     return {path: lines.at(offset) for path, offset in _Scan(text).offsets.items()}
 
 
 def too_deep(text: str) -> bool:
-    """Whether Python's reader of JSON would go down too far: so much is never a document, or anything else we read."""
+    """Whether the text is nested so deeply that Python's JSON reader could fail. No document is nested so deeply."""
     depth = 0
     for bracket in NO_BRACKETS.sub("", text):
         if bracket in "[{":

@@ -1,6 +1,6 @@
-"""What an execution is given: the message that starts a run, restarts one, or goes on with one; read and checked.
+"""Reads and checks the input of an execution: the message that starts a run, restarts it, or goes on with it.
 
-Every door reads a message by `read_message`, so that it is refused, or means the same, wherever it comes in.
+Every door uses `read_message`, so that a message means the same, or is refused with the same errors, at every door.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from universal_scheduler.domain.runs.model import Schedule
 from universal_scheduler.domain.runs.restart import VARIANT_KEYS, Variant, read_variant
 
 ID_LIMIT, START_LIMIT = 128, 64
-"""Characters of a scheduleId and of a startDateTime, as dynamo/schema.json has them."""
+"""Characters of a scheduleId and of a startDateTime, as in `dynamo/schema.json`."""
 OF_THE_SCHEDULER = ("cause", "continueOf", "ofGeneration")
-"""Keys that only the scheduler itself writes into a message."""
+"""Keys that only the scheduler itself may write into a message."""
 STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
-"""Other state machines put it into the input of what they start.
+"""Another state machine adds this key to the input of an execution that it starts.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html"""
 KEYS = ("scheduleId", "parameters", "scheduleStatus", "startDateTime", *VARIANT_KEYS)
-"""What a message about a stored schedule may say."""
+"""The keys of a message about a stored schedule."""
 RESTART_NEEDS = (
     "the startDateTime of the run to restart (GET /v1/schedules/ID and usched runs ID list them; "
     "usched restart ID takes the newest run)"
@@ -35,22 +35,22 @@ NOTHING_TO_RUN = "a scheduleId, a document with its jobList, or a job with jobNa
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What an execution was given: one of the forms, and what caused it."""
+    """The input of an execution: what to run, and what caused it."""
 
     schedule_id: str = ""
     restart_of: str = ""
-    """`startDateTime` of the run to restart, or to go on with; empty for a new run."""
+    """The `startDateTime` of the run to restart or to go on with; empty for a new run."""
     continue_of: int = 0
-    """The generation that this execution goes on for, where a run goes on as a new execution."""
+    """Only if a run goes on as a new execution: the generation of the execution before."""
     document: Schedule | None = None
-    """What was sent along to run, in place of a stored schedule."""
+    """The schedule that the message carries and that runs instead of a stored one."""
     cause: Mapping[str, Any] | None = None
     of_generation: int | None = None
-    """The generation that a restart was meant for; None takes any."""
+    """The generation of the run that the restart is for; None means any."""
     variant: Variant = field(default_factory=Variant)
-    """How a restart differs from going on where the run failed."""
+    """How the restart differs from a plain one, which goes on where the run failed."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """What a run is given over its schedule's defaults; a document that is sent along has its own."""
+    """The parameters for the run. A document that the message carries has its own."""
 
     @property
     def restart(self) -> bool:
@@ -58,14 +58,15 @@ class Message:
 
 
 def read_message(given: object) -> Message:
-    """Tell the forms of a message apart, and check it whole.
+    """Read and check a message in any of its forms.
 
-    The forms: `{scheduleId}`, with `parameters`; `{scheduleId, startDateTime, scheduleStatus: "RESTART"}`, with the
-    keys of a restart; a document; a single job; and the scheduler's own, which goes on with a run.
+    The forms are: `{scheduleId}`, perhaps with `parameters`; `{scheduleId, startDateTime, scheduleStatus: "RESTART"}`,
+    perhaps with the keys of a restart; a document; a single job; and the scheduler's own form, which goes on with a
+    run.
 
     Raises:
-        InvalidMessage, or InvalidSchedule where it is the document in it: with everything that is wrong, each with its
-            JSON path.
+        InvalidMessage: the message is wrong. The error has everything that is wrong, each with its JSON path.
+        InvalidSchedule: the document in the message is wrong, likewise.
     """
     given = _without_recorded_errors(given)
     if errors := storable_errors(given):
@@ -110,9 +111,9 @@ def read_message(given: object) -> Message:
 
 
 def run_named(given: object) -> tuple[str, str]:
-    """The scheduleId of a message, and the startDateTime of the run that it goes on with, as far as they can be told.
+    """The scheduleId of a message and the startDateTime of the run that it goes on with, as far as they can be read.
 
-    For what must not fail: empty where the message does not say, or says something that cannot be.
+    It never raises: a part is empty if the message does not have it, or has something that cannot be a key.
     """
     if not isinstance(given, Mapping):
         return "", ""

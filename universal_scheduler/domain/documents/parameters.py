@@ -1,4 +1,4 @@
-"""The parameters that a run has: the schedule's defaults, and what the run is given."""
+"""The parameters of a run: the schedule's defaults and the values that the run gets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from universal_scheduler.domain.runs.model import Scalar
 
 
 def effective_parameters(defaults: Mapping[str, Scalar], given: Any) -> dict[str, Scalar]:
-    """What a run has when it is given these: the schedule's defaults for the rest.
+    """The parameters of a run that gets the values in `given`; the others have the schedule's defaults.
 
     Raises:
-        InvalidParameters: the schedule has no such parameter, or the value is no text, number, true or false, or none
-            that a table can hold.
+        InvalidParameters: the schedule has no such parameter, or a value is not a text, a number, true or false, or no
+            table can hold it.
     """
     if not isinstance(given, Mapping):
         raise InvalidParameters([DocumentError("$.parameters", shown(given), "an object")])
@@ -37,10 +37,10 @@ def effective_parameters(defaults: Mapping[str, Scalar], given: Any) -> dict[str
 
 
 def with_parameters(document: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The document as a run has it that is given these parameters.
+    """The document of a run that gets these parameters.
 
     Raises:
-        InvalidParameters: as `effective_parameters`, or they are larger than the row of a run has room for.
+        InvalidParameters: as for `effective_parameters`, or they are too large for the row of a run.
     """
     effective = effective_parameters(document.get("parameters", {}), given)
     made = {**document, **({"parameters": effective} if effective else {})}

@@ -1,4 +1,4 @@
-"""Makes a `Schedule` of a document, in every form that users have; or says exactly what is wrong."""
+"""Reads a document, in every form that users have, into a `Schedule`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from universal_scheduler.domain.runs.model import Schedule
 
 SINGLE_JOB_KEYS = frozenset({"jobName", "jobDefinition", "jobQueue"})
 RECORDED_KEYS = frozenset({"scheduleErrors", "scheduleStatus", "startDateTime", "lastDateTime"})
-"""Keys that say something of a run, or that the scheduler itself writes: no part of what a schedule is."""
+"""Keys that are about a run, or that the scheduler writes. They are not part of a schedule."""
 
 
 def parse(document: Any) -> Schedule:
     """Check a schedule document and read it.
 
-    Takes a row of BatchSchedules, what a run of the reference design put out (`{"name", "output": {…}}`), and the
-    single-job form `{"jobName", "jobDefinition", "jobQueue", "wait_time"}`.
+    It takes a row of BatchSchedules, the output of a run of the reference design (`{"name", "output": {…}}`), and a
+    single job (`{"jobName", "jobDefinition", "jobQueue", "wait_time"}`).
 
     Raises:
-        InvalidSchedule: with every error found, each with its JSON path.
+        InvalidSchedule: the document is wrong. The error has every error found, each with its JSON path.
     """
     row = as_row(document)
     errors = find_errors(row)
@@ -41,12 +41,13 @@ def parse(document: Any) -> Schedule:
 
 
 def as_row(document: Any) -> dict[str, Any]:
-    """The document in the form of a row: unwrapped, a single job as a schedule of one, and numbers as `plain` has them.
+    """The document in the form of a row: without a wrapping, a single job as a schedule with one job, numbers as in
+    `plain`.
 
-    The errors that the scheduler has written beside a row are left out: nobody looks at them.
+    `scheduleErrors`, which the scheduler writes into a wrong row, is left out.
 
     Raises:
-        InvalidSchedule: it is no object.
+        InvalidSchedule: the document is not an object.
     """
     if not isinstance(document, Mapping):
         raise InvalidSchedule([DocumentError("$", shown(document), "an object: a schedule")])
@@ -62,7 +63,7 @@ def as_row(document: Any) -> dict[str, Any]:
 
 
 def is_wrapped(document: Mapping[str, Any]) -> bool:
-    """Whether it is what a run of the reference design put out: `{"name", "output": {…}}`."""
+    """Whether the document is the output of a run of the reference design: `{"name", "output": {…}}`."""
     wrapped = document.get("output")
     return isinstance(wrapped, Mapping) and "jobList" in wrapped and "jobList" not in document
 
@@ -72,7 +73,7 @@ def is_single_job(document: Mapping[str, Any]) -> bool:
 
 
 def written_path(document: Mapping[str, Any], path: str) -> str:
-    """Where in the document, as it was written, the place is that has this path in its row."""
+    """The path in the original document of the value that has this path in the row."""
     if is_wrapped(document):
         return f"$.output{path[1:]}"
     return path.replace("$.jobList[0]", "$", 1) if is_single_job(document) else path

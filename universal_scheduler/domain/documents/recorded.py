@@ -1,4 +1,4 @@
-"""What a document may say of a run that it was recorded from: `scheduleStatus` and `startDateTime`."""
+"""What a document may say of the run that it was recorded from: `scheduleStatus` and `startDateTime`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from universal_scheduler.domain.errors import DocumentError, did_you_mean
 from universal_scheduler.domain.runs.model import RunStatus
 
 RESTART = "RESTART"
-"""What a start message says that restarts a run."""
+"""The `scheduleStatus` with which a start message restarts a run."""
 NO_RESTART_HERE = (
     "blank: a document starts new runs. To restart a run, send a start message (POST /v1/executions), or use: "
     "usched restart ID"
@@ -18,7 +18,8 @@ NO_RESTART_HERE = (
 
 
 def recorded_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
-    """A document is no start message: what it says of a run can only be what a run has recorded."""
+    """Errors if a document looks like a start message: it may only have a status and a start that a run has
+    recorded."""
     status, start = row.get("scheduleStatus"), row.get("startDateTime")
     if status == RESTART:
         yield DocumentError("$.scheduleStatus", shown(status), NO_RESTART_HERE)
@@ -31,7 +32,7 @@ def recorded_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
 
 
 def status_errors(status: object, usual: str) -> Iterator[DocumentError]:
-    """None for a blank, and for the status of a run; `usual` says what is expected besides."""
+    """An error if the status is neither blank nor the status of a run. `usual` says what else is expected."""
     if blank(status) or (isinstance(status, str) and status in RunStatus.__members__):
         return
     hint = did_you_mean(status.strip().upper(), [RESTART, *RunStatus]) if isinstance(status, str) else ""

@@ -1,4 +1,4 @@
-"""Reads the body of `POST /v1/executions`: which name the execution gets, and which message the run."""
+"""Reads the body of `POST /v1/executions`: the name of the execution, and the message for the run."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from universal_scheduler.domain.errors import DocumentError, InvalidMessage, Unr
 from universal_scheduler.domain.names import EXECUTION_NAME_RULE, execution_name_problem
 
 AROUND_INPUT = ("name", "stateMachineArn", "input")
-"""What Step Functions itself takes; the stage has its own ARN."""
+"""The keys that StartExecution of Step Functions takes. The ARN in the body is not used: the stage has its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What somebody asks to be started."""
+    """A request to start an execution."""
 
     message: Mapping[str, Any]
-    """What the run gets; it is not checked yet."""
+    """The message for the run. It is not checked yet."""
     name: str = ""
-    """The execution's; empty where none is given."""
+    """The name of the execution; empty if the request has none."""
 
 
 def read_request(text: str) -> StartRequest:
-    """Read a request's body: a message with a name beside it, or a message in `input` as Step Functions takes it.
+    """Read the body of a request: a message, perhaps with a `name` beside it; or the message in `input`, as Step
+    Functions has it.
 
-    In what a run of the reference design put out, `{"name", "output"}`, the name is no execution's.
+    If the body is the output of a run of the reference design (`{"name", "output"}`), its name is not used.
 
     Raises:
-        UnreadableDocument: it is no JSON that means one thing.
-        InvalidMessage: with what is wrong around the message.
+        UnreadableDocument: the body is not JSON with one meaning.
+        InvalidMessage: something around the message is wrong.
     """
     body = read_json(text)
     if not isinstance(body, dict):

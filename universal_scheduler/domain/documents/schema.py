@@ -1,4 +1,4 @@
-"""The check by the JSON Schema of a row, with errors that say what was found and what is expected."""
+"""Checks a row by its JSON Schema. The errors say what was found and what is expected."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 MAX_JOBS = 10_000
 KEYS_SHOWN = 5
 COUNTED = {"minItems": "entry", "minLength": "character", "minProperties": "key"}
-"""Each of them is at least one."""
+"""What the keyword counts. Each has to be at least one."""
 LOOKED_FOR = 1000
-"""Errors, of which the first in the document are told."""
+"""How many errors are looked for. The first of them in the document are reported."""
 SCHEMA_PATH = Path(__file__).parents[3] / "dynamo" / "schema.json"
 KEPT_SECRET = (".secret", *(f".{service}" for service in Service if service is not Service.SNS))
-"""Values that may be secret, so that no error repeats them."""
+"""The ends of paths whose values may be secret. No error shows such a value."""
 
 
 def schema_errors(row: Mapping[str, Any]) -> list[DocumentError]:
-    """What the schema finds wrong with a row that has storable values, in the order of the document; the first 50."""
+    """The errors of a row by the schema, in the order of the document, at most 50. The values have to be storable."""
     jobs = row.get("jobList")
     if isinstance(jobs, list) and len(jobs) > MAX_JOBS:  # a million would be looked at one by one
         return [DocumentError("$.jobList", f"{len(jobs):,} entries", f"at most {MAX_JOBS:,}")]

@@ -1,4 +1,4 @@
-"""How much a document may say besides its jobs: a run carries that in its one row."""
+"""The limit for everything in a document but its jobs: the one row of a run has to hold it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from universal_scheduler.domain.errors import DocumentError
 
 CARRIED_LIMIT_BYTES = 200 * 1024
-"""An item has at most 400 KB, as DynamoDB counts: some values take more there than as JSON, and the run adds its own.
+"""Bytes as JSON. The rest of the 400 KB of an item is for larger encodings in DynamoDB and for what the run adds.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items"""
 
 
 def carried_errors(document: Mapping[str, Any]) -> Iterator[DocumentError]:
-    """Where all but `jobList` is larger than the row of a run has room for."""
+    """An error if everything but `jobList` is too large for the row of a run."""
     rest = {key: value for key, value in document.items() if key != "jobList"}
     size = len(json.dumps(rest, ensure_ascii=False).encode())
     if size > CARRIED_LIMIT_BYTES:

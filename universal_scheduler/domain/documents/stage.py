@@ -1,6 +1,6 @@
-"""What is doubtful in a valid document on a certain stage: queues, job definitions and schedules that it does not have.
+"""Names in a valid document that a certain stage does not have: queues, job definitions and schedules.
 
-A remark has the form of an error. Nothing here refuses a document at every door: the names may come to be later.
+A remark has the form of an error. No door refuses a document because of a remark alone: the name may come later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from universal_scheduler.domain.errors import DocumentError, did_you_mean
 
 
 class Kind(StrEnum):
-    """What a name in a job of a document names."""
+    """The kind of thing that a name in a job names."""
 
     QUEUE = "queue"
     DEFINITION = "job definition"
@@ -24,12 +24,12 @@ KEYS = {"jobQueue": Kind.QUEUE, "fallbackQueue": Kind.QUEUE, "jobDefinition": Ki
 
 
 Short: TypeAlias = Mapping[Kind, Collection[str]]
-"""The short names that a stage has for its own."""
+"""The short names of a stage, by their kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A name that is no short name of the stage, and the first place in the document that has it."""
+    """A name that is not a short name of the stage, and the first place in the document that has it."""
 
     kind: Kind
     name: str
@@ -42,7 +42,7 @@ class Use:
 
 
 def foreign_names(row: Mapping[str, Any], short: Short) -> list[Use]:
-    """The queues and job definitions of a row that are no short names of the stage, each once."""
+    """The queues and job definitions of a row that are not short names of the stage, each once."""
     found: dict[tuple[Kind, str], Use] = {}
     for index, entry in enumerate(row["jobList"]):
         for key, kind in KEYS.items():
@@ -53,7 +53,7 @@ def foreign_names(row: Mapping[str, Any], short: Short) -> list[Use]:
 
 
 def misspelt(uses: Sequence[Use], short: Short) -> Iterator[DocumentError]:
-    """Names that look like short names of the stage, and are none."""
+    """A remark for each name that looks like a short name of the stage and is none."""
     for use in uses:
         hint = _hint(use, short)
         if hint:
@@ -61,7 +61,7 @@ def misspelt(uses: Sequence[Use], short: Short) -> Iterator[DocumentError]:
 
 
 def unknown(uses: Sequence[Use], short: Short) -> Iterator[DocumentError]:
-    """Names that nobody has looked up: all but ARNs, which are hardly written by hand."""
+    """A remark for each name that nobody has looked up. ARNs are left out, because people hardly write them by hand."""
     for use in uses:
         if not use.is_arn:
             found = f"the {use.kind} '{use.name}'{_hint(use, short)}, which is no short name of this stage"
@@ -69,9 +69,10 @@ def unknown(uses: Sequence[Use], short: Short) -> Iterator[DocumentError]:
 
 
 def missing(uses: Sequence[Use], short: Short) -> tuple[list[DocumentError], list[DocumentError]]:
-    """Names that Batch was asked for, and has not: errors, and warnings.
+    """The names that Batch does not have: errors and warnings.
 
-    One that looks like a short name of the stage is misspelt: its job can never run. Another may be made later.
+    A name that looks like a short name of the stage is misspelt, so that its job can never run: that is an error.
+    Another name may come later: that is a warning.
     """
     errors: list[DocumentError] = []
     warnings: list[DocumentError] = []
@@ -85,7 +86,7 @@ def missing(uses: Sequence[Use], short: Short) -> tuple[list[DocumentError], lis
 def upstream_remarks(
     row: Mapping[str, Any], exists: Callable[[str], bool], known: Sequence[str]
 ) -> Iterator[DocumentError]:
-    """Schedules in `trigger.after` that there are not; `known` are some that there are, to suggest."""
+    """A remark for each schedule in `trigger.after` that does not exist. `known` are names of schedules to suggest."""
     for position, name in enumerate(row.get("trigger", {}).get("after", ())):
         if not exists(name):
             found = f"'{name}'{did_you_mean(name, known)}, and there is no such schedule"

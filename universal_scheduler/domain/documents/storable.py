@@ -1,4 +1,4 @@
-"""Which values a document may have at all: those that JSON can say and that a DynamoDB table can hold."""
+"""The values that a document may have: those that JSON can write and a DynamoDB table can hold."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from universal_scheduler.domain.documents.values import json_path, shown
 from universal_scheduler.domain.errors import DocumentError
 
 MAX_DEPTH = 32
-"""Levels of objects and lists, the document itself is the first: so deep an item of DynamoDB may be nested.
+"""Levels of objects and lists in each other; the document is the first level. Items of DynamoDB have this limit.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-attributes
-Readers and writers of JSON, and the checks by schema, go down by recursion: they are given nothing deeper either."""
+It also protects the readers and writers of JSON and the schema check, which recurse."""
 DEPTH_WANTED = f"at most {MAX_DEPTH} levels of objects and lists in each other"
 MAX_DIGITS = 38
 LARGEST = Decimal("9." + "9" * (MAX_DIGITS - 1) + "E+125")
 SMALLEST = Decimal("1E-130")
-"""What a number attribute can be, and its negative: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
-HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number"""
+"""The largest and the smallest positive number of a number attribute; negative numbers have the same limits.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number
+"""
 NUMBER_WANTED = (
     f"a number that DynamoDB can hold, with at most {MAX_DIGITS} digits and between 1E-130 and 9.99E+125; "
     "write any other in quotes, as text"
@@ -31,14 +32,15 @@ MAX_ERRORS = 50
 SEVERAL_LINES = frozenset(
     {"description", "containerOverrides", "parameters", "forEach", "output", "jobId", "scheduleErrors", "cause"}
 )
-"""Keys below which texts may have line breaks and other control characters: they are for the jobs, and no names."""
+"""Keys whose texts may have line breaks and other control characters, at any depth: they are for the jobs, and no
+names."""
 TEXT, ONE_LINE = "Unicode text", "one line of text, without control characters"
 
 
 def storable_errors(document: object) -> list[DocumentError]:
-    """The values in a document that JSON or a table cannot hold, in the order of the document; the first 50.
+    """The values of a document that JSON or a table cannot hold, in the order of the document, at most 50.
 
-    Never raises, whatever it is given, and goes no deeper than the depth that a document may have.
+    It never raises, whatever the document is, and it looks no deeper than a document may be.
     """
     errors: list[DocumentError] = []
     ahead: list[tuple[object, _Place]] = [(document, _Place())]
@@ -60,9 +62,9 @@ def storable_errors(document: object) -> list[DocumentError]:
 
 
 def plain(document: Any) -> Any:
-    """A copy with numbers as JSON means them: 3.0 is the integer 3, and so is what DynamoDB's client calls Decimal.
+    """A copy of the document in which numbers are as in JSON: 3.0 and DynamoDB's Decimal become the integer 3.
 
-    Every other value stays what it is; `storable_errors` finds those that may not be.
+    All other values stay as they are, also those that `storable_errors` refuses.
     """
     root = [document]
     ahead: list[tuple[Any, Any, int]] = [(root, 0, 0)]

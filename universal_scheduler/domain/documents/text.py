@@ -1,4 +1,4 @@
-"""What the readers of JSON and YAML share: bytes as text, places in a text, and numbers as they are written."""
+"""Shared by the readers of JSON and YAML: the text of bytes, positions in a text, and numbers."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from universal_scheduler.domain.documents.storable import MAX_DEPTH
 from universal_scheduler.domain.errors import DocumentError, UnreadableDocument
 
 READ_DEPTH = MAX_DEPTH + 4
-"""Levels that a text may have: those of a document, and what may be around it (a list of documents, a run's output)."""
+"""Levels that a text may have: those of a document, and a few around it (a list of documents, the output of a run)."""
 MAX_NUMBER = 4000
-"""Characters of a number that are read; Python itself refuses more than 4,300, and no table holds a hundredth of it."""
+"""The longest number, in characters, that is read. Python refuses more than 4,300, and no table can hold a hundredth of
+it."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
 class Lines:
-    """Where the lines of a text begin, so that a place in it has a line and a column; both count from 1."""
+    """The positions of the lines of a text. Lines and columns count from 1."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0, *(found.end() for found in re.finditer(r"\r\n?|\n", text))]
 
     def at(self, offset: int) -> tuple[int, int]:
+        """The line and the column of the character at this offset."""
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
 
 def unicode_text(content: str | bytes) -> str:
-    """UTF-8 as text, without the byte order mark that some editors put before it.
+    """UTF-8 bytes as text, without the byte order mark that some editors write.
 
     Raises:
-        UnreadableDocument: it is no UTF-8.
+        UnreadableDocument: it is not UTF-8.
     """
     if isinstance(content, str):
         return content.removeprefix(BYTE_ORDER_MARK)
@@ -48,14 +50,22 @@ def unicode_text(content: str | bytes) -> str:
 
 
 def integer(digits: str, base: int = 10) -> int:
-    """Raises ValueError, with what was found, where there are too many digits."""
+    """The number that the digits write.
+
+    Raises:
+        ValueError: there are too many digits; its text says what was found.
+    """
     if len(digits) > MAX_NUMBER:
         raise ValueError(f"a number of {len(digits):,} digits")
     return int(digits, base)
 
 
 def decimal(text: str) -> float:
-    """Raises ValueError, with what was found, where it would be read as infinity, or as 0 though it is none."""
+    """The number that the text writes.
+
+    Raises:
+        ValueError: it would become infinity, or 0 although it is not 0; its text says what was found.
+    """
     if len(text) > MAX_NUMBER:
         raise ValueError(f"a number of {len(text):,} characters")
     number = float(text)

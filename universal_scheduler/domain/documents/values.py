@@ -1,4 +1,4 @@
-"""What single values of a document mean, and how an error shows them and says where they are."""
+"""Single values of a document: what they mean, and how an error shows a value and its place."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import islice
 from typing import Any
 
 SHOWN = 60
-"""Characters of a value that an error shows."""
+"""How many characters of a value an error shows."""
 PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def blank(value: object) -> bool:
-    """Whether a value means "nothing": users write a single blank where there is no status, id or date."""
+    """Whether a value means "nothing". Users write a single blank where there is no status, id or date."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
@@ -41,7 +41,7 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line; every character that cannot be printed, or not be encoded, as its escape."""
+    """The text on one line. A character that cannot be printed or encoded becomes its escape."""
     return text if text.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in text)
 
 
@@ -51,7 +51,7 @@ def quoted(name: str) -> str:
 
 
 def json_path(parts: Iterable[object]) -> str:
-    """Where a value is: `$.jobList[3].jobName`; a key that is no plain word in quotes, `$['a key']`.
+    """The path of a value: `$.jobList[3].jobName`. A key that is not a plain word is in quotes: `$['a key']`.
 
     https://www.rfc-editor.org/rfc/rfc9535.html#name-child-segment
     """
@@ -59,7 +59,7 @@ def json_path(parts: Iterable[object]) -> str:
 
 
 def step(part: object) -> str:
-    """One step of a JSON path: an index, or a key, which is cut where it is long."""
+    """One step of a JSON path: an index or a key. A long key is cut."""
     match part:
         case str() if PLAIN_KEY.fullmatch(part) and len(part) <= SHOWN:
             return f".{part}"

@@ -1,1 +1,1 @@
-"""What AWS reports of jobs and executions, read from its events as data."""
+"""Reads the events of AWS about jobs and executions."""

@@ -1,4 +1,4 @@
-"""What Step Functions tells of an execution by an event: read from the event, as data. Pure.
+"""Reads the events of Step Functions about executions. It is pure.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 """
@@ -16,23 +16,23 @@ ABORTED, TIMED_OUT, FAILED = "ABORTED", "TIMED_OUT", "FAILED"
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEnded:
-    """An execution that ended otherwise than by success."""
+    """An execution that has ended without success."""
 
     arn: str
     name: str
     status: str
     """ABORTED, TIMED_OUT or FAILED."""
     reason: str
-    """In words, with Step Functions' own error and cause where it tells them."""
+    """Why it ended, in words, with the error and the cause of Step Functions if the event has them."""
     input: str = "{}"
-    """The execution's input as JSON; `{}` where the event has no room for it."""
+    """The input of the execution as JSON; `{}` if the event leaves it out because it is too large."""
 
 
 def read_execution_event(event: Mapping[str, Any]) -> ExecutionEnded:
-    """An EventBridge event of detail type *Step Functions Execution Status Change*, of an end without success.
+    """Read an EventBridge event of detail type *Step Functions Execution Status Change* about an end without success.
 
     Raises:
-        ValueError: it is none, or lacks what every such event has.
+        ValueError: it is another event, or it lacks something that every such event has.
     """
     try:
         detail, kind = event["detail"], (event["source"], event["detail-type"])

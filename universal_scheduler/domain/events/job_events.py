@@ -1,4 +1,4 @@
-"""What Batch tells of a job by an event: read from the event, as data. Pure.
+"""Reads the events of Batch about jobs. It is pure.
 
 https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html
 """
@@ -15,14 +15,15 @@ from universal_scheduler.domain.runs.model import JobStatus, Observation, RunKey
 
 STATE_CHANGE = "Batch Job State Change"
 FIRST_ATTEMPT_TAG = "usched:firstAttempt"
-"""Of a Batch job that is not the first one of its job in a run."""
+"""The tag of a Batch job with the number of its first attempt, if it is not the first Batch job of its job in the
+run."""
 QUEUE_BLOCKED = "Batch Job Queue Blocked"
 """https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html"""
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One change of one job's state. An array's child has its parent's id and its index."""
+    """One change of the state of one Batch job. A child of an array has the id of its array and its index."""
 
     seen: Observation
     name: str
@@ -30,21 +31,21 @@ class JobEvent:
     queue: str
     """The queue's ARN."""
     at: float
-    """Epoch seconds: when Batch saw the change."""
+    """When Batch saw the change, in epoch seconds."""
     created_at: float = 0.0
-    """Epoch seconds: when it was submitted."""
+    """When the job was submitted, in epoch seconds."""
     blocked: bool = False
-    """No change: the job cannot be placed and holds up its queue, for the reason in `seen`."""
+    """The event is no change of state: the job cannot be placed and blocks its queue. `seen` has the reason."""
     attempts: int = 0
     """How often Batch has tried the job so far."""
     parent_id: str = ""
     index: int | None = None
     run: RunKey | None = None
-    """The run that submitted the job, where its tags say so."""
+    """The run that has submitted the job, from the tags of the job; None if they do not say it."""
     job_name: str = ""
-    """The job of that run."""
+    """The name of the job in that run."""
     first_attempt: int = 1
-    """The number of the Batch job's first attempt among all of that job."""
+    """The number of the Batch job's first attempt among all attempts of the job in its run."""
 
     @property
     def job_id(self) -> str:
@@ -52,41 +53,42 @@ class JobEvent:
 
     @property
     def starts_array(self) -> bool:
-        """Whether the first child of an array has begun: of the array itself Batch tells only that it is PENDING."""
+        """Whether the event is the start of an array's first child. Batch reports no start of the array itself."""
         return bool(self.parent_id) and self.index == 0 and self.seen.status is JobStatus.RUNNING
 
     @property
     def of_submitted(self) -> Observation:
-        """What the event says of the Batch job that was submitted: of an array, where its first child has begun."""
+        """What the event says of the Batch job that was submitted. The start of an array's first child is the start of
+        the array."""
         if not self.starts_array:
             return self.seen
         return Observation(self.parent_id, JobStatus.RUNNING, started_at=self.seen.started_at, attempts=1)
 
     @property
     def attempts_begun(self) -> int:
-        """How many attempts of the job had begun, over all Batch jobs that its run submitted it as."""
+        """How many attempts of the job had begun, over all Batch jobs that its run has submitted it as."""
         return self.first_attempt - 1 + self.seen.attempts
 
     @property
     def state(self) -> str:
-        """What the event tells: a status of Batch, or BLOCKED."""
+        """What the event reports: a status of Batch, or BLOCKED."""
         return "BLOCKED" if self.blocked else str(self.seen.status)
 
     @property
     def position(self) -> str:
-        """Names the event among those of its job, and sorts them.
+        """The place of the event among the events of its job, as a text that sorts.
 
-        By time, and within a second (of which the time of an event has no parts) by attempt and state.
+        It has the time, the attempt and the state, because the time of an event has whole seconds.
         """
         shown = f"{self.seen.status}-{self.state}" if self.blocked else self.state
         return f"{iso(self.at)}#{self.attempts:02}#{self.seen.status.rank}#{shown}"
 
 
 def read_event(event: Mapping[str, Any]) -> JobEvent:
-    """An EventBridge event of detail type *Batch Job State Change* or *Batch Job Queue Blocked*.
+    """Read an EventBridge event of detail type *Batch Job State Change* or *Batch Job Queue Blocked*.
 
     Raises:
-        ValueError: it is none, or lacks what every such event has.
+        ValueError: it is another event, or it lacks something that every such event has.
     """
     try:
         if event["source"] != "aws.batch" or event["detail-type"] not in (STATE_CHANGE, QUEUE_BLOCKED):
@@ -118,9 +120,9 @@ def read_event(event: Mapping[str, Any]) -> JobEvent:
 
 
 def read_detail(detail: Mapping[str, Any]) -> Observation:
-    """A JobDetail of DescribeJobs, or the detail of a job state change event. Batch's times are milliseconds.
+    """Read a JobDetail of DescribeJobs, or the detail of a job state change event. Batch's times are milliseconds.
 
-    Batch leaves an array PENDING until all its children have ended: it is RUNNING here as soon as one of them has run.
+    Batch leaves an array PENDING until all its children have ended. Here it is RUNNING as soon as one of them has run.
     https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html#Batch-ListJobs-request-jobStatus
     """
     attempts = detail.get("attempts") or []
@@ -148,7 +150,7 @@ def read_detail(detail: Mapping[str, Any]) -> Observation:
 
 
 def array_began(counts: Mapping[str, int]) -> bool:
-    """Whether a child of an array has run, by how many of them are in which state."""
+    """Whether a child of an array has run. `counts` says how many children are in each state."""
     return any(counts.get(state) for state in (JobStatus.RUNNING, JobStatus.SUCCEEDED, JobStatus.FAILED))
 
 
@@ -157,7 +159,7 @@ def read_reason(*reasons: str | None) -> str:
 
 
 def log_group_of(detail: Mapping[str, Any]) -> str:
-    """The log group that a job's container names; empty where it is Batch's own.
+    """The log group that the container of a job names; empty if it is Batch's own.
 
     https://docs.aws.amazon.com/batch/latest/userguide/using_awslogs.html
     """
