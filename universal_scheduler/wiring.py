@@ -6,10 +6,12 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 
 from universal_scheduler.adapters.batch import BatchPlatform
+from universal_scheduler.adapters.dynamodb.answers import read_plainly
 from universal_scheduler.adapters.dynamodb.job_log import DynamoJobLog
 from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.adapters.message_queue import MessageQueue
@@ -54,7 +56,7 @@ class Wiring:
 
     def __init__(self, settings: Settings, session: boto3.Session | None = None, endpoint: str | None = None) -> None:
         self.settings = settings
-        self._session = session or boto3.Session()
+        self._session = session or _session()
         self._endpoint = endpoint
 
     def caller(self) -> str:
@@ -161,6 +163,12 @@ class Wiring:
     @cached_property
     def logs(self) -> CloudWatchLogsClient:
         return self._session.client("logs", endpoint_url=self._endpoint, config=QUICK)
+
+
+def _session() -> boto3.Session:
+    core = botocore.session.get_session()
+    read_plainly(core)
+    return boto3.Session(botocore_session=core)
 
 
 def from_env() -> Wiring:
