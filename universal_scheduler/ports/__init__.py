@@ -1,1 +1,2 @@
-"""What the use cases need from the world, one module a concern: adapters implement these. Import each by its name."""
+"""The ports: what the use cases need from outside, one module for each concern. Adapters implement them. Import each
+module by its name."""

@@ -1,4 +1,4 @@
-"""Which schedules start after which."""
+"""Keeps which schedules start after which."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Protocol
 
 
 class Followers(Protocol):
-    """For each schedule the names of its followers: the end of a run reads those of its own schedule alone.
+    """For each schedule, the names of the schedules that start after it: its followers.
 
-    A name only says where to look. The follower's row decides at that moment, so a name too many starts nothing; a name
-    that is missing would lose a start.
+    The end of a run reads only the followers of its own schedule. A name only says where to look; the row of the
+    follower decides whether it starts. So an extra name does no harm, but a missing name would lose a start.
     """
 
     def followers(self, upstream: str) -> list[str]:
-        """The schedules whose rows say now that they start after this one, and have no errors."""
+        """The schedules whose rows now say that they start after this one, and whose rows have no errors."""
         ...
 
     def add_follower(self, schedule_id: str, upstreams: Sequence[str]) -> None:
-        """Keep the schedule's name for each of these. `put_schedule` does so itself.
+        """Keep the schedule as a follower of each of these. `put_schedule` calls it.
 
         Raises:
-            StoreUnavailable: throttled for too long; some may be written.
+            StoreUnavailable: DynamoDB refused the writes for too long. Some of them may be done.
         """
         ...
 
     def remove_follower(self, schedule_id: str, upstreams: Sequence[str]) -> None:
-        """Forget the schedule's name for each of these, but not for those that its row names at that moment."""
+        """Remove the schedule from the followers of each of these, except those that its row names at that moment."""
         ...
 
     def check_followers(self, rows: int) -> bool:
-        """Add the names that are missing for the next so many schedules; after the last comes the first again.
+        """Add the missing names for the next `rows` schedules. After the last schedule it begins again with the first.
 
         Returns: whether every schedule has been checked at least once. Until then `followers` reads all rows.
         """

@@ -1,4 +1,4 @@
-"""The log of what Batch reports of jobs."""
+"""The log of everything that Batch reports of jobs."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from universal_scheduler.domain.runs.model import JobStatus
 
 
 class JobLog(Protocol):
-    """What Batch has told of every job in the scheduler's queues, whoever submitted it. Nothing in it is changed."""
+    """The events of every job in the scheduler's queues, whoever has submitted the job. An event in the log never
+    changes."""
 
     def append(self, events: Sequence[JobEvent]) -> None:
-        """Keep these; one that is there already stays as it is.
+        """Add events to the log. An event that is there already stays as it is.
 
         Raises:
-            StoreUnavailable: throttled for too long; some may be written.
+            StoreUnavailable: DynamoDB refused the writes for too long. Some of them may be done.
         """
         ...
 
     def history(self, job_id: str) -> list[JobEvent]:
-        """All that is kept of a job, in order; empty for one that no event has told of."""
+        """All events of a job that are still kept, in order; empty if there are none."""
         ...
 
     def changed_jobs(self, queues: Sequence[str], since: float, status: JobStatus | None = None) -> Iterator[str]:
-        """Ids of the jobs of these queues (ARNs) with an event since then (epoch seconds), the last changed first.
+        """The ids of the jobs in these queues (ARNs) with an event since a time (epoch seconds), the last changed job
+        first.
 
-        With a status those whose last event has it. Eventually consistent.
+        With `status`, only the jobs whose last event has it. Eventually consistent.
         """
         ...
 
     def named_jobs(self, name: str, since: float) -> Iterator[str]:
-        """Ids of the jobs of this name with an event since then, the last changed first. Eventually consistent.
+        """The ids of the jobs with this name and an event since a time (epoch seconds), the last changed job first.
 
-        A run's job has its name in the schedule, another its name in Batch.
+        A job of a run has its name in the schedule; another job has its name in Batch. Eventually consistent.
         """
         ...

@@ -1,4 +1,4 @@
-"""Messages to people: their queue, the services that take them, and the logs that they quote."""
+"""Messages to people: the queue of messages, the services that deliver them, and the logs that they quote."""
 
 from __future__ import annotations
 
@@ -13,40 +13,44 @@ if TYPE_CHECKING:
 
 
 class Outbox(Protocol):
-    """The queue of messages that are still to be sent, one for each channel."""
+    """The queue of messages that are still to be sent. A message is for one channel."""
 
     def put(self, bodies: Sequence[str]) -> None:
-        """Raises:
-        StoreUnavailable: not all were taken; all may be put again.
+        """Put messages into the queue.
+
+        Raises:
+            StoreUnavailable: the queue did not take all of them. All may be put again.
         """
         ...
 
     def delay(self, receipt: str, seconds: int) -> None:
-        """Let a message that was received come again after so long."""
+        """Let a received message come again after so many seconds."""
         ...
 
     def dead_letter(self, body: str, reason: str) -> None:
-        """Put a message that cannot be delivered to the dead letters, with the reason."""
+        """Move a message that cannot be delivered to the dead letters, with the reason."""
         ...
 
 
 class Notifier(Protocol):
-    """Hands messages to the services that people read them in."""
+    """Hands messages to the services in which people read them."""
 
     def send(self, channel: Channel, message: Message, now: float) -> None:
-        """Raises, without anything secret in the text:
-        DeliveryRefused: it will never be taken like this.
-        DeliveryFailed: it may be taken later.
+        """Send a message to a channel. `now` is in epoch seconds.
+
+        Raises (the text has nothing secret):
+            DeliveryRefused: the service will never take this message.
+            DeliveryFailed: the service may take it later.
         """
         ...
 
 
 class LogTails(Protocol):
-    """What jobs printed."""
+    """The last lines that jobs have printed."""
 
     def tail(self, job: JobRun, lines: int) -> LogTail:
-        """The last lines of a job's log, oldest first; none where there is no log, or none can be read.
+        """The last lines of a job's log, oldest first; no lines if there is no log, or it cannot be read.
 
-        Of an array those of the first child that failed.
+        Of an array, it is the log of the first child that failed.
         """
         ...

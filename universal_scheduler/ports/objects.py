@@ -1,4 +1,4 @@
-"""Where jobs leave what others need."""
+"""Where jobs leave data for others."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Protocol
 
 
 class ObjectStore(Protocol):
-    """Where jobs leave what others need: their outputs, lists of values."""
+    """The objects that jobs leave for others: outputs, and lists of values."""
 
     def address(self, key: str) -> str:
-        """The address of the stage's own object of this key, as jobs are told it: `s3://bucket/key`, or a path."""
+        """The address of the stage's own object with this key, in the form that jobs get: `s3://bucket/key`, or a
+        path."""
         ...
 
     def read(self, address: str, limit_bytes: int) -> bytes:
-        """The object at an address.
+        """The bytes of the object at an address.
 
         Raises:
-            ObjectUnreadable: it is not there, not ours to read, or larger than that.
-            StoreUnavailable: the service did not answer; try again later.
+            ObjectUnreadable: the object does not exist, may not be read, or is larger than `limit_bytes`.
+            StoreUnavailable: the service did not answer. Try again later.
         """
         ...

@@ -1,4 +1,4 @@
-"""Where jobs run."""
+"""The job platform: the service that runs jobs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from universal_scheduler.domain.runs.model import Attempt, Child, Job, JobStatus
 
 
 class JobPlatform(Protocol):
-    """Where jobs run."""
+    """The service that runs jobs."""
 
     def submit(
         self, job: Job, name: str, depends_on: Sequence[str], environment: Mapping[str, str], tags: Mapping[str, str]
     ) -> str:
-        """Submit under this name after these job ids; answers the platform's id.
+        """Submit a job under this name, to start after the jobs with these ids have succeeded. Answers the platform's
+        id.
 
         Raises:
-            SubmissionRefused: it will never be accepted as it is.
-            Throttled: the platform did not take it for the moment; nothing has happened.
-            PlatformUnavailable: the service failed: it may or may not have been accepted.
+            SubmissionRefused: the platform will never accept this job.
+            Throttled: the platform did not take the job for the moment. Nothing has happened.
+            PlatformUnavailable: the service failed. The job may or may not have been accepted.
         """
         ...
 
     def find(self, queue: str, name: str) -> str | None:
-        """The id of the job of exactly this name, where the platform has it."""
+        """The id of the job with exactly this name in the queue; None if the platform has none."""
         ...
 
     def describe(self, job_ids: Sequence[str]) -> list[Observation]:
-        """What the platform knows of these jobs; one that it does not know is left out."""
+        """What the platform knows of these jobs. A job that it does not know is left out."""
         ...
 
     def attempts(self, job_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """Every attempt of each of these jobs (at most a hundred), oldest first; one it does not know is left out.
+        """Every attempt of each of these jobs (at most a hundred), oldest first. A job that it does not know is left
+        out.
 
         Raises:
             PlatformUnavailable: the platform did not answer.
@@ -40,14 +42,15 @@ class JobPlatform(Protocol):
         ...
 
     def terminate(self, job_id: str, reason: str) -> None:
-        """End a job, in whatever state it is; one that has ended stays as it is."""
+        """End a job in any state. A job that has ended stays as it is."""
         ...
 
     def cancel(self, job_id: str, reason: str) -> None:
-        """Keep a job from starting; one that has started goes on, and so do the children of an array that have.
+        """Keep a job from starting. A job that has started goes on, and so do the children of an array that have
+        started.
 
-        One that waits for others may keep its state until those have ended: `Observation.cancelled` says that it was
-        told to end, and never starts.
+        A job that waits for other jobs may keep its state until those have ended. `Observation.cancelled` then says
+        that the job was told to end and will never start.
 
         Raises:
             PlatformUnavailable: the platform did not answer.
@@ -55,7 +58,7 @@ class JobPlatform(Protocol):
         ...
 
     def children(self, array_id: str, status: JobStatus, limit: int | None = None) -> list[Child] | None:
-        """An array's children that are in this state, the first `limit` of them; None where it knows no such array.
+        """The children of an array in this state, at most `limit`; None if the platform does not know the array.
 
         Raises:
             PlatformUnavailable: the platform did not answer.

@@ -1,4 +1,4 @@
-"""Where runs are kept: how each begins, is taken up again and ends."""
+"""Where runs are kept: how a run begins, restarts and ends."""
 
 from __future__ import annotations
 
@@ -9,52 +9,56 @@ from universal_scheduler.domain.runs.model import AuditEntry, Run, RunKey, RunSt
 
 
 class Runs(Protocol):
-    """Runs. Every write that changes a state is conditional and answers whether it took."""
+    """Runs. Every write that changes a state has a condition, and answers whether the condition was true."""
 
     def create_run(self, run: Run) -> bool:
-        """False where the key is another execution's run already; True also where this execution made it before."""
+        """Write a new run. False if another execution already has a run with this key. True also if this execution has
+        written the run before."""
         ...
 
     def restart_run(self, run: Run, of: Run, entry: AuditEntry | None = None) -> bool:
-        """Make the run `of` what `run` says, which another execution drives, and write the audit entry with it.
+        """Turn the run `of` into `run`, which another execution drives, and write the audit entry with it.
 
-        False where its generation is another one by now, or an operator has acted on it.
+        False if its generation has changed, or an operator has acted on it since it was read.
         """
         ...
 
     def finish_preparing(self, run: Run) -> None:
-        """The jobs of a start or a restart are written: operators may act on the run from now on."""
+        """Record that all jobs of a start or a restart are written. From now on operators may act on the run."""
         ...
 
     def finish_run(
         self, run: Run, status: RunStatus, reason: str, ended_at: str, job_list: Sequence[Mapping[str, Any]]
     ) -> bool:
-        """Record how a RUNNING run of this generation ended.
+        """Record the end of a RUNNING run of this generation.
 
-        False where it was not RUNNING any more, or an operator has acted on it since it was read.
+        `ended_at` is UTC in ISO 8601. `job_list` is what the row keeps of the jobs. False if the run was not RUNNING
+        any more, or an operator has acted on it since it was read.
         """
         ...
 
-    def get_run(self, key: RunKey) -> Run | None: ...
+    def get_run(self, key: RunKey) -> Run | None:
+        """The run with this key; None if there is none."""
+        ...
 
     def find_run(self, execution_name: str) -> Run | None:
-        """The run that the execution of this name drives; eventually consistent."""
+        """The run that the execution with this name drives; None if there is none. Eventually consistent."""
         ...
 
     def list_runs(self, schedule_id: str | None, limit: int, since: str = "") -> list[Run]:
-        """The newest runs first, of one schedule or of all, that started since then (as `startDateTime` has it).
+        """The newest runs first, of one schedule or (None) of all schedules. `since` is the earliest `startDateTime`.
 
-        Of all schedules it is eventually consistent.
+        The list of all schedules' runs is eventually consistent.
         """
         ...
 
     def index_runs(self, rows: int) -> bool:
-        """Put the next so many runs into the index by day, where an earlier version has left them out.
+        """Put the next `rows` runs into the index by day, if an earlier version has left them out.
 
-        Returns: whether all runs are in it. Until then `list_runs` of all schedules reads all rows.
+        Returns: whether the index has all runs. Until then the list of all schedules' runs reads all rows.
         """
         ...
 
     def recorded_jobs(self, key: RunKey) -> list[dict[str, Any]]:
-        """`jobList` as the history row has it (where operators write PASS); empty where it has none."""
+        """The `jobList` of the history row, in which operators write PASS; empty if the row has none."""
         ...

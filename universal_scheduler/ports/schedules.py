@@ -1,4 +1,4 @@
-"""Where schedules are kept: their rows."""
+"""Where schedules are kept: one row for each."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ from typing import Any, Protocol
 
 
 class Schedules(Protocol):
-    """Schedules, as their owners wrote them."""
+    """The rows of schedules, as their owners wrote them."""
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
-        """The schedule's row as its owner wrote it, with `scheduleErrors` where it has some."""
+        """The row of a schedule, with `scheduleErrors` if it is wrong; None if there is none."""
         ...
 
     def put_schedule(self, row: Mapping[str, Any]) -> bool:
-        """Store a row whole; True where there was none with its scheduleId before.
+        """Store a whole row. True if there was none with this scheduleId before.
 
-        Once it has returned, `followers` of the schedules that its trigger names have it.
+        When it returns, the schedule is a follower of every schedule that its trigger names.
 
         Raises:
-            ItemTooLarge: the row is over DynamoDB's 400 KB, its jobs compressed; nothing was stored.
-            StoreUnavailable: throttled for too long; the row is stored.
+            ItemTooLarge: the row is larger than DynamoDB's 400 KB, also with its jobs compressed. Nothing was stored.
+            StoreUnavailable: DynamoDB refused the followers for too long. The row is stored.
         """
         ...
 
     def record_schedule_errors(self, schedule_id: str, errors: Sequence[Mapping[str, str]]) -> None:
-        """Write (or with none, remove) what is wrong with a row beside it; a row that is gone stays gone.
+        """Write the errors of a row into the row, or remove them if there are none. A row that was deleted stays
+        deleted.
 
-        Where a row has no room for all of them, the first are written, as many as it has room for.
+        If the row has no room for all errors, only the first of them are written.
         """
         ...
 
-    def list_schedules(self) -> list[dict[str, Any]]: ...
+    def list_schedules(self) -> list[dict[str, Any]]:
+        """All rows of schedules."""
+        ...

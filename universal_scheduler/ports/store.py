@@ -1,4 +1,4 @@
-"""The store: every port over the scheduler's own tables in one."""
+"""The store: all ports over the scheduler's own tables in one."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ from universal_scheduler.ports.waits import Waits
 
 
 class Store(Schedules, Followers, Runs, Jobs, Waits, Operators, Protocol):
-    """All that the scheduler's own tables keep, for use cases that need several parts of it."""
+    """All data in the scheduler's own tables, for use cases that need several kinds of it."""

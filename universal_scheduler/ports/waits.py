@@ -1,4 +1,4 @@
-"""How a run that waits is reached: its change counters, and the task token that its execution has parked."""
+"""How a waiting run is woken: its change counters, and the task token of its execution."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ from typing import Protocol
 from universal_scheduler.domain.runs.model import ChangeLog, Changes
 
 CHANGE_LOG_LIMIT = 1000
-"""With so many jobs in it, a run's change log is begun anew: whoever had read a part of it reads all jobs once."""
+"""When a run's change log has so many names, it is emptied. A reader that has not read all of them reads all jobs
+once."""
 
 
 class Waits(Protocol):
-    """What has happened to a run while its execution waits."""
+    """What happens to a run while its execution waits."""
 
-    def changes(self, run_id: str) -> Changes: ...
+    def changes(self, run_id: str) -> Changes:
+        """The change counters of a run."""
+        ...
 
-    def change_log(self, run_id: str) -> ChangeLog: ...
+    def change_log(self, run_id: str) -> ChangeLog:
+        """The change counters of a run, and the names of the jobs that have changed."""
+        ...
 
     def count_change(self, run_id: str, ended: int, urgent: bool, names: Sequence[str] = ()) -> str:
-        """Count ends of jobs, and an urgent change, and keep the names of the jobs in the change log.
+        """Count `ended` ends of jobs and, if `urgent`, an urgent change, and add the names of jobs to the change log.
 
-        Answers the parked token where its waiting is over, else "".
+        Returns: the task token of the waiting execution if its wait is over, else an empty text.
         """
         ...
 
     def park(self, run_id: str, generation: int, token: str, seen: Changes, ends_needed: int, turn: int = 0) -> bool:
-        """Keep the token until something urgent happens or so many jobs have ended, both counted from what was `seen`.
+        """Keep the task token until something urgent happens or `ends_needed` jobs have ended; both count from `seen`.
 
-        False where that has happened already, or where a newer generation, or a later turn of this one, waits.
+        False if that has happened already, or if a newer generation, or a later turn of this one, waits.
         """
         ...
 
     def clear_token(self, run_id: str, token: str = "") -> None:
-        """Forget this token, which was answered (another one that was parked meanwhile stays), or any."""
+        """Forget this token, because it was answered; a token that was parked since stays. Without `token`, forget any."""
         ...

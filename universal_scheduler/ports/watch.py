@@ -1,4 +1,4 @@
-"""What the watchdogs remember."""
+"""What the watchdogs remember between their sweeps."""
 
 from __future__ import annotations
 
@@ -9,38 +9,45 @@ from universal_scheduler.domain.runs.model import RunKey
 
 
 class Watch(Protocol):
-    """What the watchdogs remember: which runs to look at when, what was told, how long jobs use to take."""
+    """What the watchdogs remember: when to look at which run, which messages were sent, and how long jobs usually
+    take."""
 
     def due_runs(self, now: float) -> Iterator[RunKey]:
-        """The runs that are to be looked at by now, the longest due first. Eventually consistent."""
+        """The runs that are due for a look at `now` (epoch seconds), the longest due first. Eventually consistent."""
         ...
 
     def schedule_check(self, key: RunKey, at: float) -> None:
-        """Look at the run again then (epoch seconds)."""
+        """Let the run be due again at this time (epoch seconds)."""
         ...
 
     def unwatch(self, key: RunKey) -> None:
-        """Never look at the run again, unless it is RUNNING (once more) by now."""
+        """Never look at the run again, unless it is RUNNING again."""
         ...
 
     def notified(self, run_id: str) -> set[str]:
-        """The names of the breaches of the run for which a message was queued."""
+        """The names of the breaches of the run whose messages were queued."""
         ...
 
     def begin_notification(self, run_id: str, name: str, now: float, stale: float) -> bool:
-        """Claim a breach to queue its message; False where that is done, or claimed since `stale` (epoch seconds)."""
+        """Claim a breach, in order to queue its message.
+
+        False if its message was queued, or if somebody has claimed it after `stale`. Times are epoch seconds.
+        """
         ...
 
     def finish_notification(self, run_id: str, name: str) -> None:
-        """The message is queued: nobody claims the breach again."""
+        """Record that the message of a breach is queued, so that nobody claims it again."""
         ...
 
     def unanswered_token(self, run_id: str) -> str:
-        """The parked token, where it should have been answered: whoever counted the change has not come to it."""
+        """The task token of a run that should have been woken, because whoever counted the change did not do it; else
+        empty."""
         ...
 
     def samples(self, schedule_id: str) -> dict[str, list[float]]:
-        """For each job of a schedule: how long its last successful runs took (seconds), oldest first."""
+        """For each job of a schedule, the durations of its last successful runs in seconds, oldest first."""
         ...
 
-    def keep_samples(self, schedule_id: str, samples: Mapping[str, Sequence[float]]) -> None: ...
+    def keep_samples(self, schedule_id: str, samples: Mapping[str, Sequence[float]]) -> None:
+        """Keep the durations of the jobs of a schedule, in place of the old ones."""
+        ...

@@ -9,20 +9,23 @@ from universal_scheduler.domain.runs.model import Execution
 
 
 class Workflow(Protocol):
-    """Starts executions of the state machine, and wakes them."""
+    """Starts executions of the state machine and wakes them."""
 
     def wake(self, token: str) -> None:
-        """Answer an execution's task token; one that nobody waits for any more is no error."""
+        """Answer the task token of an execution. It is no error if nobody waits for the token any more."""
         ...
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
-        """The execution of this name, and whether this call started it."""
+        """Start an execution with this name and input, unless there is one already.
+
+        Returns: the execution, and whether this call has started it.
+        """
         ...
 
     def is_running(self, execution: Execution) -> bool:
-        """Whether an execution still goes on; one that nobody knows does not."""
+        """Whether an execution goes on. An unknown execution does not."""
         ...
 
     def stopped_at(self, execution: Execution) -> float | None:
-        """When an execution stopped (epoch seconds), 0 for one that nobody knows; None while it goes on."""
+        """When an execution stopped, in epoch seconds; 0 if it is unknown; None while it goes on."""
         ...
