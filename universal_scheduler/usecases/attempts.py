@@ -1,4 +1,5 @@
-"""What each attempt of a job, and each child of an array, was like: by the platform, else by the log of all jobs."""
+"""The attempts of a job and the children of an array, as the platform knows them; if it has forgotten them, from the
+log of all jobs."""
 
 from __future__ import annotations
 
@@ -30,14 +31,14 @@ INTEREST = (
     JobStatus.RUNNABLE,
     JobStatus.PENDING,
 )
-"""Which children of an array are shown first where there is no room for all."""
+"""The order in which children of an array are shown if there is no room for all."""
 
 
 def attempts_of(platform: JobPlatform, log: JobLog, job: JobRun, index: int | None = None) -> list[Numbered]:
-    """Every attempt of a job, or of this child of an array, that somebody still knows; oldest first.
+    """Every known attempt of a job, or of one child of an array (`index`), oldest first.
 
     Raises:
-        PlatformUnavailable: it did not answer.
+        PlatformUnavailable: the platform did not answer.
     """
     asked = submissions(job) if index is None else of_child(job, index)
     known = platform.attempts([submission.job_id for submission in asked]) if asked else {}
@@ -54,7 +55,7 @@ def attempts_of(platform: JobPlatform, log: JobLog, job: JobRun, index: int | No
 
 
 def attempt_view(numbered_attempt: Numbered) -> dict[str, Any]:
-    """An attempt as the CLI's JSON has it."""
+    """An attempt in the form of the CLI's JSON."""
     attempt = numbered_attempt.attempt
     return present(
         {
@@ -73,7 +74,7 @@ def attempt_view(numbered_attempt: Numbered) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class SeenChild:
-    """A child of an array by its index in the schedule, with its last attempt where it has one."""
+    """A child of an array with its index in the schedule, and its last attempt if there is one."""
 
     index: int
     status: JobStatus
@@ -85,11 +86,13 @@ class SeenChild:
 def children_of(
     platform: JobPlatform, log: JobLog, job: JobRun, submission: Submission, limit: int
 ) -> tuple[list[SeenChild], int]:
-    """Up to `limit` children of one submission of an array, failed ones first, in order of their indices; and how many
-    there are in all.
+    """At most `limit` children of one submission of an array, in the order of their indices, and how many there are in
+    all.
+
+    If there are more than `limit`, those that failed are taken first.
 
     Raises:
-        PlatformUnavailable: it did not answer.
+        PlatformUnavailable: the platform did not answer.
     """
     indices = read_children(submission.children)
     counts = next((seen.child_counts for seen in platform.describe([submission.job_id])), {})

@@ -1,4 +1,4 @@
-"""Boards of runs in the memory of a function: what its last turn knew, as long as nobody else has driven the run."""
+"""Keeps the boards of runs in the memory of a function, from one turn of a run to the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from universal_scheduler.domain.runs.model import ChangeLog, RunKey
 from universal_scheduler.ports.store import Store
 
 BOARDS_KEPT = 2
-"""A board of 10,000 jobs takes some 30 MB; a function that drives many runs at once reads them anew."""
+"""A board of 10,000 jobs takes about 30 MB. A function that drives more runs at once reads their jobs again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class _Kept:
 
 
 class Boards:
-    """Keeps the boards of the runs that were driven last.
+    """The boards of the runs that were driven last.
 
-    A board is used by the very next turn of its run only, in the same generation. What others have changed since then
-    is in the run's change log. A change that is missing there, because somebody died before it was counted, is found by
-    the next turn of the poller, after which all jobs are read anew.
+    A board is only used by the very next turn of its run, in the same generation. The change log of the run has what
+    others have changed since then. If somebody died before counting a change, the next turn of the poller finds the
+    change, and after it all jobs are read again.
     """
 
     def __init__(self, most: int = BOARDS_KEPT) -> None:
@@ -40,7 +40,7 @@ class Boards:
         self._kept: OrderedDict[RunKey, _Kept] = OrderedDict()
 
     def take(self, store: Store, key: RunKey, generation: int, turn: int, log: ChangeLog) -> Board:
-        """The board of the run as its rows are now. It is not kept any more: a turn that fails leaves none."""
+        """The board of the run, as its rows are now. It is not kept any more, so that a turn that fails leaves none."""
         kept = self._kept.pop(key, None)
         if kept is not None and (kept.generation, kept.turn) == (generation, turn):
             changed = log.since(kept.epoch, kept.place)
@@ -51,14 +51,14 @@ class Boards:
         return Board(store.list_jobs(key.run_id))
 
     def again(self, key: RunKey, turn: int) -> None:
-        """The turn of this number goes on: the board that it has left is its own."""
+        """Say that the turn with this number goes on and may use the board that it has left."""
         if key in self._kept:
             self._kept[key] = replace(self._kept[key], turn=turn)
 
     def keep(
         self, board: Board, key: RunKey, generation: int, turn: int, log: ChangeLog, doubtful: Iterable[str]
     ) -> None:
-        """Keep a board for the turn of this number; it knows what the log has."""
+        """Keep a board for the turn with this number. The board knows everything in the change log."""
         self._kept[key] = _Kept(board, generation, turn, log.epoch, len(log.names), frozenset(doubtful))
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Deliver what was announced: a message at a time, with what the run, its jobs and their logs say when it is sent."""
+"""Delivers queued messages one by one. A message says what the run, its jobs and their logs say when it is sent."""
 
 from __future__ import annotations
 
@@ -43,10 +43,12 @@ STATUSES = {
 def try_channels(
     store: Store, logs: LogTails, notifier: Notifier, schedule_id: str, *, now: float, api: str = ""
 ) -> Iterator[tuple[Channel, Sequence[Kind], str]]:
-    """Send a test message to every channel of a schedule: each with what it hears of, and why it failed, else "".
+    """Send a test message to every channel of a schedule.
+
+    Returns: for each channel the kinds of messages that it gets, and why the test failed; an empty text if it did not.
 
     Raises:
-        ScheduleNotFound
+        ScheduleNotFound: there is no such schedule.
     """
     row = store.get_schedule(schedule_id)
     if row is None:
@@ -73,24 +75,25 @@ def deliver(
     now: float,
     api: str = "",
 ) -> None:
-    """Send one message: read what it is about as it is now, and hand it to its channel.
+    """Send one message: read the present state of its run and its jobs, and hand the message to the channel.
 
-    `api` is the REST API's base URL where people reach it unsigned: links lead there instead of to the AWS console.
+    `now` is in epoch seconds. `api` is the base URL of the REST API if people reach it without a signature; links then
+    lead there instead of to the AWS console.
 
     Raises:
-        DeliveryRefused, DeliveryFailed
+        DeliveryRefused, DeliveryFailed: as `Notifier.send`.
     """
     notifier.send(delivery.channel, compose(store, logs, delivery, api), now)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a message that the queue handed out."""
+    """The result of one delivery."""
 
     again: bool = False
-    """Whether the queue keeps it for another try."""
+    """Whether the queue keeps the message for another try."""
     problem: str = ""
-    """Why it was not delivered; says nothing secret."""
+    """Why it was not delivered; empty if it was. It contains nothing secret."""
 
 
 def deliver_received(
@@ -103,10 +106,10 @@ def deliver_received(
     chance: float,
     first_pause: float,
 ) -> Outcome:
-    """Send what the queue handed out for the `attempt`-th time.
+    """Deliver a message that the queue has handed out for the `attempt`-th time.
 
-    What failed comes again after a pause that doubles each time (`chance` in [0, 1) shortens it by up to a half). What
-    can never be delivered goes to the dead letters at once.
+    After a failure, the message comes again after `first_pause` seconds, doubled with each attempt; `chance` in [0, 1)
+    shortens the pause by up to a half. A message that can never be delivered goes to the dead letters at once.
     """
     try:
         send(from_body(body))
@@ -121,7 +124,7 @@ def deliver_received(
 
 
 def compose(store: Store, logs: LogTails, delivery: Delivery, api: str = "") -> Message:
-    """What the notification says, from the run and its jobs as they are now."""
+    """The message for a notification, from the present state of its run and jobs."""
     notification = delivery.notification
     run = store.get_run(notification.key) if notification.key.start else None
     row: Mapping[str, Any] = run.document if run else store.get_schedule(notification.key.schedule_id) or {}

@@ -1,4 +1,4 @@
-"""Describes any number of jobs: the platform is asked about a hundred at a time."""
+"""Describes any number of jobs; the platform gets a hundred in one call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DESCRIBE_CHUNK = 100
 
 
 def describe_all(platform: JobPlatform, job_ids: Sequence[str], mapper: Mapper = map) -> Iterator[Observation]:
-    """What the platform knows of these jobs; one that it does not know is left out.
+    """What the platform knows of these jobs. A job that it does not know is left out.
 
     Raises:
         PlatformUnavailable: the platform did not answer.

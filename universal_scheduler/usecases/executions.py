@@ -1,4 +1,4 @@
-"""An execution has ended in a way that the state machine itself could not record: its run ends with it."""
+"""Ends a run whose execution has ended in a way that the state machine itself could not record."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from universal_scheduler.usecases.mapper import Mapper
 def execution_ended(
     store: Store, platform: JobPlatform, ended: ExecutionEnded, now: float, mapper: Mapper = map
 ) -> bool:
-    """End the jobs of the run that this execution drove, and record why it ended; whether there was such a run.
+    """End the jobs of the run that this execution has driven, and record why it ended. False if there is no such run.
 
-    A run that has its end already, or that another execution goes on with, stays as it is.
+    A run that has ended already, or that another execution drives by now, stays as it is.
 
     Raises:
-        PlatformUnavailable, Throttled: not all of its jobs are ended; try again.
+        PlatformUnavailable, Throttled: some of its jobs have not ended. Try again.
     """
     run = _driven(store, ended)
     if run is None or run.status.ended or run.execution.arn != ended.arn:

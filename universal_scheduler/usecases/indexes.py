@@ -1,4 +1,4 @@
-"""Keeps what is found by an index complete, whatever was lost, and whatever earlier versions have written."""
+"""Keeps the indexes complete: it adds what was lost and what earlier versions did not write."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Callable
 from universal_scheduler.ports.store import Store
 
 ROWS = 500
-"""Of each table in one step: the table's size says how long a pass takes, and no sweep reads all of it."""
+"""Rows of each table in one step, so that no sweep reads a whole table."""
 FIRST_STEPS = 10
-"""In one sweep, until all rows have been looked at once: so long the tables are read whole."""
+"""Steps in one sweep, until all rows have been read once. Until then, readers read whole tables."""
 ENOUGH_SECONDS = 10.0
-"""With less time left no further step is begun."""
+"""If less time is left, no further step begins."""
 
 
 def complete_indexes(store: Store, time_left: Callable[[], float]) -> None:
-    """Look at the next schedules, for ever again, and at the next runs, once: each is in its index after it.
+    """Check the next schedules (again and again) and the next runs (once), and add what is missing in their indexes.
+
+    `time_left` answers how many seconds are left.
 
     Raises:
-        StoreUnavailable: the next sweep goes on where this one ended.
+        StoreUnavailable: the next sweep goes on where this one stopped.
     """
     for step in (store.check_followers, store.index_runs):
         for _ in range(FIRST_STEPS):

@@ -1,4 +1,5 @@
-"""What a job is submitted with: reads the outputs of upstream jobs, and replaces references by their values."""
+"""Prepares what a job is submitted with: it reads the outputs of upstream jobs and replaces references by their
+values."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from universal_scheduler.ports.objects import ObjectStore
 
 
 def read_output(objects: ObjectStore, key: RunKey, job: JobRun) -> JobRun:
-    """A job that has SUCCEEDED with its output, or with the reason why there is none.
+    """A job that has SUCCEEDED, with its output, or with the reason why there is none.
 
     Raises:
         StoreUnavailable: try again later.
@@ -33,10 +34,10 @@ def read_output(objects: ObjectStore, key: RunKey, job: JobRun) -> JobRun:
 
 
 def prepared(objects: ObjectStore, run: Run, job: JobRun, jobs: Mapping[str, JobRun]) -> tuple[Job, dict[str, str]]:
-    """The job as it goes to its platform, with every reference resolved, and the variables that go with it.
+    """The job for its platform, with every reference replaced, and its environment variables.
 
     Raises:
-        SubmissionRefused: a reference has no value, the list of values cannot be had or does not fit, or Batch would
+        SubmissionRefused: a reference has no value, the list of values cannot be read or is too long, or Batch would
             refuse the job as it is now.
         StoreUnavailable: try again later.
     """

@@ -1,4 +1,4 @@
-"""Reads the log of all jobs of the scheduler's queues, job by job."""
+"""Reads the log of all jobs in the scheduler's queues, one job at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def find_jobs(
     name: str | None = None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """The jobs of these queues (ARNs) that changed since then, the last changed first; each as `job_view` shows it."""
+    """The jobs in these queues (ARNs) that have changed since a time (epoch seconds), the last changed job first.
+
+    Each has the form of `job_view`.
+    """
 
     def matching() -> Iterator[dict[str, Any]]:
         found = log.changed_jobs(queues, since, status) if name is None else log.named_jobs(name, since)
@@ -36,7 +39,7 @@ def find_jobs(
 
 
 def job_view(events: Sequence[JobEvent]) -> dict[str, Any]:
-    """A job as its events (all of one job, in order) have it: its state now, and each change with its time (UTC)."""
+    """A job from all its events in order: its present state, and each change with its time (UTC)."""
     last = events[-1]
     changes = [event for event in events if not event.blocked] or events
     run = next((event for event in reversed(events) if event.run), None)

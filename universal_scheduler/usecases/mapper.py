@@ -1,4 +1,4 @@
-"""How a use case does the same for many jobs: one after the other, or several at once."""
+"""How a use case does the same for many jobs: one after the other, or several at the same time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ B = TypeVar("B")
 
 
 class Mapper(Protocol):
-    """`map`, or a function like it that works on several items at once. The items do not wait for one another."""
+    """`map`, or a function like it that works on several items at the same time."""
 
     def __call__(self, function: Callable[[A], B], items: Sequence[A], /) -> Iterable[B]: ...

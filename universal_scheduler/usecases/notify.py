@@ -1,4 +1,4 @@
-"""Notifies people: puts a message into the queue for each channel that a schedule names."""
+"""Notifies people: it queues a message for each channel that a schedule names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from universal_scheduler.ports.schedules import Schedules
 
 
 def notify(outbox: Outbox, notification: Notification, document: Mapping[str, Any]) -> int:
-    """Queue a message for each channel that the schedule (or run) names for this kind; answers how many.
+    """Queue a message for each channel of the schedule (or run) that gets this kind. Answers how many.
 
     Raises:
-        StoreUnavailable: try again; the messages have the same ids.
+        StoreUnavailable: try again. The messages keep their ids.
     """
     bodies = message_bodies(notification, document)
     if bodies:
@@ -31,14 +31,14 @@ def notify(outbox: Outbox, notification: Notification, document: Mapping[str, An
 
 
 def message_bodies(notification: Notification, document: Mapping[str, Any]) -> list[str]:
-    """A message of the queue for each channel that takes this kind."""
+    """The queue's messages for a notification, one for each channel that gets this kind."""
     return [to_body(Delivery(notification, channel)) for channel in channels_for(document, notification.kind)]
 
 
 def notify_run(store: Schedules, outbox: Outbox, before: Run | None, now: Run, at: float) -> int:
-    """A run's row was made (`before` is None) or changed: notify of its start or its end.
+    """Notify of the start or the end of a run after its row was written (`before` is None) or changed.
 
-    A run that was refused has no document of its own: the channels are those of the schedule's row.
+    `at` is in epoch seconds. A run that was refused has no document: its channels are those of the schedule's row.
     """
     notification = run_change(before, now, at)
     if notification is None:
@@ -52,7 +52,7 @@ def notify_run(store: Schedules, outbox: Outbox, before: Run | None, now: Run, a
 def notify_job(
     outbox: Outbox, kind: Kind, run: Run | None, job_name: str, at: float, *, attempt: int = 1, detail: str = ""
 ) -> int:
-    """Notify of one job of a run. `detail` says what no table has: why it is held, or why its queue is blocked."""
+    """Notify of one job of a run. `detail` says what no table has: why the job is held, or why its queue is blocked."""
     if run is None:
         return 0
     return notify(outbox, Notification(kind, run.key, at, attempt, job_name, detail), run.document)

@@ -1,4 +1,4 @@
-"""A store that notifies people of the jobs that it records as FAILED or HELD, once for each such write."""
+"""A store that also notifies people of every job that it records as FAILED or HELD."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def notifying(store: Store, outbox: Outbox, clock: Callable[[], float]) -> Store:
-    """The same store, for whoever drives runs or acts on their jobs."""
+    """The same store with notifications, for functions that drive runs or act on their jobs."""
     return cast(Store, _NotifyingStore(store, outbox, clock))
 
 

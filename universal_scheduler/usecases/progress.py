@@ -1,4 +1,5 @@
-"""How far the arrays of a run are just now: asked when somebody looks, because no event tells an array's row."""
+"""Asks the platform how far the arrays of a run are. It does so only when somebody looks, because no event reports
+it."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.usecases.describe import DESCRIBE_CHUNK
 
 ARRAYS_ASKED = DESCRIBE_CHUNK // 2
-"""In one call, each with its first child."""
+"""Arrays in one call, each together with its first child."""
 
 
 def with_progress(platform: JobPlatform, jobs: Sequence[JobRun], now: float) -> list[JobRun]:
-    """The jobs of a run, its live arrays as the platform says they are now; nothing is written.
+    """The jobs of a run, in which live arrays are as the platform says now. Nothing is written.
 
-    One call, and none where no array is live. Where the platform does not answer they are as their rows have them.
+    There is one call, and none if no array is live. If the platform does not answer, the arrays stay as their rows are.
     """
     arrays = {job.job_id: job for job in jobs if job.job.is_array and job.status.live}
     asked = list(arrays)[:ARRAYS_ASKED]

@@ -1,4 +1,4 @@
-"""Looks a document's queues, job definitions and upstream schedules up on the stage that it is stored on."""
+"""Checks on a stage whether the queues, job definitions and upstream schedules of a document exist."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from universal_scheduler.domain.errors import DocumentError, PlatformUnavailable
 from universal_scheduler.ports.schedules import Schedules
 
 MAX_NAMES = 50
-"""How many names of a document are looked at: as many as it can have errors told."""
+"""How many names of a document are checked: as many as there can be errors."""
 
 
 class BatchNames(Protocol):
-    """Which names Batch knows."""
+    """The names that Batch knows."""
 
     def missing(self, kind: Kind, names: Sequence[str]) -> set[str]:
-        """Those of these names or ARNs that Batch does not have.
+        """The names or ARNs of these that Batch does not have.
 
         Raises:
-            PlatformUnavailable: it cannot be asked.
+            PlatformUnavailable: Batch did not answer.
         """
         ...
 
@@ -35,7 +35,7 @@ class BatchNames(Protocol):
 def check_names(
     row: Mapping[str, Any], short: Short, batch: BatchNames | None = None
 ) -> tuple[list[DocumentError], list[DocumentError]]:
-    """Errors and warnings about the queues and definitions of a valid row; without `batch` nobody is asked."""
+    """Errors and warnings about the queues and job definitions of a valid row. Without `batch`, Batch is not asked."""
     uses = foreign_names(row, short)[:MAX_NAMES]
     if batch is None:
         return [], list(unknown(uses, short))
@@ -52,5 +52,6 @@ def check_names(
 
 
 def check_upstream(store: Schedules, row: Mapping[str, Any], others: Sequence[str] = ()) -> list[DocumentError]:
-    """Warnings about schedules that a valid row waits for and that there are not; `others` are stored with it."""
+    """A warning for each schedule in `trigger.after` that does not exist. `others` are schedules that are stored with
+    this row."""
     return list(upstream_remarks(row, lambda name: name in others or store.get_schedule(name) is not None, others))

@@ -1,4 +1,4 @@
-"""Start a run: from what an execution was given, to a run and its job runs in the store."""
+"""Starts a run: from the input of an execution to a run and its jobs in the store."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from universal_scheduler.ports.store import Store
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
 SKIP_WORD = "PASS"
 TRIGGERS = frozenset({"row", "upstream"})
-"""Kinds of causes that look themselves whether the schedule is paused, and start nothing then."""
+"""Causes for which somebody has already checked that the schedule is not paused. It saves a read."""
 
 
 def start_run(
@@ -53,16 +53,16 @@ def start_run(
     is_running: Callable[[Execution], bool] = lambda _: True,
     platform: JobPlatform | None = None,
 ) -> Run:
-    """Make the run that this execution drives, or restart the one it names; the same again where it is tried again.
+    """Make the run of this execution, or restart the run that the input names. A second call gives the same run.
 
-    `started` is the execution's own start (ISO 8601), from which the run's key is made. `is_running` tells whether an
-    execution still goes on: a run whose execution has died (it was stopped, say) can be restarted. `platform` knows
-    which children of an array succeeded, so that a restart leaves them out.
+    `started` is the start of the execution (ISO 8601); it makes the key of the run. `is_running` says whether an
+    execution goes on: a run whose execution is dead can be restarted. `platform` knows which children of an array have
+    succeeded, so that a restart leaves them out.
 
     Raises:
-        PlatformUnavailable: it does not answer; try again later.
-        ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule, JobNotFound, IllegalVerb
-        StaleExecution: another execution goes on with the run already.
+        PlatformUnavailable: the platform did not answer. Try again later.
+        ScheduleNotFound, RunNotFound, RunStillActive, InvalidSchedule, JobNotFound, IllegalVerb: the input is refused.
+        StaleExecution: another execution drives the run already.
     """
     message = read_message(event)
     if message.continue_of:
@@ -91,12 +91,13 @@ def start_run(
 
 
 def check_start(store: Store, given: object) -> Message:
-    """The message, where it would start a run: what makes `start_run` refuse it, as far as the store's rows tell.
+    """Check the input of an execution as `start_run` would, as far as the rows in the store can tell. Answers the
+    message.
 
     Raises:
-        InvalidSchedule: the message, the document in it, or a parameter.
-        InvalidRow: the row of the stored schedule.
-        ScheduleNotFound, RunNotFound
+        InvalidSchedule: the message, the document in it, or a parameter is wrong.
+        InvalidRow: the row of the stored schedule is wrong.
+        ScheduleNotFound, RunNotFound: there is no such row.
     """
     message = read_message(given)
     if message.restart:
@@ -299,9 +300,9 @@ def _fresh(index: int, job: Job, keep: Mapping[str, JobStatus]) -> JobRun:
 
 
 def record_refusal(store: Store, event: object, execution: Execution, started: str, error: str, now: float) -> None:
-    """Keep a run that could not be started as a FAILED one, so that it is seen where people look for runs.
+    """Record a run that could not start as FAILED, so that people find it where they look for runs.
 
-    A message that names no schedule leaves nothing: the execution itself has the error.
+    If the input names no schedule, nothing is recorded: only the execution has the error.
     """
     schedule_id, restart_of = run_named(event)
     if not schedule_id:

@@ -1,4 +1,5 @@
-"""The watchdogs: look at every run that is due for it, tell each breach once, and mend what nobody else will."""
+"""The watchdogs: they look at every run that is due, send one message for each breach, and repair what nobody else
+will."""
 
 from __future__ import annotations
 
@@ -36,18 +37,18 @@ from universal_scheduler.usecases.notify import notify
 from universal_scheduler.usecases.wake import signal_change
 
 NOTIFICATION_SECONDS = 300.0
-"""Whoever has begun to tell something and has not ended after so long has died over it; a sweep ends before."""
+"""If a notification was begun and not finished for so long, whoever began it is dead. A sweep takes less time."""
 MOVES_LIMIT = 1000
-"""How many jobs are moved in one look: each is a write."""
+"""How many jobs one look moves at most. Each move is a write."""
 ENOUGH_SECONDS = 20.0
-"""With less time left no further run is looked at."""
+"""If less time is left, no further run is looked at."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Watchdogs:
-    """What they look at, and with."""
+    """The ports and settings of the watchdogs."""
 
     store: Store
     watch: Watch
@@ -57,32 +58,33 @@ class Watchdogs:
     outbox: Outbox
     clock: Callable[[], float]
     max_queue_seconds: float
-    """How long a job may wait in its queue where its schedule does not say."""
+    """How long a job may wait in its queue, if neither the job nor its schedule says it."""
 
 
 @dataclass(slots=True)
 class Swept:
-    """What a sweep came to."""
+    """The result of a sweep."""
 
     looked: int = 0
     """How many runs were looked at."""
     kinds: Counter[str] = field(default_factory=Counter)
-    """What was told, and how often."""
+    """How many messages of each kind were queued."""
     queue_seconds: list[float] = field(default_factory=list)
-    """How long each job of the runs that have ended had waited in its queue."""
+    """How long each job waited in its queue, for all jobs of the runs that have ended."""
 
     @property
     def notified(self) -> int:
+        """How many messages were queued."""
         return self.kinds.total()
 
 
 def sweep(dogs: Watchdogs, time_left: Callable[[], float]) -> Swept:
-    """Look at all runs that are due.
+    """Look at all runs that are due. `time_left` answers how many seconds are left.
 
-    A run that cannot be looked at does not keep the others from it, and stays due.
+    If the look at one run fails, the others are looked at all the same, and that run stays due.
 
     Raises:
-        SweepFailed: some could not; the log has why.
+        SweepFailed: the look at some runs failed. The log says why.
     """
     swept = Swept()
     failed: list[RunKey] = []
@@ -101,7 +103,7 @@ def sweep(dogs: Watchdogs, time_left: Callable[[], float]) -> Swept:
 
 
 def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
-    """Look at one run, for the last time where it has ended."""
+    """Look at one run. If the run has ended, this is the last look."""
     run = dogs.store.get_run(key)
     if run is None:
         return

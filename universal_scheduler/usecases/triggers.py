@@ -1,4 +1,4 @@
-"""What starts runs by itself: a row that is inserted, and a run that ends."""
+"""What the triggers of schedules do: start runs when a row is inserted and when another run ends."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.workflow import Workflow
 
 CHAIN_LIMIT = 100
-"""How many schedules back a run knows what it goes back to."""
+"""How many schedules a run remembers of the chain that led to it."""
 
 
 def schedule_written(
     store: Store, workflow: Workflow, event_id: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
 ) -> Execution | None:
-    """A schedule row was inserted (`old` is None), changed, or removed (`new` is None).
+    """Handle a change of a schedule's row: it was inserted (`old` is None), changed, or removed (`new` is None).
 
-    The schedules that its trigger names, or named before, learn of it. It is checked, and started where it was inserted
-    to run.
+    The followers of the schedules in its trigger are updated. The row is checked: its errors are written into it, and
+    old errors are removed from a row that is right again. An inserted row without a trigger starts a run, unless the
+    schedule is paused. A changed row starts nothing, so that what the scheduler itself writes into a row never starts a
+    run.
 
-    What is wrong with a row is written beside it; a row that is right again loses those errors. A changed row starts
-    nothing, so what the scheduler writes into a row never comes back as a start; nor does that of a paused schedule.
-
-    Returns: the execution of the run, where one was started.
+    Returns: the execution of the run, if one was started.
     """
     schedule_id = str((new or old or {})["scheduleId"])
     _change_followers(store, schedule_id, upstreams_of(old), upstreams_of(new))
@@ -84,13 +83,12 @@ def run_ended(
     workflow: Workflow,
     run: Run,
 ) -> list[str]:
-    """A run has ended: where it SUCCEEDED, start every schedule that waits for its schedule, once for each run.
+    """Handle the end of a run: if it SUCCEEDED, start every schedule after it, once for each run.
 
-    `followers` and `paused` are the store's. A schedule that is paused is not started.
+    `followers` and `paused` are the store's. A paused schedule does not start. A schedule in the chain that led to the
+    run does not start either, because A after B after A would never end.
 
-    A schedule that the run itself goes back to is not started: A after B after A would never end.
-
-    Returns: the scheduleIds that were started by this call.
+    Returns: the scheduleIds that this call has started.
     """
     if run.status is not RunStatus.SUCCEEDED:
         return []
@@ -112,11 +110,11 @@ def run_ended(
 
 
 def store_schedule(store: Store, document: Mapping[str, Any]) -> tuple[str, bool]:
-    """Check a schedule and store its row; answers its scheduleId, and whether it is new.
+    """Check a schedule and store its row. Answers its scheduleId, and whether it is new.
 
     Raises:
-        InvalidSchedule: nothing was stored.
-        ItemTooLarge: nothing was stored.
+        InvalidSchedule: the document is wrong. Nothing was stored.
+        ItemTooLarge: the row is too large. Nothing was stored.
     """
     row = as_row(document)
     errors = find_errors(row)

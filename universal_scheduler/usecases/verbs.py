@@ -1,7 +1,7 @@
-"""What operators do to runs, jobs and schedules: one conditional write each, with its line of the audit trail.
+"""What operators do to runs, jobs and schedules: one conditional write for each verb, with its line of the audit trail.
 
-A verb that ends what runs only marks it: the run's own execution acts on the mark, so that an operator's command that
-is cut off never leaves half a verb.
+A verb that ends something only marks it. The execution of the run acts on the mark, so that a command that is cut off
+never leaves half a verb.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_r
 from universal_scheduler.usecases.wake import signal_change
 
 TRIES = 20
-"""How often a verb is tried again because the run went on meanwhile, but nobody acted on the same job."""
+"""How often a verb is tried again because the run has changed meanwhile, although nobody acted on the same job."""
 
 
 def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: Mark) -> AuditEntry:
-    """Do the verb of `mark` to one job of a run that goes on; `restart` does it in one that has ended.
+    """Do the verb of `mark` to one job of a RUNNING run. For a run that has ended, `restart` does it.
 
     Raises:
-        RunNotFound, JobNotFound
-        IllegalVerb: it cannot be done, or somebody else was faster; nothing was changed.
+        RunNotFound, JobNotFound: there is no such run or job.
+        IllegalVerb: the verb is not legal, or somebody else was faster. Nothing was changed.
     """
     seen: JobRun | None = None
     for _ in range(TRIES):
@@ -75,11 +75,11 @@ def act_on_job(store: Store, workflow: Workflow, key: RunKey, name: str, mark: M
 
 
 def cancel_run(store: Store, workflow: Workflow, key: RunKey, mark: Mark) -> AuditEntry:
-    """Ask for the end of a run: its execution ends its jobs, runs its finally jobs, and records it as CANCELLED.
+    """Ask for the end of a run. Its execution ends its jobs, runs its finally jobs, and records the run as CANCELLED.
 
     Raises:
-        RunNotFound
-        IllegalVerb: it has ended, its end was asked for already, or it is still being started.
+        RunNotFound: there is no such run.
+        IllegalVerb: it has ended, somebody has asked for its end before, or it is still being started.
     """
     for _ in range(TRIES):
         run = find_run(store, key)
@@ -111,14 +111,13 @@ def end_cancelled_run(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> RunStatus:
-    """Do what the execution of a run would do after `cancel_run`: for one whose execution has died.
+    """End a run after `cancel_run` if its execution is dead, as the execution would have done.
 
-    Its finally jobs end too: they run when it is restarted, because nothing drives the run any more.
-
-    Takes a minute where a submission was under way when it died: only then is it known what became of it.
+    Its finally jobs end too, because nothing drives the run any more; a restart runs them. If a submission was under
+    way when the execution died, this takes a minute: only then is it known whether Batch has the job.
 
     Raises:
-        PlatformUnavailable: Batch does not answer; the run stays as it is.
+        PlatformUnavailable: Batch does not answer. The run stays as it is.
     """
     run = find_run(store, key)
     ref = RunRef(key, run.generation)
@@ -145,16 +144,16 @@ def restart(
     cause: Mapping[str, Any],
     given_name: str = "",
 ) -> Execution:
-    """Start the execution that restarts a run that has ended, or whose execution has died.
+    """Start the execution that restarts a run that has ended, or whose execution is dead.
 
-    `cause` is where it came from, e.g. `{"kind": "cli", "requestId": "…"}`, another one each time. The execution is
-    named for the run and its generation, so that of two who restart it at once one does.
+    `cause` says where the restart comes from, e.g. `{"kind": "cli", "requestId": "…"}`, with a new id each time. The
+    name of the execution has the run and its generation, so that of two restarts at the same time only one starts.
 
     Raises:
-        RunNotFound, JobNotFound, ScheduleNotFound, InvalidSchedule
+        RunNotFound, JobNotFound, ScheduleNotFound, InvalidSchedule: the restart is refused.
         InvalidName: no execution can have the given name.
-        RunStillActive: its jobs are being watched.
-        IllegalVerb: a job that is named still runs, or the restart is under way already.
+        RunStillActive: the run has not ended.
+        IllegalVerb: a job that is named still runs, or the restart has begun already.
     """
     if given_name:
         check_execution_name(given_name)
@@ -200,10 +199,10 @@ def restart(
 
 
 def pause(store: Store, schedule_id: str, mark: Mark) -> AuditEntry:
-    """Let no trigger start the schedule until it is resumed.
+    """Pause a schedule: no trigger starts it until it is resumed.
 
     Raises:
-        ScheduleNotFound
+        ScheduleNotFound: there is no such schedule.
         IllegalVerb: it is paused already.
     """
     _check_schedule(store, schedule_id)
@@ -215,10 +214,10 @@ def pause(store: Store, schedule_id: str, mark: Mark) -> AuditEntry:
 
 
 def resume(store: Store, schedule_id: str, mark: Mark) -> AuditEntry:
-    """Let the triggers start the schedule again. What they would have started meanwhile is not made up for.
+    """Let the triggers start the schedule again. Runs that they would have started meanwhile are not started later.
 
     Raises:
-        ScheduleNotFound
+        ScheduleNotFound: there is no such schedule.
         IllegalVerb: it is not paused.
     """
     if store.paused(schedule_id) is None:
@@ -230,7 +229,11 @@ def resume(store: Store, schedule_id: str, mark: Mark) -> AuditEntry:
 
 
 def find_run(store: Store, key: RunKey) -> Run:
-    """Raises RunNotFound where there is none."""
+    """The run with this key.
+
+    Raises:
+        RunNotFound: there is none.
+    """
     run = store.get_run(key)
     if run is None:
         raise RunNotFound(key.schedule_id, key.start)

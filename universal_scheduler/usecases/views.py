@@ -1,4 +1,4 @@
-"""What people and programs are shown of runs and schedules: the API's and the CLI's JSON, made in one place."""
+"""The JSON of runs and schedules that the API and the CLI show, made in one place."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from universal_scheduler.domain.runs.planner import Wait, Withdraw, plan, waitin
 from universal_scheduler.ports.store import Store
 
 ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
-"""A Lambda function answers with at most 6 MB, in which the body is a JSON string: its quotes are escaped once more.
+"""A Lambda function answers with at most 6 MB. The body in it is a JSON string, whose quotes are escaped once more.
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 JOBS_SHOWN = 1000
 
 
 def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
-    """A run with its jobs; a job that waits has the planner's own reason."""
+    """A run with its jobs. A job that waits has the planner's reason. `now` is in epoch seconds."""
     planned = plan(jobs, now, run.max_concurrent_jobs, run.cancel) if not run.status.ended else None
     waiting = {
         action.name: action.reason
@@ -41,9 +41,9 @@ def run_view(run: Run, jobs: Sequence[JobRun], now: float) -> dict[str, Any]:
 def part_of_run_view(
     run: Run, known: Mapping[str, JobRun], shown: Sequence[str], counts: Mapping[str, int], now: float
 ) -> dict[str, Any]:
-    """A run with some of its jobs, for a display that has no room for all: what it costs follows what is shown.
+    """A run with some of its jobs, for a display that has no room for all. The cost follows the number of shown jobs.
 
-    `counts` is how many of all its jobs are in which state.
+    `counts` says how many of all its jobs are in each state.
     """
     waiting = why_waiting(shown, known, now, run.max_concurrent_jobs, run.cancel) if not run.status.ended else {}
     jobs = [_job_view(known[name], waiting.get(name, "")) for name in shown]
@@ -51,7 +51,7 @@ def part_of_run_view(
 
 
 def run_summary(run: Run) -> dict[str, Any]:
-    """A run in one line. Times are UTC, ISO 8601; absent keys have no value."""
+    """A run without its jobs. Times are UTC in ISO 8601. A key without a value is absent."""
     return present(
         {
             "scheduleId": run.key.schedule_id,
@@ -72,7 +72,8 @@ def run_summary(run: Run) -> dict[str, Any]:
 
 
 def schedule_view(row: Mapping[str, Any], runs: Sequence[Run] = (), paused: Mark | None = None) -> dict[str, Any]:
-    """A schedule row, whether it is valid (`errors` where it is not), who paused it, and its newest runs."""
+    """The row of a schedule, whether it is valid (if not, with its `errors`), who has paused it, and its newest
+    runs."""
     schedule = {key: value for key, value in row.items() if key != "scheduleErrors"}
     errors = [error.as_dict() for error in find_errors(schedule)]
     shown: dict[str, Any] = {"scheduleId": row["scheduleId"], "valid": not errors, "schedule": schedule}
@@ -80,12 +81,13 @@ def schedule_view(row: Mapping[str, Any], runs: Sequence[Run] = (), paused: Mark
 
 
 def audit_view(entry: AuditEntry) -> dict[str, Any]:
-    """A line of the audit trail."""
+    """One line of the audit trail."""
     shown = {"job": entry.job, "before": entry.before, "after": entry.after, "given": dict(entry.given)}
     return mark_view(entry.mark) | present(shown)
 
 
 def mark_view(mark: Mark | None) -> dict[str, Any]:
+    """Who did something, when (UTC), and why."""
     if mark is None:
         return {}
     return present({"verb": str(mark.verb), "by": mark.by, "at": iso(mark.at), "reason": mark.reason})
@@ -94,15 +96,19 @@ def mark_view(mark: Mark | None) -> dict[str, Any]:
 def find_execution(
     store: Store, name: str, now: float, look: Callable[[Sequence[JobRun]], Sequence[JobRun]] = list
 ) -> dict[str, Any] | None:
-    """The run that the execution of this name drives, with its jobs; `look` may know more of them than their rows."""
+    """The run that the execution with this name drives, with its jobs; None if there is none.
+
+    `look` may add to the jobs what their rows do not have.
+    """
     run = store.find_run(name)
     return None if run is None else run_view(run, look(store.list_jobs(run.key.run_id)), now)
 
 
 def within_answer(view: dict[str, Any], limit_bytes: int = ANSWER_LIMIT_BYTES) -> dict[str, Any]:
-    """The view if it fits into an answer; else without most of its jobs, and `jobsOmitted` says how many.
+    """The view, if it fits into an answer. If not, without most of its jobs; `jobsOmitted` says how many are left out.
 
-    Of a run those that have not SUCCEEDED stay, at most a thousand; `counts` counts them all. Of a schedule none stays.
+    Of a run, at most a thousand jobs that have not SUCCEEDED stay, and `counts` counts all. Of a schedule, no job
+    stays.
     """
     text = json.dumps(view, ensure_ascii=False)
     if len(json.dumps(text, ensure_ascii=False).encode()) <= limit_bytes:
@@ -141,10 +147,10 @@ def _job_view(job: JobRun, waiting: str) -> dict[str, Any]:
 
 
 def time_text(epoch: float) -> str:
-    """UTC, ISO 8601; empty where it has not happened."""
+    """Epoch seconds as UTC in ISO 8601; empty for 0."""
     return iso(epoch) if epoch else ""
 
 
 def present(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what has no value."""
+    """The mapping without the keys that have no value."""
     return {key: value for key, value in values.items() if value not in (None, "", [], {})}

@@ -1,8 +1,8 @@
-"""Wakes runs that wait: the execution of a run parks a task token, and whoever changes something answers the token.
+"""Wakes waiting runs: the execution of a run parks a task token, and whoever changes something answers the token.
 
-The counters of a run's changes only grow, and are read before the jobs are: what happened after that look, and before
-the token was parked, refuses the parking; what happens after the parking answers the token. So nothing is missed,
-whatever the order; and where an event is lost, the wait's time-out looks anyway.
+The change counters of a run only grow, and are read before the jobs are. A change after that read and before the
+parking makes the parking fail; a change after the parking answers the token. So no change is missed, in whatever order
+things happen. If an event is lost, the time-out of the wait leads to the next look.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from universal_scheduler.usecases.describe import describe_all
 from universal_scheduler.usecases.drive import RunRef
 
 AWAITED_SECONDS = 120.0
-"""How long an event of a job that looks like ours and is not known yet is tried again: its id may not be stored yet."""
+"""How long an event of an unknown job that looks like one of ours is tried again: its id may not be stored yet."""
 
 
 def wait_for_change(store: Store, ref: RunRef, token: str, seen: Changes, ends_needed: int, turn: int = 0) -> None:
-    """Park the token of an execution that waits after its `turn`th turn: it is answered when the plan may have changed.
+    """Park the token of an execution that waits after its `turn`th turn. It is answered when the plan may have changed.
 
     Raises:
-        RunChanged: it may have changed since it was `seen` already; or a newer execution waits.
+        RunChanged: the plan may have changed since `seen`, or a newer execution waits.
     """
     if not store.park(ref.key.run_id, ref.generation, token, seen, ends_needed, turn):
         raise RunChanged(ref.key.run_id)
@@ -49,11 +49,10 @@ def signal_change(
     urgent: bool = False,
     names: Sequence[str] = (),
 ) -> None:
-    """Count what was just changed in a run, and wake it: `ended` jobs, or something that it must see at once.
+    """Count a change of a run and wake the run: `ended` jobs have ended, or something `urgent` has happened.
 
-    `names` are the jobs whose rows have changed.
-
-    To be called after the change is written; calling it twice for one change costs a needless look, no more.
+    `names` are the jobs whose rows have changed. Call it after the change is written. A second call for the same change
+    only costs a needless look.
     """
     token = store.count_change(run_id, ended, urgent, names)
     if token:
@@ -64,13 +63,14 @@ def signal_change(
 def handle_job_events(
     store: Store, workflow: Workflow, platform: JobPlatform, events: Sequence[JobEvent], now: float
 ) -> list[JobEvent]:
-    """Record what Batch reports of jobs of runs, and wake the runs whose plan it may change.
+    """Record what Batch reports of the jobs of runs, and wake the runs whose plan may change.
 
-    Events may come late, twice and in any order; a job's newest state is kept. Those of jobs that no run submitted, of
-    array children (but the start of the first one, which is the array's), and of submissions that are over change
-    nothing. A job that was accepted when its run had been given up already is ended.
+    Events may come late, twice and in any order; only the newest state of a job is kept. Some events change nothing:
+    those of jobs that no run has submitted, those of array children (except the start of the first child, which is the
+    start of the array), and those of earlier submissions. A job that Batch has accepted after its run had given it up
+    is ended.
 
-    Returns: the events that must be handled again in a moment, because what they depend on is not known yet.
+    Returns: the events that must be handled again soon, because what they depend on is not known yet.
     """
     later: list[JobEvent] = []
     by_run: dict[RunKey, dict[str, list[JobEvent]]] = defaultdict(lambda: defaultdict(list))

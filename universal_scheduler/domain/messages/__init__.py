@@ -1,1 +1,1 @@
-"""What people are told: which breaches and ends, in which words, through which channels."""
+"""Messages to people: what they are about, their words, and their channels."""

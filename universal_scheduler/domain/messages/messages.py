@@ -1,4 +1,4 @@
-"""What people read: a notification's texts, and the shape that each channel's service has published. Pure."""
+"""The texts of messages, in the form that each channel's service has published. It is pure."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, RunKey
 
 SUBJECT_LIMIT = 99
-"""Characters; SNS wants fewer than 100, no line break and no control character; some mail gateways want ASCII.
+"""Characters. SNS takes fewer than 100, and no line breaks or control characters. Some mail gateways take only ASCII.
 https://docs.aws.amazon.com/sns/latest/api/API_Publish.html"""
 SMS_LIMIT = 140
-"""Characters of one SMS part in ASCII; a longer text is sent, and billed, as several.
+"""ASCII characters in one part of an SMS. A longer text is sent, and billed, as several parts.
 https://docs.aws.amazon.com/sns/latest/dg/sms_sms-to-phone.html"""
 MAIL_LIMIT_BYTES = 100_000
-"""Of SNS's 256 KiB; the text goes twice, for e-mail and for all other protocols."""
+"""A message of SNS has at most 256 KiB, and it has the text twice: for e-mail, and for all other protocols."""
 SLACK_HEADER_LIMIT, SLACK_SECTION_LIMIT = 150, 3000
 """Characters. https://docs.slack.dev/reference/block-kit/blocks/section-block"""
 SLACK_LIMIT_BYTES = 12_000
-"""Of all blocks together; not published. https://github.com/slackapi/bolt-js/issues/2509"""
+"""Bytes of all blocks together. Slack does not publish the limit. https://github.com/slackapi/bolt-js/issues/2509"""
 TEAMS_LIMIT_BYTES = 20_000
 """Teams takes about 28 KB of what it makes of the card, which is more than the card itself.
 https://learn.microsoft.com/en-us/connectors/teams/#known-issues-and-limitations-with-actions"""
@@ -34,7 +34,7 @@ WEBEX_LIMIT_BYTES = 7439
 """https://developer.webex.com/docs/api/v1/messages/create-a-message"""
 JOBS_SHOWN, LINES_SHOWN, LINE_LIMIT, TEXT_LIMIT = 5, 20, 300, 1000
 SHORTER = ((JOBS_SHOWN, LINES_SHOWN, TEXT_LIMIT), (JOBS_SHOWN, 8, 500), (3, 4, 300), (1, 0, 200))
-"""What is left out first where a message does not fit: jobs, lines of each, characters of each reason."""
+"""Steps in which a message that is too long becomes shorter: jobs, log lines of each job, characters of each reason."""
 SIGNATURE_HEADER, TIMESTAMP_HEADER, ID_HEADER = "X-Usched-Signature", "X-Usched-Timestamp", "X-Usched-Id"
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -44,7 +44,7 @@ Text = TypeVar("Text", str, bytes)
 
 @dataclass(frozen=True, slots=True)
 class LogTail:
-    """The end of a job's log, and where the whole of it is."""
+    """The end of a job's log, and where the whole log is."""
 
     lines: tuple[str, ...] = ()
     group: str = ""
@@ -53,32 +53,33 @@ class LogTail:
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """What is told of one job."""
+    """What a message says of one job."""
 
     name: str
     status: str
     reason: str = ""
     exit_code: int | None = None
     log_lines: tuple[str, ...] = ()
-    """The last ones, oldest first."""
+    """The last lines of the log, oldest first."""
     log_link: str = ""
 
     @property
     def headline(self) -> str:
+        """The job, how it ended, and why, in one line."""
         code = f" with exit code {self.exit_code}" if self.exit_code is not None else ""
         return f"{self.name} {self.status}{code}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told, whatever the channel. Times are UTC, ISO 8601; what is not known is empty."""
+    """The content of a message, whatever the channel. Times are UTC in ISO 8601. What is not known is empty."""
 
     id: str
     kind: Kind
     key: RunKey
     at: str
     name: str = ""
-    """The schedule's name for people."""
+    """The schedule's `scheduleName`."""
     status: str = ""
     reason: str = ""
     ended_at: str = ""
@@ -87,7 +88,7 @@ class Message:
     detail: str = ""
     jobs: tuple[JobReport, ...] = ()
     more_jobs: int = 0
-    """How many more failed than `jobs` tells."""
+    """How many failed jobs are not in `jobs`."""
     link: str = ""
 
     @property
@@ -110,13 +111,14 @@ class Message:
 
 
 def failed_jobs(jobs: Sequence[JobRun]) -> list[JobRun]:
-    """The jobs that failed of themselves, those that the run can do without last."""
+    """The jobs that have failed themselves. Optional jobs come last."""
     gone_wrong = {JobStatus.FAILED, JobStatus.NOTFOUND, JobStatus.CANCELLED}
     return sorted((job for job in jobs if job.status in gone_wrong), key=lambda job: job.job.optional)
 
 
 def run_link(execution_arn: str, name: str, api: str) -> str:
-    """Where a run is seen: of the REST API where there is one to be asked like that, else in the AWS console."""
+    """A link to the run: of the REST API if `api` is its base URL and people reach it unsigned, else of the AWS
+    console."""
     if api:
         return f"{api}/executions/{quote(name)}" if name else ""
     console, region = _console(execution_arn)
@@ -126,7 +128,7 @@ def run_link(execution_arn: str, name: str, api: str) -> str:
 
 
 def log_link(execution_arn: str, group: str, stream: str) -> str:
-    """The log stream in the AWS console, whose own quoting is doubled."""
+    """A link to the log stream in the AWS console, which quotes such names twice."""
     console, region = _console(execution_arn)
     if not (console and group and stream):
         return ""
@@ -153,7 +155,7 @@ def subject(message: Message) -> str:
 
 
 def sms(message: Message) -> str:
-    """One part of an SMS."""
+    """The text for one part of an SMS."""
     job = f" {message.jobs[0].headline}" if message.jobs and message.kind is Kind.RUN_FAILED else ""
     return _clip(_ascii(f"{message.title} {message.key.start[:16]}{job} {message.detail}".strip()), SMS_LIMIT, "...")
 
@@ -176,7 +178,7 @@ def text(message: Message) -> str:
 
 
 def sns_request(message: Message) -> dict[str, Any]:
-    """What SNS's Publish is given besides the topic: a text for each protocol, and attributes to filter by.
+    """The arguments of SNS's Publish besides the topic: a text for each protocol, and attributes for filters.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html
     """
@@ -191,7 +193,7 @@ def sns_request(message: Message) -> dict[str, Any]:
 
 
 def webhook_body(service: Service, message: Message) -> bytes:
-    """The JSON that a webhook of this service is posted."""
+    """The JSON body for a webhook of this service."""
     match service:
         case Service.SLACK:
             return _fitted(message, lambda each: _json(_slack(each)), SLACK_LIMIT_BYTES)
@@ -206,9 +208,9 @@ def webhook_body(service: Service, message: Message) -> bytes:
 
 
 def signature(key: str, timestamp: int, body: bytes) -> str:
-    """What proves who sent a body and when: `v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body`.
+    """The signature of a body: `v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body`.
 
-    `timestamp` is in epoch seconds, and is part of what is signed, so that an old message cannot be sent again as new.
+    `timestamp` is in epoch seconds. It is signed, too, so that nobody can send an old message again as a new one.
     """
     return "v1=" + hmac.new(key.encode(), f"{timestamp}.".encode() + body, sha256).hexdigest()
 
@@ -378,11 +380,12 @@ def _shortened(message: Message, jobs: int, lines: int, characters: int) -> Mess
 
 
 def printable(line: str, limit: int = LINE_LIMIT) -> str:
-    """One line without colours and control characters, and not too long."""
+    """The text on one line, without colours and control characters, cut to `limit` characters."""
     return _clip(CONTROL.sub(" ", ANSI.sub("", line)).rstrip(), limit)
 
 
 def utc(epoch: float) -> str:
+    """Epoch seconds as UTC in ISO 8601 with whole seconds and `Z`."""
     return f"{iso(epoch)[:19]}Z"
 
 

@@ -1,4 +1,4 @@
-"""Who is told of what: the kinds of things that people hear of, and the channels that a schedule names. Pure."""
+"""Who gets which message: the kinds of messages, and the channels that a schedule names. It is pure."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SECRET_PREFIXES = ("ssm:", "secretsmanager:")
 
 
 class Kind(StrEnum):
+    """The kind of a message. A schedule lists the kinds for each of its channels."""
+
     RUN_STARTED = "run_started"
     RUN_SUCCEEDED = "run_succeeded"
     RUN_FAILED = "run_failed"
@@ -31,7 +33,7 @@ class Kind(StrEnum):
     JOB_HELD = "job_held"
     QUEUE_BLOCKED = "queue_blocked"
     TEST = "test"
-    """Somebody tries the channels; no schedule asks for it."""
+    """Somebody tries the channels. No schedule lists this kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,12 @@ KIND_TEXTS: Mapping[Kind, KindText] = {
     Kind.TEST: KindText("Test message of {schedule}"),
 }
 DEFAULT_KINDS = frozenset({Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK})
-"""What `scheduleSnsTopic` hears of: as in the reference design, how each run ended; and what needs somebody."""
+"""The kinds for `scheduleSnsTopic`: how each run has ended, as in the reference design, and what needs somebody."""
 ENDS = {RunStatus.SUCCEEDED: Kind.RUN_SUCCEEDED, RunStatus.FAILED: Kind.RUN_FAILED}
 
 
 class Service(StrEnum):
-    """What a channel leads to; also its key in the document."""
+    """The service behind a channel. The word is also the channel's key in the document."""
 
     SNS = "sns"
     SLACK = "slack"
@@ -89,15 +91,18 @@ class Service(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
+    """One place in which people read messages."""
+
     service: Service
     target: str = field(repr=False)
     """A topic's ARN, a URL, or the name of the secret that holds the URL."""
     key: str = field(default="", repr=False)
-    """The name of the secret whose value signs what a webhook is sent."""
+    """The name of the secret with which a webhook's messages are signed."""
 
     @property
     def label(self) -> str:
-        """What may be shown of the channel: of a URL the host alone, because whoever knows the rest can post."""
+        """The channel as it may be shown. Of a URL only the host, because whoever knows the whole URL can send
+        messages."""
         if self.service is Service.SNS or is_secret(self.target):
             return f"{self.service} {self.target}"
         return f"{self.service} {urlsplit(self.target).hostname or '(no host)'}"
@@ -105,31 +110,33 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing that people are told of. What it was like is read when it is sent: this says only which."""
+    """One event that people get a message about. The text is made when the message is sent, from the state at that
+    time."""
 
     kind: Kind
     key: RunKey
     at: float
-    """Epoch seconds: when it happened or was seen."""
+    """When it happened or was seen, in epoch seconds."""
     occurrence: int = 1
-    """The run's generation, or the job's attempt: a restarted run may fail once more."""
+    """The generation of the run, or the attempt of the job: after a restart the same thing may happen again."""
     job_name: str = ""
     detail: str = ""
-    """What no table knows: why a queue is blocked, what somebody holds a job for."""
+    """What no table has: why a queue is blocked, or why somebody holds a job."""
     what: str = ""
-    """Tells it from another of its kind: which deadline of a run."""
+    """Distinguishes notifications of one kind for one run: which deadline was missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One notification for one channel: what a message of the queue says."""
+    """One notification for one channel. It is one message of the queue."""
 
     notification: Notification
     channel: Channel
 
     @property
     def id(self) -> str:
-        """The same for every message about the same thing to the same channel: by it a receiver knows a repetition."""
+        """The same for every message about the same event to the same channel, so that a receiver can recognise a
+        repetition."""
         notification, channel = self.notification, self.channel
         about = (
             notification.kind,
@@ -147,10 +154,10 @@ def is_secret(text: str) -> bool:
 
 
 def channels_for(document: Mapping[str, Any], kind: Kind) -> list[Channel]:
-    """The channels of a schedule (or of a run of it) that hear of things of this kind, each once.
+    """The channels of a schedule (or of a run of it) that get messages of this kind, each once.
 
-    A schedule without `notifications` tells its `scheduleSnsTopic`, where it has one, of the `DEFAULT_KINDS`.
-    A document that was never checked may have anything there: what is no channel is left out.
+    Without `notifications`, its `scheduleSnsTopic` gets the `DEFAULT_KINDS`. The document was perhaps never checked: a
+    value that is not a channel is left out.
     """
     entries = document.get("notifications")
     if entries is None:
@@ -161,7 +168,7 @@ def channels_for(document: Mapping[str, Any], kind: Kind) -> list[Channel]:
 
 
 def all_channels(document: Mapping[str, Any]) -> dict[Channel, list[Kind]]:
-    """Every channel of a schedule, with what it hears of."""
+    """Every channel of a schedule, with the kinds of messages that it gets."""
     found: dict[Channel, list[Kind]] = {}
     for kind in Kind:
         for channel in channels_for(document, kind):
@@ -181,9 +188,11 @@ def _channels(entries: Any, kind: Kind) -> Iterator[Channel]:
 
 
 def run_change(before: Run | None, now: Run, at: float) -> Notification | None:
-    """What a change of a run's row is told as: its start, or its end as SUCCEEDED or FAILED.
+    """The notification for a change of a run's row: its start, or its end as SUCCEEDED or FAILED; None for other
+    changes.
 
-    `before` is None where the row is new. A restart and a cancellation are somebody's own doing: they are not told.
+    `before` is None for a new row. There is no message about a restart or a cancellation, because somebody did it on
+    purpose.
     """
     if before is None:
         kind = Kind.RUN_STARTED if now.status is RunStatus.RUNNING else None
@@ -193,17 +202,17 @@ def run_change(before: Run | None, now: Run, at: float) -> Notification | None:
 
 
 def backoff(attempt: int, chance: float, *, first: float = BACKOFF_SECONDS, at_least: float = 0.0) -> float:
-    """Seconds to wait after the `attempt`-th try failed: doubling, up to a quarter of an hour.
+    """Seconds to wait after the `attempt`-th failed try. They double with each try, up to a quarter of an hour.
 
-    `chance` in [0, 1) takes up to a half off, so that what failed together is not tried together again. `at_least` is
-    what the receiver asked for (`Retry-After`).
+    `chance` in [0, 1) takes off up to a half, so that messages that failed together are not tried together again.
+    `at_least` is what the receiver has asked for (`Retry-After`).
     """
     seconds = min(first * 2.0 ** min(attempt - 1, 20), BACKOFF_LIMIT_SECONDS)
     return min(max(seconds * (1 - chance / 2), at_least), BACKOFF_LIMIT_SECONDS)
 
 
 def to_body(delivery: Delivery) -> str:
-    """The delivery as a message of the queue."""
+    """Write a delivery as a message of the queue."""
     notification, channel = delivery.notification, delivery.channel
     values = {
         "id": delivery.id,
@@ -224,7 +233,7 @@ def from_body(body: str) -> Delivery:
     """Read a message of the queue.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not such a message.
     """
     try:
         values = json.loads(body)

@@ -1,4 +1,5 @@
-"""What is wrong with a run, or may soon be: deadlines, jobs that wait or take too long, what was usual before. Pure."""
+"""Finds what is wrong with a run, or may soon be: missed deadlines, and jobs that wait too long or take unusually long
+or short. It is pure."""
 
 from __future__ import annotations
 
@@ -16,37 +17,38 @@ from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run, RunKey
 from universal_scheduler.domain.wall_clock import next_time_of_day, time_zone
 
 LOOK_SECONDS = 300.0
-"""How often a run is looked at where nothing is due before: so late a lost execution is found."""
+"""How often a run is looked at if nothing is due earlier. A lost execution is found within this time."""
 LOST_AFTER_SECONDS = 120.0
-"""How long an execution may be over and its run not recorded: the next one may be about to take the run over."""
+"""How long an execution may be over without a recorded end of its run. The next execution may just take the run
+over."""
 NOTIFIED_OF_A_KIND = 10
-"""Of how many jobs of a run people are told the same kind of thing: a full queue holds up thousands."""
+"""For how many jobs of a run people get a message of the same kind: a full queue can hold up thousands of jobs."""
 JOBS_NAMED, UPSTREAM_NAMED = 5, 3
-"""How many of the jobs that have not ended are named where a run is late, and of those that one waits for."""
+"""How many open jobs a message about a late run names, and how many upstream jobs of each."""
 SAMPLES_KEPT = 20
 SAMPLES_NEEDED = 5
 SPREADS = 5.0
-"""How many spreads away from the median is unusual."""
+"""A duration is unusual if it is more than so many spreads away from the median."""
 LEAST_SPREAD_SECONDS, LEAST_SPREAD_PART = 10.0, 0.1
 MAD_TO_DEVIATION = 1.4826
-"""The standard deviation of what is distributed normally, from its median absolute deviation."""
+"""The factor from the median absolute deviation to the standard deviation of a normal distribution."""
 QUEUED = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING, JobStatus.RUNNABLE})
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One thing that people are told of once."""
+    """One problem of a run. People get one message about it."""
 
     kind: Kind
     detail: str
     job_name: str = ""
     occurrence: int = 1
     what: str = ""
-    """Which deadline, where a run has several."""
+    """Which deadline it is, because a run may have several."""
 
     @property
     def name(self) -> str:
-        """Tells it from every other one of its run."""
+        """Distinguishes the breach from every other one of its run."""
         return f"{self.kind}#{self.occurrence}#{self.job_name or self.what}"
 
 
@@ -74,22 +76,27 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """How long a job takes as a rule, in seconds."""
+    """The usual duration of a job, in seconds."""
 
     median: float
     spread: float
 
     @property
     def longest(self) -> float:
+        """A longer duration is unusual."""
         return self.median + SPREADS * self.spread
 
     @property
     def shortest(self) -> float:
+        """A shorter duration is unusual."""
         return self.median - SPREADS * self.spread
 
 
 def deadline(start: float, by: str, zone: str) -> float:
-    """When a run that began at `start` has to be so far: the next `HH:MM` of that time zone after it, or so much later.
+    """The time of a deadline for a run that began at `start`, both in epoch seconds.
+
+    `by` is a time of day, `HH:MM`, in the time zone `zone`, of which the next one after `start` counts; or a duration
+    after `start`.
 
     Raises:
         ValueError: `by` is neither, or there is no such zone.
@@ -105,14 +112,14 @@ def began(key: RunKey) -> float:
 
 
 def queue_seconds(jobs: Sequence[JobRun]) -> list[float]:
-    """How long each job that was started waited in its queue."""
+    """How many seconds each job that has started had waited in its queue."""
     known = {job.name: job for job in jobs}
     since = {job.name: _free_since(job, known) for job in jobs if job.started_at and job.submitted_at}
     return [round(max(0.0, job.started_at - since[job.name]), 3) for job in jobs if job.name in since]
 
 
 def late(seen: Seen) -> Found:
-    """The deadlines that the run has missed, and when the others are."""
+    """The deadlines that the run has missed, and the times of the others."""
     run, jobs, now = seen.run, seen.jobs, seen.now
     document, start = run.document, began(run.key)
     zone = str(document.get("timezone", "UTC"))
@@ -139,7 +146,7 @@ def late(seen: Seen) -> Found:
 
 
 def queued_since(job: JobRun, known: Mapping[str, JobRun]) -> float | None:
-    """Since when nothing but its queue keeps a job from running (epoch seconds); None where that is not so."""
+    """Since when only its queue keeps a job from running (epoch seconds); None if that is not so."""
     if job.status not in QUEUED or not job.submitted_at:
         return None
     if not all(known[name].status.ended for name in job.job.depends_on if name in known):
@@ -152,14 +159,14 @@ def _free_since(job: JobRun, known: Mapping[str, JobRun]) -> float:
 
 
 def queue_limit(run: Run, job: JobRun, default: float) -> float:
-    """For how many seconds a job may wait in its queue: as it says itself, or its schedule, or the stage."""
+    """How many seconds a job may wait in its queue: what the job says, else its schedule, else the stage."""
     if job.job.max_queue_seconds is not None:
         return job.job.max_queue_seconds
     return duration_seconds(run.document["maxQueueTime"]) if "maxQueueTime" in run.document else default
 
 
 def stuck(job: JobRun, since: float, reason: str, move_to: str) -> Breach:
-    """A job that has waited in its queue for longer than it may."""
+    """The breach of a job that has waited too long in its queue."""
     why = f": {reason}" if reason else "; Batch gives no reason"
     moved = f"; the scheduler moves it to queue {move_to}" if move_to else ""
     detail = f"waits in queue {job.job.queue} since {iso(since)[:16]} UTC{why}{moved}"
@@ -167,7 +174,7 @@ def stuck(job: JobRun, since: float, reason: str, move_to: str) -> Breach:
 
 
 def lost(run: Run) -> Breach:
-    """A run whose execution is over, and nobody has recorded its end."""
+    """The breach of a run whose execution is over although nobody has recorded the end of the run."""
     return Breach(
         Kind.RUN_LOST,
         "its execution has stopped without a result, so its jobs are being ended",
@@ -177,7 +184,8 @@ def lost(run: Run) -> Breach:
 
 
 def to_notify(breaches: Sequence[Breach], notified: AbstractSet[str]) -> list[Breach]:
-    """Those that were not told yet, but not too many of a kind: the last one says that it is."""
+    """The breaches that people get a message about now: the new ones, but not too many of a kind. The last one
+    says so."""
     new = [breach for breach in breaches if breach.name not in notified]
     chosen: list[Breach] = []
     for kind in dict.fromkeys(breach.kind for breach in new):
@@ -194,10 +202,10 @@ def to_notify(breaches: Sequence[Breach], notified: AbstractSet[str]) -> list[Br
 
 
 def usual(samples: Sequence[float]) -> Usual | None:
-    """How long a job takes by these durations (seconds); None where they are too few to tell.
+    """The usual duration of a job by these samples (seconds); None if there are too few.
 
-    Median and median absolute deviation, which single outliers do not move; the spread is at least 10 s, and a tenth
-    of the median, so that what always takes the same is not held to the second.
+    It uses the median and the median absolute deviation, which single outliers do not move. The spread is at least 10 s
+    and at least a tenth of the median, so that a job that always takes the same time may still vary a little.
     """
     if len(samples) < SAMPLES_NEEDED:
         return None
@@ -234,7 +242,8 @@ run is still there."""
 
 
 def learned(samples: Mapping[str, Sequence[float]], jobs: Sequence[JobRun]) -> dict[str, list[float]]:
-    """The newest durations of each job, with those of a run that SUCCEEDED; a job that is gone is forgotten."""
+    """The newest durations of each job, with those of a run that has SUCCEEDED. A job that is not in the run is
+    forgotten."""
     return {job.name: [*samples.get(job.name, ()), *_took(job)][-SAMPLES_KEPT:] for job in jobs}
 
 
