@@ -331,6 +331,14 @@ def test_tags(world: World, client: Any) -> None:
     assert "does not exist" in refused(client.list_tags_for_resource, resourceArn=f"{ARN}:job-queue/none")
 
 
+def test_a_job_that_has_ended_can_have_other_tags(world: World, client: Any) -> None:
+    job = world.submit(tags={"a": "1", "b": "2"})
+    world.exit(job)
+    client.tag_resource(resourceArn=world.job(job)["jobArn"], tags={"a": "3"})
+    client.untag_resource(resourceArn=world.job(job)["jobArn"], tagKeys=["b"])
+    assert world.job(job)["tags"] == {"a": "3"}
+
+
 # HTTP
 
 

@@ -18,8 +18,10 @@ class CloudWatchLogs:
     """The LogSink of our Batch."""
 
     async def open(self, group: str, stream: str) -> None:
-        await _logs("CreateLogGroup", logGroupName=group)
-        await _logs("CreateLogStream", logGroupName=group, logStreamName=stream)
+        status, _, _ = await _logs("CreateLogStream", logGroupName=group, logStreamName=stream)
+        if status >= 400:  # there is no such group yet, or the stream is there
+            await _logs("CreateLogGroup", logGroupName=group)
+            await _logs("CreateLogStream", logGroupName=group, logStreamName=stream)
 
     async def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         lines = [{"timestamp": timestamp, "message": message} for timestamp, message in events]

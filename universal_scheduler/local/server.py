@@ -29,7 +29,9 @@ from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import dynamodb as dynamodb_gap
 from universal_scheduler.local.gaps import (
     dynamodb_storage,
+    histories,
     lambda_workers,
+    logs_storage,
     queue_mappings,
     rest_api,
     step_functions,
@@ -260,9 +262,11 @@ class _Server:
         batch_gap.apply(batch)
         dynamodb_gap.apply(dynamodb_storage.apply(self._home / "dynamodb.sqlite"))
         lambda_workers.apply(runtime)
+        logs_storage.apply(self._home / "logs.sqlite")
         queue_mappings.apply()
         rest_api.apply(stages)
         step_functions.apply()
+        histories.apply(self._home / "histories.sqlite")
         stream_mappings.apply()
         if self._sfn_local:
             sfn_local.apply(self._sfn_local)

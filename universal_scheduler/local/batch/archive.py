@@ -55,6 +55,9 @@ class Archive:
         )
         self._connection.execute("COMMIT")
 
+    def change(self, job: Job) -> None:
+        self._connection.execute("UPDATE jobs SET job = ? WHERE id = ?", (self._row(job)[-1], job.id))
+
     def get(self, job_id: str) -> Job | None:
         row = self._connection.execute("SELECT job FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return self._read(row[0]) if row else None

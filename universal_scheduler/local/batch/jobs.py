@@ -64,6 +64,11 @@ class JobStore:
             array.updated_at = now
             job.status = status
 
+    def changed(self, job: Job) -> None:
+        """A job that was found here is another now; it may have been found in the archive."""
+        if job.id not in self._by_id:
+            self._archive.change(job)
+
     def unfinished(self, queue: JobQueue) -> list[Job]:
         """The jobs of a queue that have not ended."""
         by_status = self._by_queue.get(queue.arn, {})

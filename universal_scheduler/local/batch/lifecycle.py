@@ -101,9 +101,9 @@ class Lifecycle:
             self._turn()
         self._runner.advance()
 
-    def submit(self, spec: JobSpec) -> Job:
+    def submit(self, spec: JobSpec, tags: dict[str, str]) -> Job:
         self._seq += 1
-        job = Job(id=str(uuid4()), seq=self._seq, spec=spec, created_at=self._clock.now())
+        job = Job(id=str(uuid4()), seq=self._seq, spec=spec, created_at=self._clock.now(), tags=tags)
         self.jobs.add(job)
         self._submitted.append(job)
         self._wake()
@@ -112,7 +112,7 @@ class Lifecycle:
     def detail(self, job: Job) -> dict[str, Any]:
         """The job as DescribeJobs shows it."""
         owner = job.parent or job
-        return describe.job_detail(job, self._naming, self.resources.tags(self._naming.arn("job", owner.id)))
+        return describe.job_detail(job, self._naming, owner.tags)
 
     def outputs(self) -> dict[str, Path]:
         """The files with what attempts have printed, by their tasks' ids."""
@@ -414,9 +414,6 @@ class Lifecycle:
 
     def _forget(self) -> None:
         for job in self.jobs.forget(self._clock.now()):
-            if job.parent is None:
-                arn = self._naming.arn("job", job.id)
-                self.resources.remove_tags(arn, list(self.resources.tags(arn)))
             for attempt in job.attempts:
                 task_id = attempt.task_arn.rpartition("/")[2]
                 shutil.rmtree(self._jobs_dir / task_id, ignore_errors=True)

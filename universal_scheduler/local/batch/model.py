@@ -210,6 +210,8 @@ class Job:
     environment: ComputeEnvironment | None = None
     """Where the current attempt runs."""
     task_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    """Of no child of an array: it shows its array's."""
     timers: list[Timer] = field(default_factory=list)
     """Of the current attempt: its time-out, and the kill that follows an ignored SIGTERM."""
 

@@ -3,7 +3,7 @@ the request and the answer in its shapes, and only changes dictionaries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -232,15 +232,8 @@ class Resources:
         return self._tags.get(arn, {})
 
     def set_tags(self, arn: str, tags: Json) -> None:
-        """Add tags to whatever has this ARN."""
-        merged = check_tags({**self._tags.get(arn, {}), **tags})
-        if merged:
-            self._tags[arn] = merged
-
-    def remove_tags(self, arn: str, keys: Iterable[str]) -> None:
-        remaining = _without(self._tags.pop(arn, {}), *keys)
-        if remaining:
-            self._tags[arn] = remaining
+        """Give tags to the queue, compute environment or job definition that has this ARN, instead of those it has."""
+        self._tags[arn] = dict(tags)
 
     def exists(self, arn: str) -> bool:
         """Whether a queue, compute environment or job definition has this ARN."""

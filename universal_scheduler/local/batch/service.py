@@ -13,7 +13,7 @@ from universal_scheduler.local.batch.clock import Clock, LoopClock
 from universal_scheduler.local.batch.errors import ClientError
 from universal_scheduler.local.batch.lifecycle import STOP_GRACE_SECONDS, Lifecycle, Listener
 from universal_scheduler.local.batch.logs import LogShipper, LogSink
-from universal_scheduler.local.batch.model import Json
+from universal_scheduler.local.batch.model import Job, Json
 from universal_scheduler.local.batch.naming import Naming, check_job_id
 from universal_scheduler.local.batch.refusals import check_tags
 from universal_scheduler.local.batch.resources import Resources
@@ -104,10 +104,8 @@ class Batch:
     def submit_job(self, request: Json) -> dict[str, Any]:
         spec = read_submission(request, self.resources, self._life.jobs.get)
         tags = check_tags(request.get("tags") or {})
-        job = self._life.submit(spec)
-        arn = self._naming.arn("job", job.id)
-        self.resources.set_tags(arn, tags)
-        return {"jobArn": arn, "jobName": spec.name, "jobId": job.id}
+        job = self._life.submit(spec, tags)
+        return {"jobArn": self._naming.arn("job", job.id), "jobName": spec.name, "jobId": job.id}
 
     def describe_jobs(self, request: Json) -> dict[str, Any]:
         ids = request["jobs"]
@@ -154,15 +152,16 @@ class Batch:
         return {}
 
     def tag_resource(self, request: Json) -> dict[str, Any]:
-        self.resources.set_tags(self._taggable(request), request["tags"])
+        self._set_tags(request, check_tags(self._tags(request) | request["tags"]))
         return {}
 
     def untag_resource(self, request: Json) -> dict[str, Any]:
-        self.resources.remove_tags(self._taggable(request), request["tagKeys"])
+        gone = request["tagKeys"]
+        self._set_tags(request, {key: value for key, value in self._tags(request).items() if key not in gone})
         return {}
 
     def list_tags_for_resource(self, request: Json) -> dict[str, Any]:
-        return {"tags": dict(self.resources.tags(self._taggable(request)))}
+        return {"tags": self._tags(request)}
 
     def _for_all(self, request: Json, operation: Callable[[Json], object]) -> dict[str, Any]:
         if len(request["jobs"]) > MAX_STOPPED:
@@ -176,9 +175,23 @@ class Batch:
                 errors.append({"job": job_id, "code": "ValidationException", "message": str(error)})
         return {"successful": successful, "errors": errors}
 
-    def _taggable(self, request: Json) -> str:
+    def _tags(self, request: Json) -> dict[str, str]:
+        job = self._tagged_job(request)
+        return dict(job.tags if job else self.resources.tags(request["resourceArn"]))
+
+    def _set_tags(self, request: Json, tags: dict[str, str]) -> None:
+        if job := self._tagged_job(request):
+            job.tags = tags
+            self._life.jobs.changed(job)
+        else:
+            self.resources.set_tags(request["resourceArn"], tags)
+
+    def _tagged_job(self, request: Json) -> Job | None:
+        """The job that has this ARN, None where another resource has it."""
         arn: str = request["resourceArn"]
+        if self.resources.exists(arn):
+            return None
         job = self._life.jobs.get(self._naming.plain("job", arn))
-        if not self.resources.exists(arn) and (job is None or job.parent is not None):
+        if job is None or job.parent is not None:
             raise ClientError(f"Resource {arn} does not exist or cannot have tags.")
-        return arn
+        return job

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.htm
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,7 +25,9 @@ Operand = Callable[[Item, Values], Any]
 Test = Callable[[Item, Values], bool]
 
 _KEPT = 2048
-_NUMBERS = 65536
+_NUMBERS = 4096
+_CANONICAL = re.compile(r"-?(?:[1-9][0-9]{0,17}|0)(?:\.[0-9]{0,17}[1-9])?")
+"""Numbers that are surely written as DynamoDB writes them; most are, and none but them stays in memory."""
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "<>": operator.ne,
@@ -67,8 +70,7 @@ class Expressions:
 
     def __init__(self, dynamodb: Any) -> None:
         self._dynamodb = dynamodb
-        self.canonical = lru_cache(_NUMBERS)(dynamodb._ddb_canonicalize_number)
-        """A number's text as DynamoDB writes it; None when it is no number."""
+        self._canonicalized = lru_cache(_NUMBERS)(dynamodb._ddb_canonicalize_number)
         self.condition = lru_cache(_KEPT)(self._condition)
         self.update = lru_cache(_KEPT)(self._update)
 
@@ -116,6 +118,13 @@ class Expressions:
             frozenset(_named(tokens, "NAME_REF")),
             frozenset(path[0] for path in paths),
         )
+
+    def canonical(self, number: str) -> str | None:
+        """A number's text as DynamoDB writes it; None when it is no number."""
+        if _CANONICAL.fullmatch(number) and number != "-0":
+            return number
+        canonical: str | None = self._canonicalized(number)
+        return canonical
 
     def size(self, value: Any) -> Any:
         """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html"""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from universal_scheduler.local.gaps import between, edit, require_ministack
+from universal_scheduler.local.gaps.files import new_file
 
 Json = dict[str, Any]
 Item = dict[str, Any]
@@ -34,14 +35,7 @@ _REAP_SECONDS = 60.0
 _NO_SORT_KEY = "__no_sort__"
 _BY_INDEX = """
 SELECT item, size FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl = ? AND name = ? AND hash = ?"""
-# The file outlives its engine's process, not yet the machine's crash; nobody else reads it while the engine runs.
-_PRAGMAS = (
-    "locking_mode=EXCLUSIVE",
-    "journal_mode=WAL",
-    "synchronous=OFF",
-    "cache_size=-16000",
-    "wal_autocheckpoint=4000",
-)
+_CACHE_KILOBYTES = 16_000
 # A table's number is used once: items that are still kept under it must not answer for a later table.
 _SCHEMA = """
 CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL);
@@ -66,18 +60,11 @@ class Database:
 
     def __init__(self, path: Path | None = None) -> None:
         """Make the file anew; without a path it is a temporary one that nobody else sees."""
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
         self.lock = threading.RLock()
         self.dropped: deque[int] = deque()
         self.dropped_streams: deque[int] = deque()
         self._streams = itertools.count(1)
-        self._connection = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
-        for pragma in _PRAGMAS:
-            self._connection.execute(f"PRAGMA {pragma}").close()
-        self._connection.executescript(_SCHEMA)
+        self._connection = new_file(path, _SCHEMA, cache_kilobytes=_CACHE_KILOBYTES)
         self.read = self._connection.execute
 
     def write(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
