@@ -38,5 +38,6 @@ class Waits(Protocol):
         ...
 
     def clear_token(self, run_id: str, token: str = "") -> None:
-        """Forget this token, because it was answered; a token that was parked since stays. Without `token`, forget any."""
+        """Forget this token, because it was answered. A token that was parked since then stays. Without `token`, forget
+        any."""
         ...
