@@ -1,4 +1,5 @@
-"""What a deployed stage is: the names of its tables, machine, queues and definitions. Reads the environment."""
+"""The settings of a deployed stage: its tables, state machine, queues and definitions. They come from the
+environment."""
 
 from __future__ import annotations
 
@@ -10,36 +11,39 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """The settings of one stage."""
+
     schedules_table: str = "BatchSchedules"
     history_table: str = "BatchScheduleHistory"
     jobs_table: str = "BatchScheduleJobs"
     job_events_table: str = "BatchJobEvents"
     job_event_days: int = 90
-    """For how long the job log keeps an event."""
+    """Days for which the log of all jobs keeps an event."""
     job_events_queue_url: str = ""
     state_machine_arn: str = ""
     outputs_bucket: str = ""
-    """Where jobs put what others refer to."""
+    """The S3 bucket for the outputs of jobs."""
     job_queues: Mapping[str, str] = field(default_factory=dict)
-    """Short name → ARN; a document's other names pass as they are."""
+    """Short names of queues with their ARNs. Other names in a document are used as they are."""
     job_definitions: Mapping[str, str] = field(default_factory=dict)
     events: bool = False
-    """Whether Batch's job state changes reach the scheduler as events."""
+    """Whether the job state changes of Batch reach the scheduler as events."""
     metrics_namespace: str = "UniversalScheduler"
-    """CloudWatch's namespace of this stage's metrics."""
+    """The CloudWatch namespace of this stage's metrics."""
     max_queue_seconds: float = 3600.0
-    """How long a job may be RUNNABLE before people are told, where its schedule does not say."""
+    """How many seconds a job may be RUNNABLE before people get a message, if neither the job nor its schedule says
+    it."""
     notifications_queue_url: str = ""
-    """URL of the queue that `usched-notify` sends from; empty where nobody is told anything."""
+    """The URL of the queue of messages to people; empty if nobody gets messages."""
     notifications_dead_letters_url: str = ""
     notify_pause: float = 5.0
-    """Seconds before a message that a channel did not take is sent again; doubles each time."""
+    """Seconds before a message that a channel did not take is sent again. They double with each try."""
     notify_timeout: float = 5.0
-    """Seconds a webhook has to answer."""
+    """How many seconds a webhook has to answer."""
     endpoint: str = ""
-    """Where all AWS services are, where that is not AWS: on the embedded engine."""
+    """The URL of all AWS services on the embedded engine; empty on AWS."""
     submit_rate: float = 50.0
-    """How many jobs a run submits a second at most; 0 for no limit."""
+    """How many jobs a run submits in a second at most; 0 means no limit."""
     max_turns: int = 1000
     """After so many looks and submissions a run goes on as a new execution: each adds 13 events of the 25,000 (waiting
     for a token 6, a function 5, a choice 2), and more where it is tried again.
@@ -49,7 +53,7 @@ class Settings:
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that `template.yaml` gives every function; what is not set has the default."""
+    """The settings that `template.yaml` gives every function. A setting that is absent has its default."""
     default = Settings()
     return Settings(
         schedules_table=environ.get("SCHEDULES_TABLE", default.schedules_table),

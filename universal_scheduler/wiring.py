@@ -1,4 +1,4 @@
-"""Builds the adapters from the settings: the only place where boto3 clients are made, each when first used."""
+"""Builds the adapters from the settings. Only this module makes boto3 clients, each when it is first used."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ ONCE = Config(
 
 
 class Wiring:
-    """The adapters of one stage. `session` carries region, credentials and endpoint; the SDK's own by default."""
+    """The adapters of one stage. `session` has the region, the credentials and the endpoint; by default, it is the
+    SDK's own."""
 
     def __init__(self, settings: Settings, session: boto3.Session | None = None, endpoint: str | None = None) -> None:
         self.settings = settings
@@ -60,7 +61,7 @@ class Wiring:
         self._endpoint = endpoint
 
     def caller(self) -> str:
-        """The ARN of whose credentials these are; empty on the embedded engine, where they are nobody's."""
+        """The ARN of the caller; empty on the embedded engine, where nobody checks credentials."""
         if self._endpoint is not None:
             return ""
         return str(self._session.client("sts", config=QUICK).get_caller_identity()["Arn"])
@@ -97,7 +98,7 @@ class Wiring:
 
     @cached_property
     def batch(self) -> BatchClient:
-        """For all calls but SubmitJob: what is asked may be asked again."""
+        """The client for all calls except SubmitJob. These calls may be repeated."""
         return self._session.client("batch", endpoint_url=self._endpoint, config=self._signed(QUICK))
 
     @cached_property
@@ -148,7 +149,7 @@ class Wiring:
 
     @property
     def local_api(self) -> str:
-        """The REST API's base URL on the embedded engine, which asks for no signature; empty on AWS."""
+        """The base URL of the REST API on the embedded engine, which needs no signature; empty on AWS."""
         endpoint = self._endpoint or self.settings.endpoint
         return f"{endpoint}/api/v1" if endpoint.startswith("http://127.0.0.1:") else ""
 
@@ -172,5 +173,5 @@ def _session() -> boto3.Session:
 
 
 def from_env() -> Wiring:
-    """The wiring of a Lambda function: everything from its environment."""
+    """The wiring of a Lambda function, from its environment."""
     return Wiring(from_environment())

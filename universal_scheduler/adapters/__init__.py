@@ -1,1 +1,1 @@
-"""The ports of `ports.py`, over AWS services and over memory."""
+"""The adapters: the ports over AWS services and over memory."""

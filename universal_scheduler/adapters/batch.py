@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from types_boto3_batch.type_defs import JobSummaryTypeDef
 
 REFUSALS = frozenset({"ClientException", "ValidationException", "AccessDeniedException"})
-"""SubmitJob answers these for a request that it will never take; all else may pass.
+"""Error codes of SubmitJob for a request that Batch will never accept. All other errors may pass.
 https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html#API_SubmitJob_Errors"""
 THROTTLES = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"})
-"""Answered before anything has happened."""
+"""Error codes that Batch answers before anything has happened."""
 
 
 class BatchPlatform:
-    """`ports.JobPlatform` over boto3 Batch clients. Short names of queues and definitions are resolved to ARNs.
+    """`ports.platform.JobPlatform` over boto3 clients of Batch. It resolves short names of queues and definitions to
+    ARNs.
 
-    `submitter` must not repeat a call by itself: SubmitJob has no client token, so a repeated call may be a second job.
+    `submitter` is the client for SubmitJob. It must not repeat a call by itself: SubmitJob has no client token, so that
+    a repeated call may be a second job.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which job queues and job definitions AWS Batch has."""
+"""The job queues and job definitions that AWS Batch has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 100
 
 
 class BatchNames:
-    """`usecases.stage_check.BatchNames` over a boto3 Batch client; no name is asked for twice."""
+    """`usecases.stage_check.BatchNames` over a boto3 client of Batch. It asks for each name only once."""
 
     def __init__(self, client: BatchClient) -> None:
         self._client = client

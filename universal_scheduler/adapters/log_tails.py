@@ -1,4 +1,4 @@
-"""What jobs printed, in CloudWatch Logs."""
+"""The logs of jobs in CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class CloudWatchLogTails:
-    """`ports.LogTails` over a boto3 client of CloudWatch Logs."""
+    """`ports.messages.LogTails` over a boto3 client of CloudWatch Logs."""
 
     def __init__(self, platform: JobPlatform, logs: CloudWatchLogsClient) -> None:
         self._platform, self._logs = platform, logs
@@ -39,7 +39,7 @@ class CloudWatchLogTails:
         return LogTail(self.last_lines(group, stream, lines), group, stream) if stream else LogTail()
 
     def last_lines(self, group: str, stream: str, lines: int) -> tuple[str, ...]:
-        """The last lines of a log stream, oldest first; none where there are none, or they cannot be read."""
+        """The last lines of a log stream, oldest first; empty if there are none, or if they cannot be read."""
         try:
             page = self._logs.get_log_events(logGroupName=group or DEFAULT_GROUP, logStreamName=stream, limit=lines)
         except (ClientError, BotoCoreError) as error:
@@ -58,16 +58,16 @@ def _failed_child(platform: JobPlatform, job: JobRun) -> str:
 
 
 class LogStream:
-    """Reads a log stream from its beginning, again and again from where it was."""
+    """Reads a log stream from its beginning. Each call goes on where the last one has stopped."""
 
     def __init__(self, logs: CloudWatchLogsClient, group: str, stream: str) -> None:
         self._logs, self._group, self._stream = logs, group or DEFAULT_GROUP, stream
         self._token: dict[str, str] = {}
 
     def news(self) -> list[dict[str, Any]]:
-        """The events since the last call (`timestamp` in epoch milliseconds, `message`), oldest first.
+        """The events since the last call, oldest first, with `timestamp` (epoch milliseconds) and `message`.
 
-        The last page is the one whose token is the one that asked for it.
+        A page is the last one if its token is the token that has asked for it.
         https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
         """
         found: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""An SQS queue whose messages a function is given: when one that it could not handle comes back."""
+"""An SQS queue that hands its messages to a function. It says when a message that was not handled comes again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ ENTRIES = 10
 
 
 class MessageQueue:
-    """`client`: boto3's for SQS."""
+    """The queue. `client` is boto3's for SQS."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client, self._url = client, url
 
     def requeue(self, seconds: Mapping[str, int]) -> None:
-        """After how many seconds messages (by receipt handle) are to come again, not the queue's own time-out."""
+        """Let messages come again after so many seconds, by receipt handle, instead of after the queue's own
+        time-out."""
         handles = list(seconds)
         for start in range(0, len(handles), ENTRIES):
             entries = [

@@ -1,4 +1,5 @@
-"""The channels people read: SNS topics and webhooks. Nothing secret leaves this module but to where it belongs."""
+"""The channels in which people read messages: SNS topics and webhooks. No secret leaves this module except to its
+receiver."""
 
 from __future__ import annotations
 
@@ -23,20 +24,20 @@ from universal_scheduler.domain.messages.notifications import Channel, Service, 
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 READ_OF_ANSWER, SHOWN_OF_ANSWER = 4096, 200
-"""Bytes of a receiver's refusal that are read, and characters that are told on."""
+"""How many bytes of a receiver's refusal are read, and how many characters of them are reported."""
 PASSING = frozenset(
     {"Throttled", "ThrottlingException", "Throttling", "InternalError", "InternalServiceError", "KMSThrottling"}
 ) | {"KMSThrottlingException", "RequestLimitExceeded", "InternalServerError", "DecryptionFailure"}
-"""Error codes of SNS, Systems Manager and Secrets Manager that may pass; other client errors do not."""
+"""Error codes of SNS, Systems Manager and Secrets Manager for errors that may pass. Other client errors do not pass."""
 
 Client = Callable[[str, str], Any]
-"""A boto3 client by the service's name and region; the function's own region where that is empty."""
+"""Makes a boto3 client from the name of a service and a region. An empty region means the function's own."""
 
 
 class ServiceNotifier:
-    """`ports.Notifier` over SNS and HTTP, with URLs and keys from Systems Manager and Secrets Manager.
+    """`ports.messages.Notifier` over SNS and HTTP. URLs and keys may be in Systems Manager and Secrets Manager.
 
-    Webhooks are https only, unless `loopback` allows this machine itself; redirects are not followed.
+    A webhook needs https, except on this machine itself if `loopback` allows it. Redirects are not followed.
     """
 
     def __init__(self, client: Client, *, seconds: float, loopback: bool = False) -> None:

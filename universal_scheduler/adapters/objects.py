@@ -13,21 +13,21 @@ SCHEME = "s3://"
 PASSING = frozenset(
     {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "ExpiredToken", "RequestTimeTooSkewed"}
 )
-"""GetObject answers these with 4xx for the moment; all others of 400 to 499 come however often it is asked. Who may not
-list a bucket is told AccessDenied of a key that is not there.
+"""Error codes 4xx of GetObject for errors that pass. All other errors from 400 to 499 come again with each try. S3
+answers AccessDenied for a key that does not exist to a caller who may not list the bucket.
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
 
 WORDS = {"NoSuchKey": "it is not there", "AccessDenied": "it is not there, or not the scheduler's to read"}
 
 
 class S3Client(Protocol):
-    """What is used of a boto3 S3 client."""
+    """The part of a boto3 client of S3 that is used here."""
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]: ...  # noqa: N803 - as AWS names them
 
 
 class S3Objects:
-    """`ports.ObjectStore` over a boto3 S3 client; the stage's own objects are in `bucket`."""
+    """`ports.objects.ObjectStore` over a boto3 client of S3. The stage's own objects are in `bucket`."""
 
     def __init__(self, client: S3Client, *, bucket: str) -> None:
         self._client, self._bucket = client, bucket
@@ -58,16 +58,18 @@ class S3Objects:
 
 
 class FileObjects:
-    """`ports.ObjectStore` in a directory: `s3://bucket/key` is its file `bucket/key`, and a path is a path."""
+    """`ports.objects.ObjectStore` in a directory. `s3://bucket/key` is its file `bucket/key`; a path is the file with
+    this path."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._made: set[str] = set()
 
     def address(self, key: str) -> str:
-        """The file `run/job.1.json` for the key `run/job/1.json`: a folder for each of 10,000 jobs takes its time.
+        """The file `run/job.1.json` for the key `run/job/1.json`, because to make a folder for each of 10,000 jobs
+        takes time.
 
-        Job names have no point, so no other job has this file.
+        The name of a job has no dot, so that no other job has this file.
         """
         parts = key.split("/")
         folder = "/".join([str(self._home), *parts[:-2]])

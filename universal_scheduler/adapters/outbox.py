@@ -1,4 +1,4 @@
-"""The queue of notifications, over SQS."""
+"""The queue of messages to people, over SQS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON_LIMIT = 1000
 
 
 class SqsOutbox:
-    """`ports.Outbox` over a boto3 SQS client, made when there is something to tell: mostly there is not."""
+    """`ports.messages.Outbox` over a boto3 client of SQS. The client is made when it is needed, which is seldom."""
 
     def __init__(self, client: Callable[[], Any], *, queue: str, dead_letters: str = "") -> None:
         self._client, self._queue, self._dead_letters = client, queue, dead_letters

@@ -1,4 +1,4 @@
-"""The workflow service over AWS Step Functions."""
+"""The executions of the state machine over AWS Step Functions."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ GOING_ON = ("RUNNING", "PENDING_REDRIVE")
 
 
 class StepFunctionsWorkflow:
-    """`ports.Workflow` over a boto3 Step Functions client."""
+    """`ports.workflow.Workflow` over a boto3 client of Step Functions."""
 
     def __init__(self, client: SFNClient, *, state_machine_arn: str) -> None:
         self._client = client
         self._machine = state_machine_arn
 
     def execution(self, name: str) -> Execution:
+        """The execution with this name, whether it exists or not."""
         return Execution(f"{self._machine.replace(':stateMachine:', ':execution:')}:{name}", name)
 
     def describe(self, name: str) -> dict[str, Any] | None:
-        """What Step Functions itself knows of an execution; for one that has no run (yet)."""
+        """What Step Functions knows of an execution; None if there is none. It is for an execution that has no run
+        (yet)."""
         if execution_name_problem(name):
             return None
         try:
@@ -42,7 +44,7 @@ class StepFunctionsWorkflow:
         return view | ({"reason": reason} if reason else {})
 
     def is_running(self, execution: Execution) -> bool:
-        """Whether an execution still goes on; one that Step Functions does not know does not."""
+        """Whether an execution goes on. One that Step Functions does not know does not."""
         seen = self.describe(execution.arn.rpartition(":")[2])
         return seen is not None and seen["status"] in GOING_ON
 

@@ -1,4 +1,4 @@
-"""What a function says of its work: log lines as JSON, each with the run it is about, and metrics among them."""
+"""Logs and metrics of the functions: lines of JSON, each with the run that it is about, and metrics in such lines."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ VALUES_LIMIT = 100
 """How many values a metric may have in one line.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
 EXPECTED = (RunChanged, StaleExecution)
-"""What states are told by an error though nothing is wrong."""
+"""Errors by which a function tells its state something, although nothing is wrong."""
 REFUSALS = (InvalidSchedule, ScheduleNotFound, RunNotFound, JobNotFound, RunStillActive, IllegalVerb)
-"""What is wrong with what a caller has sent: the caller is told, and nothing is wrong with the function."""
+"""Errors in what a caller has sent. The caller gets them, and nothing is wrong with the function."""
 
 logger = logging.getLogger(__name__)
 _subject: dict[str, str] = {}
@@ -40,7 +40,8 @@ _subject: dict[str, str] = {}
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with the call's subject and whatever was given as `extra`."""
+    """Formats a log record as one line of JSON, with the subject of the call and everything that was given as
+    `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -57,14 +58,15 @@ class JsonLines(logging.Formatter):
 
 
 def about(run: RunKey | str = "", execution: str = "", **more: str) -> None:
-    """Say what the call is about from here on: its lines have the run's id as `correlation_id`. Blanks say nothing."""
+    """Set the subject of the call: from now on its log lines have the run id as `correlation_id`. Empty values change
+    nothing."""
     run_id = run.run_id if isinstance(run, RunKey) else run
     said = {"correlation_id": run_id, "execution": execution, **more}
     _subject.update({key: value for key, value in said.items() if value})
 
 
 def of_payload(event: Mapping[str, Any]) -> None:
-    """The subject of a state: its payload, or what is beside it, names the run and the execution."""
+    """Set the subject of a call by a state: its payload names the run and the execution."""
     payload = event.get("run", event)
     with suppress(KeyError, TypeError):
         about(RunKey(payload["scheduleId"], payload["startDateTime"]), payload.get("execution", ""))
@@ -74,9 +76,10 @@ def of_payload(event: Mapping[str, Any]) -> None:
 
 @contextmanager
 def failure_logged(what: str, namespace: str, **more: Any) -> Iterator[None]:
-    """An unexpected error inside is logged, with `more` in its line, counted as FunctionErrors, and raised again.
+    """Log an unexpected error inside of the block, count it as FunctionErrors, and raise it again. `more` goes into the
+    line.
 
-    A refusal is logged as a warning, without a traceback, and is not counted.
+    A refusal is logged as a warning without a traceback, and is not counted.
     """
     try:
         yield
@@ -94,7 +97,10 @@ def failure_logged(what: str, namespace: str, **more: Any) -> Iterator[None]:
 def observed(
     subject: Callable[[Mapping[str, Any]], None], namespace: str
 ) -> Callable[[Callable[[Event, Any], Answer]], Callable[[Event, Any], Answer]]:
-    """Logs of this handler are JSON and say what the call is about, as `subject` finds out; so does its failure."""
+    """Makes a decorator for handlers: their log lines are JSON and say what the call is about, and so does a failure.
+
+    `subject` sets the subject from the event.
+    """
     _set_up()
 
     def decorate(handler: Callable[[Event, Any], Answer]) -> Callable[[Event, Any], Answer]:
@@ -114,7 +120,8 @@ def observed(
 def emit(
     namespace: str, metrics: Mapping[str, tuple[str, Sequence[float]]], dimensions: Mapping[str, str] | None = None
 ) -> None:
-    """Write metrics as a log line of the embedded metric format: for each its unit and values; none without values.
+    """Write metrics as a log line in the embedded metric format. Each metric has a unit and values; without values it
+    is left out.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """

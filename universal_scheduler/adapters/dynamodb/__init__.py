@@ -1,1 +1,1 @@
-"""The ports over DynamoDB, a module for each. Each module is imported by its name."""
+"""The ports over DynamoDB, one module for each port. Import each module by its name."""

@@ -1,4 +1,4 @@
-"""Lines of the audit trail, written in one transaction with the change that they tell of."""
+"""Writes lines of the audit trail in one transaction with the change that they report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from universal_scheduler.domain.runs.model import AuditEntry, Run
 
 
 class Audited(Tables):
-    """Writes of a transaction: a change of a run, and its line of the audit trail."""
+    """The writes of a transaction: a change of a run and its line of the audit trail."""
 
     def _run_change(self, run: Run, expressions: Mapping[str, Any]) -> dict[str, Any]:
         return {"Update": {"TableName": self._history, "Key": to_item(run_key(run.key)), **expressions}}

@@ -1,4 +1,4 @@
-"""Writes many DynamoDB items, and waits where they come faster than the table takes them."""
+"""Writes many items to DynamoDB, and waits if they come faster than the table takes them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 WRITE_CHUNK = 25
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
 TRANSACTION_CHUNK = 25
-"""DynamoDB takes 100 items in a transaction; larger ones than this are no quicker, and one conflict stops them all."""
+"""Items in one transaction. DynamoDB takes 100, but larger transactions are not faster, and one conflict stops all of
+one."""
 PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-"""Why a transaction was cancelled that may be tried again as it is.
-https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html#API_TransactWriteItems_Errors"""
+"""Reasons for which DynamoDB cancels a transaction that may be tried again without a change.
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html#API_TransactWriteItems_Errors
+"""
 THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 
 
@@ -32,10 +34,10 @@ def put_items(
     patience_seconds: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Put items of different keys, in chunks; what a partition does not take for the moment is put again.
+    """Put items with different keys, in chunks. Items that DynamoDB does not take for the moment are put again.
 
     Raises:
-        StoreUnavailable: throttled for `patience_seconds` in all; some items are written.
+        StoreUnavailable: DynamoDB refused writes for `patience_seconds` in all. Some items are written.
     """
     patience = Patience(patience_seconds, sleep)
     for start in range(0, len(items), WRITE_CHUNK):
@@ -50,12 +52,16 @@ def update_items(
     patience_seconds: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> set[str]:
-    """Make updates of different items (UpdateItem's requests, by a name of your own), several in a transaction.
+    """Make updates of different items, several in one transaction. `updates` are requests of UpdateItem under any
+    names.
 
-    Each is made or not for itself, as its own condition says; answers the names of those that were made.
+    Each update has its own condition, and is made or not by itself.
+
+    Returns: the names of the updates that were made.
 
     Raises:
-        StoreUnavailable: throttled, or in conflict with other writers, for `patience_seconds`; some are made.
+        StoreUnavailable: DynamoDB refused writes, or other writers were in the way, for `patience_seconds`. Some are
+            made.
     """
     patience = Patience(patience_seconds, sleep)
     names = list(updates)
@@ -72,10 +78,10 @@ def write_together(
     patience_seconds: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """All of these writes (of TransactWriteItems) or none: whether they were made, or one's condition does not hold.
+    """Make all of these writes (in the form of TransactWriteItems) or none. False if a condition is not true.
 
     Raises:
-        StoreUnavailable: throttled, or in conflict with other writers, for `patience_seconds`.
+        StoreUnavailable: DynamoDB refused writes, or other writers were in the way, for `patience_seconds`.
     """
     patience = Patience(patience_seconds, sleep)
     while True:
@@ -93,7 +99,8 @@ def write_together(
 
 
 def write_if(write: Callable[[], object], patience: Patience) -> bool:
-    """One write on a condition: whether it was made; again where a transaction is at work on the same item."""
+    """Make one write with a condition. False if the condition is not true. It is tried again if a transaction is in the
+    way."""
     while True:
         try:
             write()
@@ -110,14 +117,18 @@ def write_if(write: Callable[[], object], patience: Patience) -> bool:
 
 
 class Patience:
-    """Pauses between the tries of a call: random, up to twice as long each time, and only so long in all."""
+    """The pauses between the tries of a call: random, up to twice as long each time, and limited in all."""
 
     def __init__(self, seconds: float, sleep: Callable[[float], None]) -> None:
         self._seconds, self._sleep = seconds, sleep
         self._waited, self._longest = 0.0, 0.05
 
     def pause(self) -> None:
-        """Raises StoreUnavailable where patience is at its end."""
+        """Wait before the next try.
+
+        Raises:
+            StoreUnavailable: the pauses have taken as long as they may.
+        """
         if self._waited >= self._seconds:
             raise StoreUnavailable(f"DynamoDB has put off a write for {self._waited:.0f} s.")
         pause = random.uniform(0, self._longest)

@@ -1,4 +1,4 @@
-"""Which schedules start after which, over DynamoDB: an item for each name in a trigger, beside the rows of jobs."""
+"""Which schedules start after which, over DynamoDB: the jobs table has an item for each name in a trigger."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from universal_scheduler.adapters.dynamodb.tables import WRITE_PATIENCE_SECONDS
 from universal_scheduler.domain.documents.upstreams import follows, upstreams_of
 
 AFTER_PREFIX = "#after#"
-"""With the name of a schedule: the partition of its followers. The sort key is the follower's scheduleId."""
+"""Begins the partition key of a schedule's followers; the name of the schedule follows. The sort key is the follower's
+scheduleId."""
 FOLLOWERS_PASS = "#followers"
 TRIGGER_NAMES = {"#trigger": "trigger", "#after": "after"}  # `trigger` is a reserved word
 TRIGGER = {"ProjectionExpression": "scheduleId, #trigger, scheduleErrors"}
 
 
 class DynamoFollowers(Passes):
-    """`ports.followers` over DynamoDB."""
+    """`ports.followers.Followers` over DynamoDB."""
 
     def followers(self, upstream: str) -> list[str]:
         if not may_be_key(AFTER_PREFIX + upstream):

@@ -1,4 +1,4 @@
-"""DynamoDB items: what the scheduler's data looks like in the tables, and how large an item is."""
+"""DynamoDB items: the form of the scheduler's data in the tables, and the size of an item."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ ITEM_LIMIT_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 COMPRESSED_JOBS = "jobListCompressed"
 DECOMPRESSED_LIMIT_BYTES = 100 * 1024 * 1024
-"""More is taken for damage: a function has not much more memory."""
+"""A job list that is larger than this after decompression is taken as damaged: a function has little more memory."""
 
 LONGEST_INTEGER = 10**38
-"""Larger ones have to be written with an exponent: boto3 counts zeros at the end as digits."""
+"""A larger integer is written with an exponent, because boto3 counts zeros at the end as digits."""
 EXACTLY = Context(prec=126)
 AUDIT_PREFIX = "#audit#"
 PAUSED_KEY = "#paused"
-"""Rows beside those of jobs, in the partition of a run or a schedule: no job's name begins with `#`."""
+"""Sort keys of rows that are no jobs, in the partition of a run or a schedule. The name of a job never begins with
+`#`."""
 
 KEY_LIMIT_BYTES, SORT_KEY_LIMIT_BYTES = 2048, 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-partition-sort-keys"""
@@ -51,12 +52,12 @@ _deserialize: Callable[[Any], Any] = TypeDeserializer().deserialize
 
 
 def to_item(values: Mapping[str, Any]) -> Item:
-    """Plain values as DynamoDB attribute values, without those that are None."""
+    """Plain values as attribute values of DynamoDB. Keys whose value is None are left out."""
     return {key: to_attribute(value) for key, value in values.items() if value is not None}
 
 
 def to_attribute(value: Any) -> dict[str, Any]:
-    """One plain value as a DynamoDB attribute value."""
+    """One plain value as an attribute value of DynamoDB."""
     kind = type(value)  # boto3 asks for a dozen classes one after the other: the usual ones are told apart here
     if kind is str:
         return {"S": value}
@@ -74,10 +75,11 @@ def to_attribute(value: Any) -> dict[str, Any]:
 
 
 def schedule_to_item(row: Mapping[str, Any]) -> Item:
-    """A schedule's row as an item. Where it is too large, its jobList is in `jobListCompressed`: zlib over JSON.
+    """The row of a schedule as an item. If it is too large, `jobListCompressed` has its jobList: JSON, compressed by
+    zlib.
 
     Raises:
-        ItemTooLarge: it does not fit compressed either.
+        ItemTooLarge: it is too large even with its jobs compressed.
     """
     item = to_item(row)
     size = item_size(item)
@@ -97,12 +99,10 @@ def schedule_to_item(row: Mapping[str, Any]) -> Item:
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A DynamoDB item (of a table or of a stream record) as plain values: whole numbers as int, others as float.
+    """An item of a table or of a stream record as plain values. Whole numbers become int, others float.
 
-    What `schedule_to_item` has compressed is a `jobList` again.
-
-    No schedule has binary values: they become `{"B": base64}`, which fits nowhere in the schema, so that they are
-    refused by their path like any other wrong value, and can be shown.
+    A `jobListCompressed` becomes a `jobList` again. A schedule has no binary values: they become `{"B": base64}`, which
+    the schema refuses at any place, so that the errors of the row show them with their path.
     """
     values = {key: _value(attribute) for key, attribute in item.items()}
     if COMPRESSED_JOBS in item and (jobs := _decompressed(item[COMPRESSED_JOBS])) is not None:
@@ -112,7 +112,7 @@ def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def may_be_key(text: str, limit_bytes: int = KEY_LIMIT_BYTES) -> bool:
-    """Whether a key attribute can be this text: DynamoDB calls a request with any other invalid."""
+    """Whether the text can be a key: DynamoDB refuses a request with any other text."""
     try:
         return 0 < len(text.encode()) <= limit_bytes
     except UnicodeEncodeError:  # a lone surrogate
@@ -120,7 +120,7 @@ def may_be_key(text: str, limit_bytes: int = KEY_LIMIT_BYTES) -> bool:
 
 
 def item_size(item: Mapping[str, Any]) -> int:
-    """Bytes of an item as DynamoDB counts them.
+    """The size of an item in bytes, as DynamoDB counts it.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -128,7 +128,7 @@ def item_size(item: Mapping[str, Any]) -> int:
 
 
 def run_to_values(run: Run) -> dict[str, Any]:
-    """A history row in the shape that users of the reference design read, and what this scheduler adds to it."""
+    """A row of the history table, with the attributes of the reference design and those that this scheduler adds."""
     shown = {key: value for key, value in run.document.items() if key not in ("jobList", "trigger")}
     return shown | {
         "scheduleId": run.key.schedule_id,
@@ -149,7 +149,7 @@ def run_to_values(run: Run) -> dict[str, Any]:
 
 
 WATCHED: Mapping[str, Any] = {"watch": "RUNS", "watchAt": 0}
-"""Puts a run among those that the watchdogs look at, and says when (epoch seconds)."""
+"""The attributes that put a run into the index of the watchdogs. `watchAt` is when it is due, in epoch seconds."""
 UNWATCHED: Mapping[str, Any] = dict.fromkeys(WATCHED)
 RUN_KEYS = frozenset(
     {
@@ -161,12 +161,13 @@ RUN_KEYS = frozenset(
 
 
 def start_day(start: str) -> str:
-    """The UTC day of a run's start, by which the index of runs is divided; of any other text its beginning."""
+    """The UTC day of a run's start: the partition of the index of runs. Of any other text it is the beginning."""
     return start[:10]
 
 
 def run_from_values(row: Mapping[str, Any]) -> Run:
-    """Read a history row; one that the reference design wrote has no execution, and generation 0."""
+    """Read a row of the history table. A row that the reference design has written has no execution, and
+    generation 0."""
     status = str(row.get("scheduleStatus", "")).strip()
     return Run(
         key=RunKey(row["scheduleId"], row["startDateTime"]),
@@ -186,15 +187,17 @@ def run_from_values(row: Mapping[str, Any]) -> Run:
 
 
 def mark_to_value(mark: Mark | None) -> dict[str, Any] | None:
+    """A mark as the value of an attribute."""
     return None if mark is None else {"verb": str(mark.verb), "by": mark.by, "at": mark.at, "reason": mark.reason}
 
 
 def mark_from_value(value: Mapping[str, Any] | None) -> Mark | None:
+    """Read what `mark_to_value` has written."""
     return None if value is None else Mark(Verb(value["verb"]), value["by"], float(value["at"]), value["reason"])
 
 
 def audit_to_values(owner: str, entry: AuditEntry, number: int) -> dict[str, Any]:
-    """A line of the audit trail, in the jobs table beside the jobs of its run."""
+    """A line of the audit trail, as a row of the jobs table. `owner` is the run id or the scheduleId."""
     return {
         "runId": owner,
         "jobName": f"{AUDIT_PREFIX}{iso(entry.mark.at)}#{number}",
@@ -207,6 +210,7 @@ def audit_to_values(owner: str, entry: AuditEntry, number: int) -> dict[str, Any
 
 
 def audit_from_values(row: Mapping[str, Any]) -> AuditEntry:
+    """Read what `audit_to_values` has written."""
     return AuditEntry(
         mark=Mark(Verb(row["verb"]), row["by"], float(row["at"]), row["reason"]),
         job=row.get("job", ""),
@@ -217,7 +221,7 @@ def audit_from_values(row: Mapping[str, Any]) -> AuditEntry:
 
 
 def job_to_values(run_id: str, job: JobRun) -> dict[str, Any]:
-    """A row of the jobs table: what the schedule says of the job, and what has happened to it."""
+    """A row of the jobs table: what the schedule says of the job, and what has happened to the job."""
     return {
         "runId": run_id,
         **job_to_row(job.job),
@@ -258,6 +262,7 @@ def _submission_from_value(value: Mapping[str, Any]) -> Submission:
 
 
 def job_from_values(row: Mapping[str, Any]) -> JobRun:
+    """Read what `job_to_values` has written."""
     return JobRun(
         job=job_from_row(row),
         position=int(row["position"]),

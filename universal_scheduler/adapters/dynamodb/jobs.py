@@ -1,4 +1,4 @@
-"""Job runs over DynamoDB: one row each, in the partition of their run."""
+"""The jobs of runs over DynamoDB: one row for each, in the partition of its run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from universal_scheduler.domain.runs.attempts import attempts_after, is_next_att
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Observation, RunKey
 
 REASON_COMPARED = 200
-"""So much of the reason why a job was to be ended is surely in what Batch tells of its end."""
+"""Characters of the reason for which a job was ended. Batch certainly repeats them when it reports the end."""
 JOB_INDEX = "jobId-index"
 FIRST_JOB_NAME = "0"
-"""No job's name comes before it; those of the other rows in a run's partition begin with `#`."""
+"""No name of a job comes before it. The sort keys of all other rows in a run's partition begin with `#`."""
 
 
 class DynamoJobs(Tables):
-    """`ports.jobs` over DynamoDB."""
+    """`ports.jobs.Jobs` over DynamoDB."""
 
     def put_jobs(self, run_id: str, jobs: Iterable[JobRun]) -> None:
         # All rows of a run are in one partition, which takes 1,000 writes a second: what is left over waits.

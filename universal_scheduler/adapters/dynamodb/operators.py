@@ -23,7 +23,7 @@ from universal_scheduler.domain.runs.model import AuditEntry, JobRun, Mark, Run
 
 
 class DynamoOperators(DynamoJobs, Audited):
-    """`ports.operators` over DynamoDB."""
+    """`ports.operators.Operators` over DynamoDB."""
 
     def change_by_verb(self, run: Run, before: JobRun, after: JobRun, entry: AuditEntry) -> bool:
         acted = replace(run, verb_count=run.verb_count + 1)

@@ -1,4 +1,5 @@
-"""How far the sweep has read a table, slice by slice, so that rows of earlier versions get what they lack."""
+"""Remembers how far the sweep has read a table, so that the rows of earlier versions get the attributes that they
+lack."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from universal_scheduler.adapters.dynamodb.items import from_item, to_item
 from universal_scheduler.adapters.dynamodb.tables import Tables
 
 PASSES_KEY = "#sweep"
-"""The partition of the jobs table with a row for each pass; no runId and no scheduleId begins with `#`."""
+"""The partition of the jobs table with a row for each pass. No run id and no scheduleId begins with `#`."""
 
 
 class Passes(Tables):
-    """A pass reads every row of a table, some in each sweep."""
+    """A pass reads all rows of a table, some of them in each sweep."""
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)

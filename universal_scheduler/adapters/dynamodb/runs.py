@@ -1,4 +1,4 @@
-"""Runs over DynamoDB: one row each in the history table."""
+"""Runs over DynamoDB: one row for each, in the history table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from universal_scheduler.adapters.dynamodb.tables import WRITE_PATIENCE_SECONDS,
 from universal_scheduler.domain.runs.model import AuditEntry, Run, RunKey, RunStatus
 
 JOB_LIST_LIMIT_BYTES = 350 * 1024
-"""With what else is in the row; the rest is for what comes at its end."""
+"""The size of a row with its `jobList`. The rest of the 400 KB is for what the end of the run adds."""
 SHOWN_OF_A_RUN = (
     "scheduleId",
     "startDateTime",
@@ -36,7 +36,7 @@ SHOWN_OF_A_RUN = (
     "parameters",
     *sorted(RUN_KEYS),
 )
-"""What lists and views of runs need; above all not `jobList`, which may have 350 KB."""
+"""The attributes that lists and views of runs need. `jobList`, which may have 350 KB, is not among them."""
 SHOWN: Any = {
     "ProjectionExpression": ", ".join(f"#{name}" for name in SHOWN_OF_A_RUN),
     "ExpressionAttributeNames": {f"#{name}": name for name in SHOWN_OF_A_RUN},
@@ -44,14 +44,14 @@ SHOWN: Any = {
 EXECUTION_INDEX = "executionName-index"
 DAY_INDEX = "startDay-index"
 DAYS_KEY = "#days"
-"""The partition of the jobs table with a row for each day on which a run started."""
+"""The partition of the jobs table with a row for each day on which a run has started."""
 RUNS_PASS = "#runs"
 RESTARTED = frozenset({"scheduleStatus", "executionArn", "executionName", "generation", "cause", "runId", *WATCHED})
-"""What a restart writes into a run's row in any case: rows of the reference design have none of it."""
+"""The attributes that a restart always writes, because rows of the reference design do not have them."""
 
 
 class DynamoRuns(Passes, Audited):
-    """`ports.runs` over DynamoDB."""
+    """`ports.runs.Runs` over DynamoDB."""
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)

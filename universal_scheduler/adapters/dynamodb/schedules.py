@@ -1,4 +1,4 @@
-"""Schedules over DynamoDB: one row each, and the names of its followers with it."""
+"""Schedules over DynamoDB: one row for each. With the row, the schedule is written as a follower of others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from universal_scheduler.domain.documents.upstreams import upstreams_of
 
 
 class DynamoSchedules(DynamoFollowers):
-    """`ports.schedules` over DynamoDB."""
+    """`ports.schedules.Schedules` over DynamoDB."""
 
     def get_schedule(self, schedule_id: str) -> dict[str, Any] | None:
         return self._get(self._schedules, {"scheduleId": schedule_id}) if may_be_key(schedule_id) else None

@@ -1,4 +1,4 @@
-"""The store over DynamoDB: its parts in one, over three tables."""
+"""The store over DynamoDB: all its parts in one, over three tables."""
 
 from __future__ import annotations
 
@@ -9,4 +9,5 @@ from universal_scheduler.adapters.dynamodb.waits import DynamoWaits
 
 
 class DynamoStore(DynamoSchedules, DynamoRuns, DynamoWaits, DynamoOperators):
-    """`ports.store` over a boto3 DynamoDB client. Operators change jobs, so `DynamoOperators` brings `DynamoJobs`."""
+    """`ports.store.Store` over a boto3 client of DynamoDB. `DynamoOperators` is a `DynamoJobs`, because operators
+    change jobs."""

@@ -1,4 +1,4 @@
-"""The scheduler's tables: one way to read a row, and one way to write it on a condition."""
+"""The scheduler's tables: one way to read a row, and one way to write a row with a condition."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 READ_CHUNK = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 WRITE_PATIENCE_SECONDS = 30.0
-"""How long a call waits in all for throttled writes; the functions have a minute."""
+"""How long a call waits in all for refused writes. A function has a minute."""
 
 
 class Tables:
-    """The scheduler's tables, as the parts of the store read and write them."""
+    """The scheduler's tables, for the parts of the store."""
 
     def __init__(
         self,
@@ -78,7 +78,8 @@ class Tables:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
-    """The expressions that make a row `new` where it is `old`, on condition that it has what is `expected`."""
+    """The expressions of an update that turns the row `old` into `new`, on condition that the row has the values in
+    `expected`."""
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     put = [key for key in changed if new.get(key) is not None]
     gone = [key for key in changed if new.get(key) is None]

@@ -1,4 +1,4 @@
-"""How a run waits, over DynamoDB: one row beside those of its jobs."""
+"""The change counters and the parked token of a run over DynamoDB: one row beside the rows of its jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from universal_scheduler.ports.waits import CHANGE_LOG_LIMIT
 
 
 class DynamoWaits(Tables):
-    """`ports.waits` over DynamoDB."""
+    """`ports.waits.Waits` over DynamoDB."""
 
     def changes(self, run_id: str) -> Changes:
         return self.change_log(run_id).counts

@@ -1,4 +1,4 @@
-"""What the watchdogs remember, over DynamoDB: in the rows of runs, and beside those of their jobs."""
+"""What the watchdogs remember, over DynamoDB: in the rows of runs, and in rows beside those of their jobs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PATIENCE_SECONDS = 10.0
 WATCH_INDEX = "watch-index"
 NOTIFIED, STATS = "#notified#", "#stats#"
 JOBS_IN_ROW = 500
-"""Whose durations are kept in one row: some 100 KB of DynamoDB's 400."""
+"""How many jobs have their durations in one row: about 100 KB of the 400 KB of an item."""
 
 
 class DynamoWatch:
-    """`ports.Watch` over a boto3 DynamoDB client."""
+    """`ports.watch.Watch` over a boto3 client of DynamoDB."""
 
     def __init__(
         self, client: DynamoDBClient, *, history: str, jobs: str, sleep: Callable[[float], None] = time.sleep

@@ -1,1 +1,1 @@
-"""The ports over memory, a module for each: for tests, and for running schedules without any AWS API."""
+"""The ports over memory, one module for each port: for tests, and for runs without any AWS API."""

@@ -1,4 +1,4 @@
-"""What the memory store keeps, and its one lock."""
+"""The data of the memory store, and its one lock."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Parked:
     changes: Changes = field(default_factory=Changes)
     token: str = ""
     until: int = 0
-    """The count of ends at which the token is answered."""
+    """The token is answered when so many ends were counted."""
     seen: int = 0
-    """The count of urgent changes that were seen when it was parked."""
+    """The number of urgent changes that were seen when the token was parked."""
     generation: int = 0
     turn: int = 0
     epoch: int = 0
@@ -32,7 +32,7 @@ class Parked:
 
 
 class Memory:
-    """What the parts of the memory store share; `history` holds rows as the table has them."""
+    """The data that the parts of the memory store share. `history` has rows in the form of the table."""
 
     def __init__(self) -> None:
         self.schedules: dict[str, dict[str, Any]] = {}

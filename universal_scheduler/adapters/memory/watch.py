@@ -1,4 +1,4 @@
-"""What the watchdogs remember, beside a memory store."""
+"""What the watchdogs remember, in memory beside a memory store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from universal_scheduler.domain.runs.model import RunKey, RunStatus
 
 
 class MemoryWatch:
-    """`ports.Watch` beside a `MemoryStore`."""
+    """`ports.watch.Watch` beside a `MemoryStore`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""The workflow service in a dictionary."""
+"""The executions of the state machine in a dictionary."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from universal_scheduler.domain.runs.model import Execution
 
 @dataclass(slots=True)
 class MemoryWorkflow:
-    """`ports.Workflow` that remembers what it was asked to start and to wake."""
+    """`ports.workflow.Workflow` that remembers what was started and woken."""
 
     started: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     woken: list[str] = field(default_factory=list)
     """The tokens that were answered."""
 
     stopped: dict[str, float] = field(default_factory=dict)
-    """When executions stopped, by their ARNs."""
+    """By the ARN of an execution: when it stopped, in epoch seconds."""
 
     def wake(self, token: str) -> None:
         self.woken.append(token)
