@@ -14,7 +14,6 @@ from universal_scheduler.cli.console import make_console, put_json
 from universal_scheduler.cli.documents import Checked, Remark, check_file, files_of
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose, wrapped
-from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.documents.stage import Kind, Short, foreign_names, misspelt
 from universal_scheduler.domain.documents.triggers import what_starts
 from universal_scheduler.ports.store import Store
@@ -64,7 +63,7 @@ def store_all(store: Store, checked: Sequence[Checked]) -> list[dict[str, Any]]:
     """Store the good files' rows. Those that wait for a trigger come first: none may miss the end of a run that the
     insertion of another starts."""
     rows = [(entry.file, row) for entry in checked for row in entry.rows]
-    rows.sort(key=lambda entry: parse(entry[1]).starts_when_inserted)
+    rows.sort(key=lambda entry: "trigger" not in entry[1])
     return [_store(store, file, row) for file, row in rows]
 
 
@@ -116,5 +115,5 @@ def _store(store: Store, file: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "scheduleId": schedule_id,
         "row": state,
         "jobs": len(row["jobList"]),
-        "startedBy": what_starts(parse(row), new=new),
+        "startedBy": what_starts(row, new=new),
     }

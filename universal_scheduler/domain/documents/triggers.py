@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from universal_scheduler.domain.errors import DocumentError
-from universal_scheduler.domain.runs.model import Schedule
 
 
 def _nothing_wrong(_schedule_id: str, _value: Any) -> Iterator[DocumentError]:
@@ -16,19 +15,19 @@ def _nothing_wrong(_schedule_id: str, _value: Any) -> Iterator[DocumentError]:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One trigger. Its functions get the value that the document has under the trigger's key."""
+    """One trigger. Its functions get the scheduleId, and the value that the document has under the trigger's key."""
 
-    starts: Callable[[Schedule, Any], str]
+    starts: Callable[[str, Any], str]
     """What starts the schedule, in words for people: `usched apply` shows them."""
     errors: Callable[[str, Any], Iterator[DocumentError]] = _nothing_wrong
-    """What is wrong with the value, although the schema takes it. The first argument is the scheduleId."""
+    """What is wrong with the value, although the schema takes it."""
 
 
-def _by_hand(schedule: Schedule) -> str:
-    return f"usched run {schedule.schedule_id}"
+def _by_hand(schedule_id: str) -> str:
+    return f"usched run {schedule_id}"
 
 
-def _starts_after(_schedule: Schedule, upstreams: Sequence[str]) -> str:
+def _starts_after(_schedule_id: str, upstreams: Sequence[str]) -> str:
     return f"a run of {' or '.join(upstreams)} that succeeds"
 
 
@@ -39,7 +38,7 @@ def _after_errors(schedule_id: str, upstreams: Sequence[str]) -> Iterator[Docume
 
 
 TRIGGERS: Mapping[str, Trigger] = {
-    "manual": Trigger(lambda schedule, _: f"{_by_hand(schedule)}, or POST /executions"),
+    "manual": Trigger(lambda schedule_id, _: f"{_by_hand(schedule_id)}, or POST /executions"),
     "after": Trigger(_starts_after, _after_errors),
 }
 """Every trigger by its key in the document. `dynamo/schema.json` says what value each takes."""
@@ -51,8 +50,9 @@ def trigger_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
         yield from TRIGGERS[key].errors(row["scheduleId"], value)
 
 
-def what_starts(schedule: Schedule, *, new: bool) -> str:
-    """What starts a stored schedule, in words for people. `new` says whether its row was inserted just now."""
-    for key, value in schedule.trigger.items():
-        return TRIGGERS[key].starts(schedule, value)
-    return "its insertion: it starts now" if new else f"{_by_hand(schedule)}: a changed row starts no run"
+def what_starts(row: Mapping[str, Any], *, new: bool) -> str:
+    """What starts the schedule of a checked row, in words for people. `new` says whether it was inserted just now."""
+    schedule_id = row["scheduleId"]
+    for key, value in row.get("trigger", {}).items():
+        return TRIGGERS[key].starts(schedule_id, value)
+    return "its insertion: it starts now" if new else f"{_by_hand(schedule_id)}: a changed row starts no run"
