@@ -36,3 +36,14 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Exit codes" in done.stdout
+
+
+def test_trials_and_simulations_load_no_aws() -> None:
+    code = (
+        "import sys; from universal_scheduler.local import simulation, trial;"
+        "simulation.simulate({'jobName': 'a', 'jobQueue': 'q', 'jobDefinition': 'd', 'wait_time': 1});"
+        "heavy = {'boto3', 'botocore.client', 'ministack'} & set(sys.modules);"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

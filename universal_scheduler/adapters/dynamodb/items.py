@@ -8,9 +8,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Context, Decimal
+from functools import cache
 from typing import Any
-
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from universal_scheduler.domain.documents.jobs import job_from_row, job_to_row
 from universal_scheduler.domain.documents.json_text import read_json
@@ -47,8 +46,14 @@ KEY_LIMIT_BYTES, SORT_KEY_LIMIT_BYTES = 2048, 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-partition-sort-keys"""
 
 Item = dict[str, Any]
-_serialize = TypeSerializer().serialize
-_deserialize: Callable[[Any], Any] = TypeDeserializer().deserialize
+
+
+@cache
+def _boto3() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """What boto3 makes of a value, and of an attribute. Only rare values need it: the memory store loads no boto3."""
+    from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+    return TypeSerializer().serialize, TypeDeserializer().deserialize
 
 
 def to_item(values: Mapping[str, Any]) -> Item:
@@ -71,7 +76,10 @@ def to_attribute(value: Any) -> dict[str, Any]:
         return {"M": {key: to_attribute(entry) for key, entry in value.items()}}
     if kind is list or kind is tuple:
         return {"L": [to_attribute(entry) for entry in value]}
-    return dict(_serialize(_exact(value)))
+    if value is None:
+        return {"NULL": True}
+    serialize, _ = _boto3()
+    return dict(serialize(_exact(value)))
 
 
 def schedule_to_item(row: Mapping[str, Any]) -> Item:
@@ -319,8 +327,11 @@ def _value(attribute: Mapping[str, Any]) -> Any:
             return sorted(map(_number, value))
         case "SS":
             return sorted(value)
+        case "NULL":
+            return None
         case _:
-            return _deserialize(attribute)
+            _, deserialize = _boto3()
+            return deserialize(attribute)
 
 
 def _number(text: str) -> int | float:
