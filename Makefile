@@ -10,6 +10,8 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 # More than the processors of a small machine, because most tests wait for processes. A file's tests share an engine.
 SIDE_BY_SIDE := -n 4 --dist loadfile
+# Of simulated runs of each kind in `make fault`.
+SEEDS ?= 6500
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,8 +34,8 @@ test: $(STAMP) ## Run all tests that need only this machine, several side by sid
 test-unit: $(STAMP) ## Run the unit tests alone, in a few seconds
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
 
-fault: $(STAMP) ## Run simulated runs with tens of thousands of injected faults
-	@USCHED_FAULT_SEEDS=1500 $(BIN)/python -m pytest -q -s tests/fault
+fault: $(STAMP) ## Run simulated runs with a million injected faults, some ten minutes; SEEDS=100 makes fewer
+	@USCHED_FAULT_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/fault
 
 template: $(STAMP) ## Put template.yaml together from its parts in template/
 	@$(BIN)/python template/assemble.py

@@ -13,7 +13,7 @@ from tests.fault.world import Faults, World
 
 KINDS = ("crash before", "crash after", "throttle", "lost answer")
 SEEDS = int(os.environ.get("USCHED_FAULT_SEEDS", "60"))
-"""How many random runs: `make fault` has thousands."""
+"""How many random runs: `make fault` has thousands of each kind."""
 EXIT_CODES = {"transform": 3}
 EXPECTED = {
     "extract": "SUCCEEDED",
@@ -70,7 +70,6 @@ def test_faults_at_random(limit: int | None) -> None:
         faults = Faults(lambda _, chance=chance: chance.choice(KINDS) if chance.random() < 0.15 else "")  # type: ignore[misc]
         more = {} if limit is None else {"maxConcurrentJobs": limit}
         injected += played(faults, seed, **more).injected
-    print(f"{injected.total():,} faults injected into {SEEDS} runs")
     assert injected.total() > SEEDS
 
 

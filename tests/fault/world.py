@@ -58,6 +58,10 @@ class Crash(Exception):
     """The function was cut off here."""
 
 
+TALLY: Counter[str] = Counter()
+"""How many faults and runs there were in this process; the end of the tests prints it."""
+
+
 @dataclass
 class Faults:
     """Decides, at each call to a port, what goes wrong: nothing, or before, or after the call has taken effect."""
@@ -71,6 +75,7 @@ class Faults:
         fault = self.decide(number)
         if fault:
             self.injected[f"{fault} {name}"] += 1
+            TALLY["faults"] += 1
         match fault:
             case "crash before":
                 raise Crash(name)
@@ -176,6 +181,7 @@ class World:
         self._key = RunKey("", "")
 
     def run(self) -> Run:
+        TALLY["runs"] += 1
         execution = Execution("arn:exec:1", "one")
         started = "2026-11-21T06:00:00.123Z"
         run = self._tried(lambda: start_run(self._faulty_store, self._document, execution, started))
