@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -76,6 +77,30 @@ def test_an_unsigned_request_is_of_the_engines_account_and_region(engine: Cloud)
     assert found == [{"id": {"S": "a"}}]
 
 
+def test_an_unsigned_request_is_answered_like_a_signed_one(engine: Cloud) -> None:
+    named = {"content-type": "application/x-amz-json-1.0"}
+    signature = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20261121/us-east-1/dynamodb/aws4_request, x=y"}
+    for operation, body in (
+        ("ListTables", b"{}"),
+        ("GetItem", b'{"TableName": "no-such-table", "Key": {"id": {"S": "a"}}}'),
+        ("NoSuchOperation", b"{}"),
+        ("PutItem", b"no json"),
+    ):
+        answers = []
+        for headers in (named, {**named, **signature}):
+            target = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
+            request = urllib.request.Request(engine.endpoint, body, {**headers, **target})
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    read = answer.status, dict(answer.headers), answer.read()
+            except urllib.error.HTTPError as error:
+                read = error.code, dict(error.headers), error.read()
+            assert read[1].pop("x-amzn-requestid")
+            read[1].pop("date", None)
+            answers.append(read)
+        assert answers[0] == answers[1], operation
+
+
 def test_what_only_browsers_read_is_answered_to_browsers_alone(engine: Cloud) -> None:
     named = {"x-amz-target": "DynamoDB_20120810.ListTables", "content-type": "application/x-amz-json-1.0"}
     for origin, expected in (({}, False), ({"Origin": "http://localhost:3000"}, True)):
@@ -84,3 +109,4 @@ def test_what_only_browsers_read_is_answered_to_browsers_alone(engine: Cloud) ->
             assert answer.status == 200
             assert ("access-control-allow-origin" in answer.headers) is expected
             assert answer.headers["x-amzn-requestid"]
+            assert ("x-amz-id-2" in answer.headers) is expected, "only S3 answers it on AWS"

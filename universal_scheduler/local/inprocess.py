@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,8 @@ from urllib.parse import parse_qs
 from universal_scheduler.local.gateway import AwsRequest, BackendUnavailable
 
 Answer = tuple[int, dict[str, str], bytes]
+
+_log = logging.getLogger("usched.engine")
 
 
 class CloudWatchLogs:
@@ -68,6 +71,21 @@ def _publish(detail_type: str, detail: dict[str, Any], resources: list[str]) -> 
     view = eventbridge._pattern_event_view(event)
     eventbridge._dispatch_event(event, view)
     eventbridge._archive_event(event, view)
+
+
+async def call_dynamodb(headers: Mapping[str, str], body: bytes) -> Answer:
+    """A request to DynamoDB, of this engine's own account and region; answers as the service does on AWS."""
+    from ministack.services import dynamodb
+
+    try:
+        answer: Answer = await dynamodb.handle_request("POST", "/", headers, body, {})
+    except Exception:  # noqa: BLE001 - whatever it is, who called is answered
+        _log.exception("%s failed", headers["x-amz-target"])
+        answer = 500, {}, json.dumps({"__type": "InternalServerError"}).encode()
+    status, fields, content = answer
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
+    fields |= {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": str(uuid.uuid4())}
+    return status, fields, content
 
 
 async def call_aws(service: str, request: AwsRequest) -> tuple[int, Mapping[str, str], bytes]:

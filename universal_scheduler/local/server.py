@@ -46,7 +46,11 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 CALLS_PATH = "/_usched/calls"
 """Answers how often each was called, by path or target: {"/v1/submitjob": 5, "DynamoDB_20120810.Query": 9}."""
-CORS = b"access-control-"
+CORS, OF_S3 = b"access-control-", (b"x-amz-id-2", b"x-amz-request-id")
+"""What only a browser reads of an answer, and what only S3 answers on AWS."""
+DYNAMODB, SIGNED_OR_BROWSERS = b"DynamoDB_20120810.", frozenset({b"authorization", b"origin"})
+"""Requests of our functions to DynamoDB are not signed: what ministack finds out of others' before it comes to the
+service, it need not find out of these."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -155,15 +159,20 @@ class App:
         headers = dict(scope["headers"])
         if operation := headers.get(b"x-amz-target"):
             self._calls[operation.decode("latin-1")] += 1
-        return await self._ministack(scope, receive, send if b"origin" in headers else _plain(send))
+            if path == "/" and operation.startswith(DYNAMODB) and SIGNED_OR_BROWSERS.isdisjoint(headers):
+                named = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
+                status, fields, content = await inprocess.call_dynamodb(dict(named), await _body(receive))
+                return await _send(send, status, fields.items(), content)
+        unread = () if b"origin" in headers else (CORS, *OF_S3) if operation else (CORS,)
+        return await self._ministack(scope, receive, _without(unread, send) if unread else send)
 
 
-def _plain(send: Send) -> Send:
-    """Leaves out what only a browser reads: whoever called has to read every header of an answer."""
+def _without(unread: tuple[bytes, ...], send: Send) -> Send:
+    """Leaves out headers that begin so and that nobody reads: whoever called has to go through all of an answer's."""
 
     async def sent(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [pair for pair in message["headers"] if not pair[0].lower().startswith(CORS)]
+            message["headers"] = [pair for pair in message["headers"] if not pair[0].lower().startswith(unread)]
         await send(message)
 
     return sent

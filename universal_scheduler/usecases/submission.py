@@ -262,7 +262,8 @@ class _Submission:
         refused: list[JobRun] = []
         unsent: list[JobRun] = []
         for level in _levels([action for action in actions if action.name in claimed]):
-            for action, answer in zip(level, self.runtime.mapper(self._call, level), strict=True):
+            at_once = self.runtime.mapper if len(level) > 1 else map  # a thread for one call only delays it
+            for action, answer in zip(level, at_once(self._call, level), strict=True):
                 job = claimed[action.name]
                 match answer:
                     case str():
