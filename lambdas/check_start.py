@@ -1,4 +1,4 @@
-"""State *Check Start* of `POST /executions`: read and check a request that says more than a scheduleId."""
+"""State *Check Start* of `POST /executions`: reads and checks a request that says more than a scheduleId."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ wiring = from_env()
 
 @observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Takes `{text, requestId, path}`: the body, and where it was sent.
+    """Takes `{text, requestId, path}`: the body of the request, its id and its path.
 
-    Answers `{name, self, scheduleId, run}`, what is to be started, or `{statusCode, body}`, the refusal.
+    Answers `{name, self, scheduleId, run}`: what is to be started; or `{statusCode, body}`: the refusal.
     """
     del context
     try:

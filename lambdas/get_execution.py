@@ -1,4 +1,4 @@
-"""`GET /executions/{name}`: a run and its jobs, by the name it was started under."""
+"""`GET /executions/{name}`: a run and its jobs, by the name of its execution."""
 
 from __future__ import annotations
 

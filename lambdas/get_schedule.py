@@ -1,4 +1,4 @@
-"""`GET /schedules/{scheduleId}`: a schedule, what is wrong with it, and its newest runs."""
+"""`GET /schedules/{scheduleId}`: a schedule, its errors, and its newest runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queue usched-job-events: what Batch says of jobs, and Step Functions of executions."""
+"""Queue usched-job-events: the events of Batch about jobs, and of Step Functions about executions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pool = ThreadPoolExecutor(8)  # for the many jobs of an execution that died
 
 
 class TryLater(Exception):
-    """The event tells of what is not known yet."""
+    """The event depends on something that is not known yet."""
 
 
 def on_record(record: SQSRecord) -> tuple[Event, SQSRecord]:
@@ -39,8 +39,8 @@ def on_record(record: SQSRecord) -> tuple[Event, SQSRecord]:
 
 @observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> PartialItemFailureResponse:
-    """Answers `batchItemFailures`: what is no event, again and again until the queue gives it up; what comes too early,
-    after a pause that doubles each time."""
+    """Answers `batchItemFailures`. A message that is no event comes again until the queue gives it up. An event that
+    comes too early comes again after a pause, which doubles each time."""
     del context
     with processor(event["Records"], on_record):
         results: list[tuple[str, Any, Any]] = processor.process()

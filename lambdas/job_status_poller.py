@@ -1,4 +1,4 @@
-"""State *Get Job Status*: look at the jobs that run, and record what changed."""
+"""State *Get Job Status*: looks at the jobs that run and records what has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pool = ThreadPoolExecutor(8)  # what changed is written in any order
 
 @observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Takes and answers the payload, with what is `next`."""
+    """Takes and answers the payload, in which `next` says what comes next."""
     del context
     now, settings = time.time(), wiring.settings
     store = notifying(wiring.store, wiring.outbox, time.time)

@@ -1,4 +1,4 @@
-"""Queue of notifications: send one message to its channel."""
+"""Queue of messages to people: sends one message to its channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def send(delivery: Delivery) -> None:
 
 @observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answers `batchItemFailures`: messages that the queue is to keep for another try."""
+    """Answers `batchItemFailures`: the messages that the queue keeps for another try."""
     del context
     failures = []
     for record in event["Records"]:

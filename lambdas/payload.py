@@ -1,4 +1,5 @@
-"""What goes from state to state: the run's key, which execution speaks, what is next. Under 2 KB for any run."""
+"""The payload between the states: the key of the run, the execution, and what comes next. It has less than 2 KB for any
+run."""
 
 from __future__ import annotations
 
@@ -29,9 +30,9 @@ def first_payload(run: Run) -> dict[str, Any]:
 
 
 def next_payload(event: Mapping[str, Any], turn: Turn, max_turns: int, events: bool, now: float) -> dict[str, Any]:
-    """After one more turn; where the history fills, with the name of the execution that goes on.
+    """The payload after one more turn. If the history is nearly full, it names the execution that goes on with the run.
 
-    `events` tells whether job-state events wake the run.
+    `events` says whether job state events wake the run.
     """
     count, idle = int(event["turn"]) + 1, 0 if turn.changed else int(event["idle"]) + 1
     then = next_or_continue(turn.next, count, max_turns)

@@ -1,4 +1,5 @@
-"""`POST /schedules`: check a schedule and store its row; the stream starts it where it runs on insertion."""
+"""`POST /schedules`: checks a schedule and stores its row. If the insertion of the row starts it, the stream does
+so."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ wiring = from_env()
 
 @observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """201 where the schedule is new, 200 where it replaced one, 400 or 413 where nothing was stored."""
+    """Answers 201 if the schedule is new, 200 if it replaced one, 400 or 413 if nothing was stored."""
     del context
     try:
         document = read_json(body_of(event))

@@ -1,4 +1,5 @@
-"""States *Record Result*, *Abandon Run* and *Record Refusal*: how a run ended, or why it could not go on or start."""
+"""States *Record Result*, *Abandon Run* and *Record Refusal*: record how a run ended, or why it could not go on or
+start."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 @observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Takes the payload, with `error` where a state failed for good, or what was `refused`; answers with `status`."""
+    """Takes the payload, with `error` if a state has failed for good, or with what was `refused`. Answers the
+    `status`."""
     del context
     error = _error_text(event["error"]) if "error" in event else ""
     if "refused" in event:

@@ -1,4 +1,4 @@
-"""Answers of the REST functions, in the shape that API Gateway's Lambda proxy integration wants."""
+"""The answers of the REST functions, in the form of API Gateway's Lambda proxy integration."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ STATUSES: Mapping[type[SchedulerError], tuple[int, str]] = {
     ScheduleNotFound: (404, "ScheduleNotFound"),
     RunNotFound: (404, "RunNotFound"),
 }
-"""The first class that an error is of says its status and code; what is none of these is nobody's mistake but ours."""
+"""The first class to which an error belongs gives its status and code. An error of no such class is our own mistake."""
 
 
 def path_parameter(event: Mapping[str, Any], name: str) -> str:
-    """As it was meant: the event may have it as it stands in the URL. No name has a "%" itself."""
+    """A path parameter, decoded: the event may have it as it is in the URL. No name has a "%" itself."""
     return unquote(event["pathParameters"][name])
 
 
 def body_of(event: Mapping[str, Any]) -> str | bytes:
-    """The request's body: text, or bytes where API Gateway takes them for binary; what is no Base64 is nothing."""
+    """The body of the request: text, or bytes if API Gateway takes it for binary. It is empty if it is not valid
+    Base64."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return str(body)
@@ -59,12 +60,12 @@ def answer(status: int, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refusal(status: int, code: str, message: str, **more: Any) -> dict[str, Any]:
-    """A 4xx in the one shape of all errors of the API."""
+    """An answer 4xx in the form of all errors of the API."""
     return answer(status, {"error": {"code": code, "message": message, **more}})
 
 
 def error_answer(error: SchedulerError) -> tuple[int, dict[str, Any]]:
-    """The status and the body for an error that the caller has caused; any other is raised again."""
+    """The status and the body for an error that the caller has caused. Any other error is raised again."""
     for kind, (status, code) in STATUSES.items():
         if isinstance(error, kind):
             errors = {"errors": [each.as_dict() for each in error.errors]} if isinstance(error, InvalidSchedule) else {}

@@ -1,4 +1,4 @@
-"""State *Start Run*: from the execution's input to a run in the tables."""
+"""State *Start Run*: makes a run in the tables from the input of the execution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Takes `{input, executionArn, executionName, startTime}`; answers the payload that names the run."""
+    """Takes `{input, executionArn, executionName, startTime}`. Answers the payload that names the run."""
     del context
     execution = Execution(event["executionArn"], event["executionName"])
     store = notifying(wiring.store, wiring.outbox, time.time)

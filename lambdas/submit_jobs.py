@@ -1,4 +1,4 @@
-"""State *Submit Jobs*: submit what is ready."""
+"""State *Submit Jobs*: submits the jobs that are ready."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pace = Pace(wiring.settings.submit_rate, time.time, time.sleep)
 
 @observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Takes and answers the payload; `next` says SUBMIT where time ran out before everything was submitted."""
+    """Takes and answers the payload. Its `next` is SUBMIT if the time was too short to submit everything."""
 
     def time_left() -> float:
         return context.get_remaining_time_in_millis() / 1000

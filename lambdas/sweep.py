@@ -18,7 +18,7 @@ wiring = from_env()
 
 @observed(lambda _: None, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Answers how many runs were looked at, and how many things people are told."""
+    """Answers how many runs were looked at, and how many messages were queued."""
     del event
 
     def time_left() -> float:

@@ -1,4 +1,4 @@
-"""State *Wait For Change*: keep the execution's task token until something happens to its run."""
+"""State *Wait For Change*: keeps the task token of the execution until something happens to its run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ wiring = from_env()
 
 @observed(of_payload, wiring.settings.metrics_namespace)
 def handler(event: dict[str, Any], context: object) -> None:
-    """Takes `{run, token}`, `run` being the payload; raises RunChanged where there is nothing to wait for."""
+    """Takes `{run, token}`; `run` is the payload. Raises RunChanged if there is nothing to wait for."""
     del context
     run = event["run"]
     seen = Changes(**run["seen"])
