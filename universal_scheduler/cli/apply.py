@@ -27,7 +27,7 @@ FAILED = 1
 
 
 def apply_command(stage: Wiring, paths: Sequence[str], as_json: bool) -> int:
-    """Exit code 1 where a file was not stored."""
+    """Exit code 1 if a file was not stored."""
     checked = on_stage(stage, [check_file(file) for file in files_of(paths)])
     stored = store_all(stage.store, checked)
     if as_json:
@@ -40,7 +40,8 @@ def apply_command(stage: Wiring, paths: Sequence[str], as_json: bool) -> int:
 
 
 def on_stage(stage: Wiring, checked: Sequence[Checked]) -> list[Checked]:
-    """The files with what the stage says of them: names that can never be right are errors, doubtful ones warnings."""
+    """The files with what the stage says of their names: a name that can never be right is an error, a doubtful one a
+    warning."""
     short = {Kind.QUEUE: stage.settings.job_queues, Kind.DEFINITION: stage.settings.job_definitions}
     together = [row["scheduleId"] for entry in checked for row in entry.rows]
     return [_on_stage(stage, short, together, entry) for entry in checked]
@@ -60,8 +61,8 @@ def _on_stage(stage: Wiring, short: Short, together: Sequence[str], entry: Check
 
 
 def store_all(store: Store, checked: Sequence[Checked]) -> list[dict[str, Any]]:
-    """Store the good files' rows. Those that wait for a trigger come first: none may miss the end of a run that the
-    insertion of another starts."""
+    """Store the rows of all good files. Rows with a trigger come first, so that none of them misses the end of a run
+    that the insertion of another row starts."""
     rows = [(entry.file, row) for entry in checked for row in entry.rows]
     rows.sort(key=lambda entry: "trigger" not in entry[1])
     return [_store(store, file, row) for file, row in rows]
@@ -76,7 +77,7 @@ def warnings_of(checked: Sequence[Checked]) -> list[dict[str, Any]]:
 
 
 def misspelt_names(entry: Checked) -> tuple[Remark, ...]:
-    """Warnings about names that look like those that every stage has; no stage is asked."""
+    """Warnings about names that look like the short names of every stage. No stage is asked."""
     short = target.SHORT_NAMES
     return tuple(
         entry.placed(place, remark)

@@ -1,4 +1,4 @@
-"""How runs, jobs and errors look on a terminal. Takes the JSON shapes of `usecases/views.py`."""
+"""How runs, jobs and errors look on a terminal. The functions take the JSON of `usecases/views.py`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ COLOURS = {
     "STARTING": "cyan",
 }
 INTEREST = {status: rank for rank, status in enumerate(("FAILED", "NOTFOUND", "RUNNING", "STARTING", "RUNNABLE"))}
-"""What to show first where there is no room for all."""
+"""The order in which jobs are shown if there is no room for all."""
 
 View = Mapping[str, Any]
 
 
 def make_console() -> Console:
-    """Standard output: as wide as the terminal, or as COLUMNS says; in a pipe without a width: a row is one line."""
+    """Standard output, as wide as the terminal or as COLUMNS says. In a pipe the width is not limited: a row is one
+    line."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_WITHOUT_TERMINAL
@@ -46,12 +47,12 @@ def put_json(document: object) -> None:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """A sentence, on one line: what it advises can be copied."""
+    """Print a sentence on one line, so that a command in it can be copied."""
     console.print(Text(printable(text), style=style), soft_wrap=True)
 
 
 def put_facts(console: Console, facts: Mapping[str, str | None]) -> None:
-    """A line for each that has a value: its name, and what it is."""
+    """Print one line for each fact that has a value: its name and its value."""
     for name, value in facts.items():
         if value:
             console.print(Text.assemble((f"{name}: ", "dim"), printable(value)))
@@ -62,7 +63,8 @@ def status_text(status: str) -> Text:
 
 
 def jobs_table(run: View, now: float, limit: int | None = None, *, titled: bool = True) -> Table:
-    """A run: its jobs with state, duration, exit code and reason; in `limit` lines those that matter most now.
+    """A run's jobs with state, duration, exit code and reason. With `limit`, only so many lines: the most important
+    jobs.
 
     The run may have only some of its jobs (`views.part_of_run_view`).
     """
@@ -100,7 +102,7 @@ def _interest(job: View) -> int:
 
 
 def counts_text(run: View) -> str:
-    """`3 SUCCEEDED, 1 FAILED`."""
+    """How many jobs are in each state: `3 SUCCEEDED, 1 FAILED`."""
     return ", ".join(f"{count:,} {status}" for status, count in run.get("counts", {}).items())
 
 
@@ -124,7 +126,7 @@ def _children_text(job: View) -> str:
 
 
 def runs_table(runs: Sequence[View], now: float) -> Table:
-    """Runs, with what names them for other commands: their startDateTime, which is UTC."""
+    """Runs, each with its startDateTime (UTC), by which other commands name it."""
     times = Times((run["startDateTime"] for run in runs), now)
     columns = "schedule", "status", times.heading("started"), number("seconds"), "startDateTime (UTC)", "started by"
     table = Table(*columns, prose("why"))
@@ -162,7 +164,7 @@ def audit_table(trail: Sequence[View], now: float) -> Table:
 
 
 def paused_text(view: View, now: float) -> str:
-    """Since when, by whom and why; empty where the schedule is not paused."""
+    """Since when the schedule is paused, by whom, and why; empty if it is not paused."""
     if "paused" not in view:
         return ""
     mark = view["paused"]
@@ -170,7 +172,7 @@ def paused_text(view: View, now: float) -> str:
 
 
 def mark_text(mark: View) -> str:
-    """Who did it and why."""
+    """Who did something, and why."""
     return f"by {mark['by']}" + (f": {mark['reason']}" if mark.get("reason") else "")
 
 
@@ -191,7 +193,7 @@ def heading(run: View, now: float) -> Text:
 
 
 def cause_text(cause: View) -> str:
-    """What started a run, and on whose word."""
+    """What has started a run, and who has asked for it."""
     by = f" {mark_text(cause)}" if "by" in cause else ""
     paused = f", though the schedule was paused {cause['schedulePaused']}" if "schedulePaused" in cause else ""
     return f"{_kind_text(cause)}{by}{paused}"

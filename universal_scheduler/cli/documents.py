@@ -1,4 +1,4 @@
-"""Reads files of schedule documents, YAML or JSON, one or several in a file, and says what is wrong with each."""
+"""Reads files of schedule documents (YAML or JSON, one or several in a file) and finds the errors of each document."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, It
 SUFFIXES = (".yaml", ".yml", ".json")
 WANTED = "a file of schedules in YAML or JSON"
 Remark: TypeAlias = tuple[str, DocumentError]
-"""What is wrong or doubtful, with the scheduleId, or where there is none the number, of its document."""
+"""An error or a warning, with the scheduleId of its document; if it has none, with its number in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file: the rows in it, or, where anything is wrong with any of them, everything that is wrong."""
+    """One file: its rows; or, if a row has an error, all errors of the file."""
 
     file: str
     rows: tuple[dict[str, Any], ...] = ()
     errors: tuple[Remark, ...] = ()
     warnings: tuple[Remark, ...] = ()
     places: tuple[Callable[[DocumentError], DocumentError], ...] = ()
-    """For each row, what tells an error of it the line and the column."""
+    """For each row, a function that adds the line and the column to an error of the row."""
 
     @property
     def lines(self) -> list[str]:
-        """A line for each error: FILE:LINE:COLUMN, as editors open it, the schedule, the job, and what is wrong."""
+        """One line for each error: FILE:LINE:COLUMN, in the form that editors open, then the schedule, the job and the
+        error."""
         return [_line(self.file, label, error) for label, error in self.errors]
 
     @property
@@ -47,7 +48,7 @@ class Checked:
 
     @property
     def doubts(self) -> list[str]:
-        """A line for each warning, as of errors."""
+        """One line for each warning, in the same form."""
         return [_line(self.file, label, warning) for label, warning in self.warnings]
 
     @property
@@ -55,12 +56,13 @@ class Checked:
         return [_as_json(self.file, label, warning) for label, warning in self.warnings]
 
     def placed(self, number: int, remark: DocumentError) -> Remark:
-        """What is wrong or doubtful in the row of this number, from 0."""
+        """A remark about the row with this number, from 0, with its line and column."""
         return printable(self.rows[number]["scheduleId"]), self.places[number](remark)
 
 
 def files_of(paths: Sequence[str]) -> Iterator[str]:
-    """The files that are meant: of a directory those with a known suffix, by name."""
+    """The files that the paths name. A directory stands for the files in it with a known suffix, in the order of their
+    names."""
     for path in paths:
         if path != "-" and os.path.isdir(path):
             yield from _inside(path) or [path]
@@ -98,7 +100,7 @@ def check_file(file: str) -> Checked:
 
 
 def too_large(row: dict[str, Any]) -> list[DocumentError]:
-    """Whether the row of a schedule that is valid does not fit into the table."""
+    """An error if the row of a valid schedule does not fit into the table."""
     from universal_scheduler.adapters.dynamodb.items import ITEM_LIMIT_BYTES, schedule_to_item
 
     try:

@@ -1,4 +1,4 @@
-"""Why jobs failed, in their own words: the last lines of their logs, and what to do next."""
+"""Shows why jobs failed: the last lines of their logs, and the command that goes on."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
 JOBS_SHOWN = 5
-"""Of how many failed jobs of a run the log is read: a call for each, when a person asks."""
+"""How many failed jobs have their logs read. Each is a call."""
 LINES_SHOWN = 5
 CHILDREN_SHOWN = 20
 
 
 def with_failures(stage: Wiring, view: dict[str, Any]) -> dict[str, Any]:
-    """The view of a run, with the first failed children of its arrays, and the last lines of its first failed jobs.
+    """The view of a run, with the first failed children of its arrays and the last log lines of its first failed jobs.
 
-    Both as long as Batch knows them; a service that does not answer leaves them out.
+    Batch forgets jobs after some time. If it has, or if a service does not answer, they are left out.
     """
     jobs = [_with_failed_children(stage, job) for job in view["jobs"]]
     places = [(number, batch_id) for number, job in enumerate(jobs) if (batch_id := _failed(job))][:JOBS_SHOWN]
@@ -76,7 +76,7 @@ def _with_failed_children(stage: Wiring, job: View) -> dict[str, Any]:
 
 
 def show_failures(console: Console, run: View) -> None:
-    """The last lines of each failed job that has some, and how to read the rest."""
+    """Print the last lines of each failed job that has some, and the command that prints all."""
     for job in run["jobs"]:
         if lines := job.get("lastLines"):
             name = job["jobName"]
@@ -94,6 +94,6 @@ def put_last_lines(console: Console, name: str, lines: list[str]) -> None:
 
 
 def show_restart(console: Console, run: View) -> None:
-    """How to go on with a run that did not succeed."""
+    """Print the command with which a run that did not succeed goes on."""
     again = command("restart", run["scheduleId"], run["startDateTime"])
     say(console, f"When the cause is mended, run what did not succeed again: {again}")

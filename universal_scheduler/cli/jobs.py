@@ -1,4 +1,4 @@
-"""`usched jobs`: all jobs of the scheduler's queues, whoever submitted them, and each of their state changes."""
+"""`usched jobs`: all jobs in the scheduler's queues, whoever has submitted them, and each change of their states."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def jobs_command(
     limit: int,
     as_json: bool,
 ) -> int:
-    """The jobs that changed since then, the last changed first."""
+    """List the jobs that have changed since a time, the last changed job first."""
     queues = stage.settings.job_queues
     found = find_jobs(
         stage.job_log,
@@ -62,7 +62,7 @@ def _nothing_changed(queue: str | None, status: str | None, since: str, name: st
 
 
 def job_command(stage: Wiring, job_id: str, as_json: bool) -> int:
-    """One job by its Batch id, with every change of its state."""
+    """Show one job, by its Batch id, with every change of its state."""
     events = stage.job_log.history(job_id)
     if not events:
         raise Problem(f"The log of jobs has no job '{job_id}'.", "List the jobs of the last day with: usched jobs")
@@ -114,7 +114,7 @@ def show_job(console: Console, job: View) -> None:
 
 
 def queue_arn(queue: str, known: Mapping[str, str]) -> str:
-    """A queue by its short name in this stage, its ARN, or its name in this account and region."""
+    """The ARN of a queue, from its short name in this stage, its ARN, or its name in this account and region."""
     if queue in known or queue.startswith("arn:"):
         return known.get(queue, queue)
     return f"{next(iter(known.values()), '').rpartition('/')[0]}/{queue}"

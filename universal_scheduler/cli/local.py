@@ -28,7 +28,7 @@ def start_command(port: int | None, vcpus: int | None, as_json: bool) -> int:
 
 
 def stop_command(port: int | None, as_json: bool) -> int:
-    """Stop the one that is named, or the only one; where none runs, end what a killed one has left behind."""
+    """Stop the engine on this port, or the only one. If none runs, end what a killed engine has left behind."""
     running = engines.running()
     if port is not None:
         homes = [engines.state_dir_of(port)]

@@ -1,4 +1,4 @@
-"""`usched logs`: what each attempt of a job, or of a child of an array, printed, from CloudWatch Logs."""
+"""`usched logs`: prints the log of each attempt of a job, or of a child of an array, from CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHILDREN_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A job of a run, or one child of an array job."""
+    """A job of a run, or one child of an array."""
 
     key: RunKey
     job: JobRun
@@ -42,7 +42,7 @@ class Place:
         return self.job.name if self.index is None else f"{self.job.name}:{self.index}"
 
     def words(self, name: str, *more: str) -> str:
-        """The command line that reads this run's log of another name."""
+        """The command that prints the log of another job or child of this run."""
         return command("logs", self.key.schedule_id, name, "--start", self.key.start, *more)
 
 
@@ -73,7 +73,7 @@ def logs_command(
 
 
 def find_place(key: RunKey, jobs: Mapping[str, JobRun], text: str) -> Place:
-    """The job, or the child of an array job, that `JOB` or `JOB:INDEX` names.
+    """The job or the child that `JOB` or `JOB:INDEX` names.
 
     Raises:
         Problem: there is none.

@@ -1,4 +1,4 @@
-"""`usched notify test`: whether the channels of a schedule take messages."""
+"""`usched notify test`: tries whether the channels of a schedule take messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_command(stage: Wiring, schedule_id: str, as_json: bool) -> int:
-    """1 where a channel did not take the message."""
+    """Exit code 1 if a channel did not take the message."""
     tried: list[dict[str, Any]] = [
         {"channel": channel.label, "on": [*kinds], "delivered": not problem, **({"reason": problem} if problem else {})}
         for channel, kinds, problem in try_channels(

@@ -1,4 +1,4 @@
-"""Who gives a command: what the audit trail calls them."""
+"""Who has given a command, as the audit trail names them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def mark_of(stage: Wiring, verb: Verb, reason: str = "") -> Mark:
-    """The verb as this operator's, now."""
+    """The verb as a mark of this operator, at this moment."""
     return Mark(verb, operator(stage), time.time(), reason)
 
 
 def operator(stage: Wiring) -> str:
-    """As USCHED_USER says, or whose credentials AWS is asked with, or the user of this machine."""
+    """The name of the operator: USCHED_USER, else the caller's ARN on AWS, else the user of this machine."""
     if named := os.environ.get("USCHED_USER"):
         return named
     try:

@@ -1,4 +1,4 @@
-"""What options mean that have a name and a value."""
+"""Reads options that have a name and a value."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from universal_scheduler.domain.errors import did_you_mean
 
 
 def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
-    """`NAME=VALUE` of an option that may be given several times; the last of a name holds.
+    """The values of an option `NAME=VALUE` by their names. It may be given several times; the last value of a name
+    counts.
 
     Raises:
-        Problem: one has no name, or no `=`.
+        Problem: a text has no name or no `=`.
     """
     found = {}
     for text in texts:
@@ -26,10 +27,10 @@ def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
 
 
 def with_params(document: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
-    """The document as a run has it that is given these `--param`.
+    """The document of a run that gets these `--param`.
 
     Raises:
-        Problem: one is not NAME=VALUE, or the schedule has no such parameter.
+        Problem: one is not NAME=VALUE, or the schedule does not have this parameter.
     """
     given = pairs(texts, "--param", "NAME=VALUE")
     check_parameters(document["scheduleId"], document.get("parameters", {}), given)
@@ -37,9 +38,10 @@ def with_params(document: Mapping[str, Any], texts: Sequence[str]) -> dict[str, 
 
 
 def check_parameters(schedule_id: str, known: Iterable[str], given: Iterable[str]) -> None:
-    """
+    """Check that the schedule has all parameters that were given.
+
     Raises:
-        Problem: the schedule has no such parameter.
+        Problem: it does not have one of them.
     """
     known = [*known]
     for name in given:

@@ -1,4 +1,4 @@
-"""Expected errors as a person is told them: a line what is wrong, a line what to do; those of the AWS SDK too."""
+"""Explains expected errors to a person, also those of the AWS SDK: one line says what is wrong, one line what to do."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def between_words(text: str, width: int) -> str:
 
 
 class Problem(click.ClickException):
-    """Nothing was done: nobody to ask, no such thing. With `--json` it is also the JSON document on standard output."""
+    """The command did nothing, for example because it found no scheduler, or there is no such thing. With `--json` it
+    is also the JSON document on standard output."""
 
     exit_code = 2
 
@@ -82,13 +83,13 @@ class Problem(click.ClickException):
 
 
 class Failure(Problem):
-    """It was tried, and failed."""
+    """The command has tried, and it failed."""
 
     exit_code = 1
 
 
 def explain(error: Exception) -> Problem | None:
-    """The problem that a person is told for an error; None for one that is a defect and wants its traceback."""
+    """The problem to show to a person for an error; None if the error is a defect and needs its traceback."""
     match error:
         case Problem():
             return error

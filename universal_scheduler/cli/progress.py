@@ -1,4 +1,4 @@
-"""Shows runs while they go on: a live table on a terminal, a line for each change elsewhere."""
+"""Shows runs while they go on: a table that changes on a terminal, a line for each change elsewhere."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.times import clock_now
 
 Look = Callable[[], Sequence[View]]
-"""What the runs (`views.run_view`) are now."""
+"""Answers the present state of the runs (`views.run_view`)."""
 Pause = Callable[[float], object]
 """Waits for so many seconds, or until there is nothing more to wait for."""
 TABLE_FRAME = 6
-"""Lines of a table that are no jobs."""
+"""The lines of a table that are not jobs."""
 SHARE = 0.02
-"""Of the processor's time may be spent on drawing: what is drawn shares it with what runs."""
+"""The part of the processor's time that drawing may take. The jobs themselves may run on the same processor."""
 
 
 def follow(
@@ -32,10 +32,10 @@ def follow(
     stays: bool = True,
     pause: Pause = time.sleep,
 ) -> Sequence[View]:
-    """Look at runs every `interval` seconds until they have ended, and show what changes; answers the last look.
+    """Look at runs every `interval` seconds until they have ended, and show what changes. Answers the last look.
 
-    Where a look and what is drawn of it take long, the next one comes later. A look need not have the jobs that have
-    no line or no room: `counts` counts them all. `stays` says whether the last table stays on the terminal.
+    If a look or its drawing takes long, the next look comes later. A look may leave out jobs that have no line or no
+    room: `counts` counts all. `stays` says whether the last table stays on the terminal.
     """
     if console.is_terminal:
         return _live(console, look, ended, interval, stays, pause)

@@ -1,4 +1,4 @@
-"""`usched run`: starts a run of a schedule, or restarts one, and waits for its end where asked to."""
+"""`usched run`: starts a run of a schedule, or restarts a run, and waits for its end if it is asked to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDED = frozenset(str(status) for status in RunStatus if status.ended)
 EXECUTION_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 AGAIN_SECONDS = 2.0
 LOOKS_BETWEEN_DOUBTS = 5
-"""How often the store is looked at before Step Functions is asked whether the execution goes on at all."""
+"""After so many looks at the store, Step Functions is asked whether the execution goes on."""
 
 
 def run_command(
@@ -46,7 +46,7 @@ def run_command(
     interval: float,
     as_json: bool,
 ) -> int:
-    """Exit code 0; with `wait` 1 where the run did not succeed."""
+    """Exit code 0; with `wait`, 1 if the run did not succeed."""
     execution = start(stage, schedule_id, name, restart, pairs(params, "--param", "NAME=VALUE"))
     paused = stage.store.paused(schedule_id)
     if paused is not None and not as_json:
@@ -66,7 +66,7 @@ def run_command(
 
 
 def finished(stage: Wiring, name: str, interval: float, as_json: bool) -> int:
-    """Follow the run of an execution to its end; exit code 1 where it did not succeed."""
+    """Follow the run of an execution to its end. Exit code 1 if it did not succeed."""
     run = with_failures(stage, wait_for_end(stage, name, interval, quiet=as_json))
     succeeded = run["status"] == "SUCCEEDED"
     if as_json:
@@ -85,7 +85,7 @@ def start(
     restart: str | None = None,
     parameters: Mapping[str, str] = NO_PARAMETERS,
 ) -> Execution:
-    """Start an execution, after everything that would make it fail at once has been looked at.
+    """Start an execution, after a check of everything that would make it fail at once.
 
     Raises:
         ScheduleNotFound, InvalidSchedule, InvalidName, RunNotFound, RunStillActive, IllegalVerb, Problem: nothing was
@@ -115,10 +115,11 @@ def start(
 
 
 def wait_for_end(stage: Wiring, name: str, interval: float, *, quiet: bool) -> dict[str, Any]:
-    """The run of an execution when it has ended (`views.run_view`), shown on the way unless `quiet`.
+    """Wait for the end of an execution's run and answer the run (`views.run_view`). It is shown meanwhile unless
+    `quiet`.
 
     Raises:
-        Failure: the execution has ended, and its run has not, or there never was one.
+        Failure: the execution has ended, but its run has not, or there is no run.
     """
     console = make_console()
     looks = 0

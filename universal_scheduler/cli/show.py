@@ -1,4 +1,4 @@
-"""`usched runs` and `usched show`: what has run, and what a run or a schedule is like."""
+"""`usched runs` and `usched show`: list runs, and show one run or a schedule."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _nothing_ran(schedule_id: str | None, since: str | None = None) -> str:
 
 
 def show_command(stage: Wiring, schedule_id: str, start: str | None, as_json: bool) -> int:
-    """The run that is named, else the newest; the schedule itself where it is not valid or has no run."""
+    """Show the named run, or the newest. If the schedule is not valid or has no run, show the schedule."""
     view = find_view(stage.store, stage.platform, schedule_id, start)
     if "jobs" in view:
         view = with_failures(stage, view)
@@ -97,10 +97,10 @@ def find_view(store: Store, platform: JobPlatform, schedule_id: str, start: str 
 
 
 def find_run(store: Store, schedule_id: str, start: str | None) -> Run:
-    """The run that is named, else the schedule's newest.
+    """The named run, or the newest run of the schedule.
 
     Raises:
-        ScheduleNotFound, RunNotFound
+        ScheduleNotFound, RunNotFound: there is none.
     """
     if start is not None:
         run = store.get_run(RunKey(schedule_id, start))
@@ -116,7 +116,7 @@ def find_run(store: Store, schedule_id: str, start: str | None) -> Run:
 
 
 def show_run(console: Console, run: View) -> None:
-    """First what it is at and why, then its jobs, then where it comes from and what was done to it."""
+    """Print what the run is doing and why, then its jobs, then what has started it and what operators did to it."""
     now = time.time()
     console.print(heading(run, now))
     put_facts(

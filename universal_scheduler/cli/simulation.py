@@ -1,4 +1,4 @@
-"""`usched simulate`: what would run, what not and why, and how long it would take."""
+"""`usched simulate`: shows what a run would do, what would not run and why, and how long it would take."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def simulate_command(
     params: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Exit code 1 where the run would not succeed.
+    """Exit code 1 if the run would not succeed.
 
     Raises:
         Problem: the file or an option is not valid.

@@ -1,4 +1,4 @@
-"""The option `--since`: how long ago, or since when."""
+"""The option `--since`: how long ago, or since which time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def moment(text: str, now: float) -> float:
-    """Epoch seconds of `90s`, `30m`, `2h`, `1d`, `1w` ago, or of an ISO 8601 time (UTC where it has no zone).
+    """Epoch seconds of `90s`, `30m`, `2h`, `1d` or `1w` ago, or of an ISO 8601 time (UTC if it has no zone).
 
     Raises:
-        Problem: it is neither.
+        Problem: the text is neither.
     """
     if ago := re.fullmatch(AGO, text):
         return max(0.0, now - int(ago[1]) * SECONDS[ago[2]])
@@ -29,5 +29,5 @@ def moment(text: str, now: float) -> float:
 
 
 def since_text(text: str) -> str:
-    """`in the last 1d`, `since 2026-11-21`: as part of a sentence."""
+    """The same as part of a sentence: `in the last 1d`, `since 2026-11-21`."""
     return f"in the last {text}" if re.fullmatch(AGO, text) else f"since {text}"

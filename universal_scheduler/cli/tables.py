@@ -1,12 +1,12 @@
-"""Tables that stay readable at any width: no name is broken and no state is cut where it can stand on one line.
+"""Tables that people can read at any width: no name is broken, and no state is cut if it fits on one line.
 
-A table has its columns in the order of their importance. Where they do not all fit into the width,
+The columns of a table are in the order of their importance. If they do not all fit into the width,
 
 1. a long name (first column) gets a line of its own, above the rest of its row,
-2. the last column's prose is wrapped between words inside its column, or,
-3. from the last column on, columns leave the table: what they say stands below its row, as `column: value`.
+2. the prose of the last column is wrapped between words inside its column, or
+3. columns leave the table, the last column first: their values stand below the row, as `column: value`.
 
-In a pipe the width is not limited (`console.make_console`), so a row is always one line.
+In a pipe the width is not limited (`console.make_console`), so that a row is always one line.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from universal_scheduler.cli.printable import printable
 GAP = 2
 INDENT = 4
 PROSE_WIDTH = 30
-"""Prose is not wrapped into fewer columns than these."""
+"""The smallest width to which prose is wrapped."""
 
 Cell = str | Text
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`prose` may be wrapped between words."""
+    """One column. Its text may be wrapped between words if it is `prose`."""
 
     name: str
     right: bool = False
@@ -52,7 +52,7 @@ def prose(name: str) -> Column:
 
 
 class Table:
-    """Rows under columns; prints with any rich console."""
+    """Rows under columns. Any rich console can print it."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Table:
         self._caption = caption
 
     def add_row(self, *cells: Cell, interest: int = 0) -> None:
-        """Text is shown as it is, without markup, and with control characters as escapes."""
+        """Add a row. A text is shown as it is, without markup, and with escapes for control characters."""
         self.rows.append(Row(tuple(_text(cell) for cell in cells), interest))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
@@ -197,7 +197,8 @@ def _longest_word(cell: Text) -> int:
 
 
 def wrapped(console: Console, text: Text, width: int, style: str = "") -> Iterator[Text]:
-    """Between words; a word that is longer than the line is broken, as there is no other way."""
+    """The text in lines of this width, broken between words. Only a word that is longer than a line is broken
+    itself."""
     if style:
         text = Text.assemble(text, style=style)
     for line in text.wrap(console, max(1, width), overflow="fold", no_wrap=False):

@@ -1,4 +1,4 @@
-"""Which scheduler a command talks to: an embedded engine, or the stage that the AWS SDK's configuration leads to."""
+"""Decides which scheduler a command talks to: an embedded engine, or the stage of the AWS SDK's configuration."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
 KEY = "universal_scheduler.target."
-"""Before an option's name, in the meta data of click's context."""
+"""Stands before the name of an option in the meta data of click's context."""
 DEFAULT_STACK = "universal-scheduler"
 START_ENGINE = "Start one with: usched local start"
 QUEUES = ("high", "default", "low")
 DEFINITIONS = ("shell",)
 SHORT_NAMES = {Kind.QUEUE: QUEUES, Kind.DEFINITION: DEFINITIONS}
-"""What every stage calls its own queues and job definitions."""
+"""The short names that every stage has for its own queues and job definitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the options say."""
+    """The scheduler that the options name."""
 
     local: bool = False
     port: int | None = None
-    """Of the embedded engine; None takes the newest that runs."""
+    """The port of the embedded engine; None means the newest engine that runs."""
     stack: str | None = None
 
 
 def chosen() -> Target:
-    """What the command that runs was told, before or after its name."""
+    """The target in the options of the present command, before or after its name."""
     context = click.get_current_context(silent=True)
     meta = {} if context is None else context.meta
     return Target(**{name: meta[KEY + name] for name in ("local", "port", "stack") if KEY + name in meta})
 
 
 def command(*words: str) -> str:
-    """A command line to type next: it talks to the same scheduler as the one that runs."""
+    """A command line for the reader to type next. It talks to the same scheduler as the present command."""
     target = chosen()
     given = ["--local"] if target.local and target.port is None and not os.environ.get("USCHED_LOCAL") else []
     given += ["--port", str(target.port)] if target.port is not None else []
@@ -54,10 +54,10 @@ def command(*words: str) -> str:
 
 
 def connect(target: Target) -> Wiring:
-    """The adapters of the scheduler that is meant.
+    """The adapters of the target.
 
-    Settings come from the engine, else from the stack that is named, else from the environment that `settings.py`
-    reads, else from the stack `universal-scheduler`.
+    The settings come from the engine; else from the named stack; else from the environment that `settings.py` reads;
+    else from the stack `universal-scheduler`.
     """
     if target.local or target.port is not None:
         return of_engine(find_engine(target.port))
@@ -70,7 +70,7 @@ def connect(target: Target) -> Wiring:
 
 
 def find_engine(port: int | None) -> Engine:
-    """The engine that runs on this port, or the newest one that runs."""
+    """The engine that runs on this port; without a port, the newest engine that runs."""
     from universal_scheduler.local import engine
 
     if port is not None:
@@ -85,7 +85,7 @@ def find_engine(port: int | None) -> Engine:
 
 
 def of_engine(engine: Engine) -> Wiring:
-    """The adapters of an embedded engine, whatever the user's own AWS configuration says."""
+    """The adapters of an embedded engine. The user's own AWS configuration has no effect."""
     import boto3
 
     from universal_scheduler.settings import Settings

@@ -1,4 +1,4 @@
-"""Times as people read them: on their own clock (TZ), with its zone. The JSON has them in UTC."""
+"""Shows times in the reader's time zone (TZ), with its name. The JSON has them in UTC."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 
 class Times:
-    """How the moments (ISO 8601, UTC where they have no zone) of one table are shown.
+    """How the times of one table are shown. They are ISO 8601, in UTC if they have no zone.
 
-    The zone stands in the heading, or with each time where they are not all of one (summer and winter).
-    The date stands where it is not today's.
+    The heading has the zone, or each time has it if they differ (summer and winter). A time has its date if that is not
+    today.
     """
 
     def __init__(self, moments: Iterable[str], now: float) -> None:
@@ -23,7 +23,7 @@ class Times:
         return f"{name} ({self.zone})" if self.zone else name
 
     def clock(self, moment: str) -> str:
-        """`07:00:00`, with date and zone where they are needed; what is no moment as it is."""
+        """`07:00:00`, with date and zone if they are needed. A text that is not a time stays as it is."""
         local = _read(moment)
         if local is None:
             return moment
@@ -32,19 +32,19 @@ class Times:
 
 
 def clock(moment: str, now: float) -> str:
-    """One moment by itself, with its zone: `07:00:00 CET`."""
+    """One time with its zone: `07:00:00 CET`."""
     times = Times([moment], now)
     return moment if _read(moment) is None else f"{times.clock(moment)} {times.zone}"
 
 
 def clock_now() -> str:
-    """`07:00:00 CET`."""
+    """The present time with its zone: `07:00:00 CET`."""
     local = datetime.now().astimezone()
     return f"{local:%H:%M:%S} {_zone(local)}"
 
 
 def seconds(start: str, end: str, now: float) -> str:
-    """How long something took, or takes until now where it has no end."""
+    """How long something took, in words; how long it has taken so far if it has no end."""
     began = epoch(start)
     if began is None:
         return ""

@@ -1,4 +1,5 @@
-"""What is said of a command that there is not: which one is meant, by its spelling or by other tools' word for it."""
+"""What the command says of a command that does not exist: which one is meant, by its spelling or by the word of other
+tools."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import click
 from universal_scheduler.cli.printable import printable
 
 ALIKE = 0.75
-"""How like a command's name a word has to be, for the name to be proposed: of four letters two may be swapped."""
+"""How similar a word must be to the name of a command, so that the name is proposed. Two of four letters may be
+swapped."""
 
 LIST = "List the newest runs with: usched runs", "List the jobs of the queues with: usched jobs"
 SHOW = ("Show a schedule, or its newest run, with: usched show {id}",)
@@ -53,7 +55,7 @@ ADVICE = {word: advice for words, advice in OTHER_TOOLS.items() for word in word
 
 
 class Commands(click.Group):
-    """A group that explains a command which it does not have."""
+    """A group of commands that explains a command which it does not have."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -66,7 +68,8 @@ class Commands(click.Group):
 
 
 def no_such_command(group: str, word: str, more: Sequence[str], known: Sequence[str]) -> str:
-    """`more` are the words behind it: the first names the schedule, or the file, in what is advised."""
+    """What to say of an unknown word. `more` are the words behind it: the first is taken as the schedule or the
+    file."""
     import difflib
 
     message = f"There is no command '{printable(f'{group} {word}')}'."

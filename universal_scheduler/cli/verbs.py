@@ -35,7 +35,8 @@ DONE, SOME_REFUSED = 0, 1
 def jobs_command(
     stage: Wiring, verb: Verb, schedule_id: str, names: Sequence[str], start: str | None, reason: str, as_json: bool
 ) -> int:
-    """Each job for itself: exit code 1 where some of several could not be done. Of a misspelt one nothing is done."""
+    """Do the verb to each job by itself. Exit code 1 if it was not legal for some of them. If a name is wrong, nothing
+    is done."""
     run = find_run(stage.store, schedule_id, start)
     _check_names(stage, run, names)
     mark = mark_of(stage, verb, reason)
@@ -66,7 +67,7 @@ def jobs_command(
 
 
 def cancel_command(stage: Wiring, schedule_id: str, start: str | None, reason: str, as_json: bool) -> int:
-    """The whole run; its execution ends it, or this process, where that one has died."""
+    """Cancel the whole run. Its execution ends it; if the execution is dead, this process does."""
     run = find_run(stage.store, schedule_id, start)
     entry = verbs.cancel_run(stage.store, stage.workflow, run.key, mark_of(stage, Verb.CANCEL, reason))
     alive = stage.workflow.is_running(run.execution)
@@ -103,7 +104,7 @@ def restart_command(
     interval: float,
     as_json: bool,
 ) -> int:
-    """Exit code 0; with `wait` 1 where the run did not succeed."""
+    """Exit code 0; with `wait`, 1 if the run did not succeed."""
     run = find_run(stage.store, schedule_id, start)
     newest = stage.store.get_schedule(schedule_id) if variant.newest else None
     known = run.parameters if newest is None else newest.get("parameters", {})
@@ -125,7 +126,7 @@ def pause_command(stage: Wiring, verb: Verb, schedule_id: str, reason: str, as_j
 
 
 def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: bool) -> int:
-    """Of one run; or of the schedule with its newest runs."""
+    """Show the audit trail of one run, or of the schedule and its newest runs."""
     store = stage.store
     runs = [find_run(store, schedule_id, start)] if start else store.list_runs(schedule_id, RUNS_SHOWN)
     if not runs and store.get_schedule(schedule_id) is None:

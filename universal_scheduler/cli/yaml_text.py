@@ -1,7 +1,7 @@
 """Reads YAML by the core schema of YAML 1.2: `on`, `12:00` and `2026-01-06` are texts, as they were written.
 
-PyYAML's parser, which is in C where it can be, gives the events. What the words mean is said here, because PyYAML takes
-them as YAML 1.1 does. Merge keys (`<<`) are read too, which YAML 1.2 does not have and many files use.
+PyYAML's parser, which is in C if it can be, gives the events. This module decides what the words mean, because PyYAML
+reads them by YAML 1.1. It also reads merge keys (`<<`), which YAML 1.2 does not have but many files use.
 https://yaml.org/spec/1.2.2/#103-core-schema
 """
 
@@ -18,9 +18,10 @@ from universal_scheduler.domain.documents.values import quoted, shown, step
 from universal_scheduler.domain.errors import DocumentError, UnreadableDocument
 
 MAX_SIZE = 32 * 1024 * 1024
-"""Of a document with its aliases written out, about in bytes: ten schedules of 10,000 jobs. Few lines can say more."""
+"""The largest document with all its aliases written out, in about bytes: ten schedules of 10,000 jobs. A few lines with
+aliases can mean more."""
 VALUE_SIZE = 16
-"""What a value counts beside its characters."""
+"""The size of a value besides its characters."""
 CORE = "tag:yaml.org,2002:"
 WORDS = {"": None, "~": None} | {
     written: value
@@ -34,7 +35,7 @@ NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 NUMBERS_BEGIN = frozenset("+-.0123456789")
 NOT_YAML = re.compile("[^\\t\\n\\r\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 OTHER_BREAKS = re.compile("[\\x85\\u2028\\u2029]")
-"""Line breaks in YAML 1.1, and so to the parser, but characters like any other in 1.2."""
+"""Line breaks in YAML 1.1 and for the parser; in YAML 1.2 they are characters like any other."""
 MERGE = "<<"
 
 Position = tuple[int, int]
@@ -42,17 +43,21 @@ Positions = dict[str, Position]
 
 
 def read_yaml(content: str | bytes) -> list[Any]:
-    """The documents of a YAML text that say something.
+    """All documents of a YAML text that have a value.
 
     Raises:
-        UnreadableDocument: it is no YAML, no UTF-8, or says what no schedule can: a key twice, a key that is no text, a
-            tag beyond the core schema, a number that no table holds; or it is too deep, or too large with its aliases.
+        UnreadableDocument: it is not YAML or not UTF-8; or it has something that no schedule can have: a key twice, a
+            key
+            that is not a text, a tag beyond the core schema, a number that no table can hold; or it is nested too
+                deeply,
+            or too large with its aliases.
     """
     return [value for value, _ in _documents(content)]
 
 
 def yaml_positions(content: str | bytes) -> list[Positions]:
-    """Of each document: line and column of every value by path; of an entry of an object, those of its key."""
+    """For each document, the line and column of every value by its path. The position of an object's entry is that of
+    its key."""
     return [positions for _, positions in _documents(content, keep=True)]
 
 
