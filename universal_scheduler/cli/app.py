@@ -62,7 +62,7 @@ def _target_options(*, of_command: bool) -> Decorator:
 
 
 def _command(function: Command[P]) -> Callable[P, None]:
-    """Exit with the code that the command answers; tell expected errors in two lines, without a traceback."""
+    """Make the answer of a command its exit code. Show expected errors in two lines, without a traceback."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -113,8 +113,8 @@ def main() -> None:
 def apply_(files: tuple[str, ...], as_json: bool) -> int:
     """Check schedules and store them.
 
-    FILE is YAML or JSON with one or several schedules, a directory of such files, or - for standard input. Of a file
-    with an error in it nothing is stored; the other files are.
+    FILE is YAML or JSON with one or several schedules, a directory of such files, or - for standard input. If a file
+    has an error, nothing of it is stored. The other files are stored.
     """
     from universal_scheduler.cli.apply import apply_command
 
@@ -200,8 +200,8 @@ def show(schedule_id: str, start: str | None, job: str | None, as_json: bool) ->
 def logs(schedule_id: str, job: str, start: str | None, attempt: int | None, follow: bool, as_json: bool) -> int:
     """Print what JOB of schedule ID printed.
 
-    It is its last attempt, or the one that --attempt names. Of an array job the children are listed: JOB:INDEX prints
-    what one of them printed.
+    That is its last attempt, or the one that --attempt names. Of an array job, the children are listed. JOB:INDEX
+    prints what one child printed.
     """
     from universal_scheduler.cli.logs import logs_command
 
@@ -431,7 +431,7 @@ def simulate(
 
 @main.group(cls=Commands, epilog=EPILOG)
 def notify() -> None:
-    """Test who is told of what."""
+    """Test the channels of a schedule."""
 
 
 @notify.command("test", epilog=EPILOG)
@@ -442,8 +442,8 @@ def notify() -> None:
 def notify_test(schedule_id: str, as_json: bool) -> int:
     """Send a test message to every channel of schedule ID.
 
-    It says which channels took it. This machine sends it, with your credentials. Exit with 1 where a channel did not
-    take it.
+    It says which channels took it. This machine sends it, with your credentials. The exit code is 1 if a channel did
+    not take it.
     """
     from universal_scheduler.cli.notify import test_command
 
@@ -487,7 +487,7 @@ def local_stop(as_json: bool) -> int:
 @_json
 @_command
 def local_status(as_json: bool) -> int:
-    """Describe the engine that runs. Exit with 2 where none runs."""
+    """Describe the engine that runs. The exit code is 2 if none runs."""
     from universal_scheduler.cli.local import status_command
 
     return status_command(target.chosen().port, as_json)
