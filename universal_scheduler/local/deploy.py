@@ -1,4 +1,4 @@
-"""Deploys template.yaml to an endpoint with CloudFormation: what ``aws cloudformation package`` and ``deploy`` do."""
+"""Deploys template.yaml to an endpoint by CloudFormation, as `aws cloudformation package` and `deploy` do."""
 
 import hashlib
 import json
@@ -24,12 +24,12 @@ Json = dict[str, Any]
 
 
 class DeployError(RuntimeError):
-    """The stack was not deployed; the message names the resource that failed and why."""
+    """The stack was not deployed. The message names the resource that failed, and why."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An engine to deploy to."""
+    """The engine to deploy to."""
 
     endpoint: str
     region: str = "us-east-1"
@@ -42,7 +42,11 @@ class Target:
 def deploy(
     target: Target, parameters: Mapping[str, str], *, zip_path: Path, template: Path = TEMPLATE
 ) -> dict[str, str]:
-    """Create or update the stack and return its outputs. Raises DeployError."""
+    """Create or update the stack. Answers its outputs.
+
+    Raises:
+        DeployError: it was not deployed.
+    """
     code = zip_path.read_bytes()
     key = f"{hashlib.sha256(code).hexdigest()}.zip"
     storage = target.client("s3")
@@ -69,7 +73,7 @@ def deploy(
 
 
 def packaged(template: Path, *, code_uri: str) -> Json:
-    """The template with every local file that it names put in its place: definitions, includes, and the zip."""
+    """The template with the content of every local file that it names: definitions, included files, and the zip."""
     document = _read(template)
     here = template.parent
     for resource in document["Resources"].values():

@@ -1,4 +1,5 @@
-"""Starts, finds and stops embedded engines: each is one process, with a state directory and engine.json there."""
+"""Starts, finds and stops embedded engines. Each engine is one process with its own state directory, which has
+engine.json."""
 
 from __future__ import annotations
 
@@ -31,12 +32,12 @@ _REMADE = ("jobs", "lambda", "s3")  # of the last engine; data/ stays for who wa
 
 
 class EngineError(RuntimeError):
-    """The engine cannot be started or stopped; the message says why, and what to do."""
+    """The engine cannot be started or stopped. The message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running engine: where it is and what is deployed there. Mappings go from short name to ARN."""
+    """A running engine: its addresses, and what is deployed there. Mappings go from a short name to an ARN."""
 
     endpoint: str
     api: str
@@ -77,12 +78,12 @@ class Engine:
 
 
 def default_vcpus() -> int:
-    """What the jobs of one engine may have together: they mostly wait, so more than the machine has."""
+    """The vCPUs for all jobs of one engine together. Jobs mostly wait, so that this is more than the machine has."""
     return max(16, 8 * (os.cpu_count() or 1))
 
 
 def engines_dir() -> Path:
-    """Where the state directories of engines are."""
+    """The directory with the state directories of the engines."""
     if given := os.environ.get("USCHED_STATE_DIR"):
         return Path(given).absolute()
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "usched"
@@ -101,11 +102,14 @@ def start(
     bare: bool = False,
     events: bool = True,
 ) -> Engine:
-    """Start an engine and return it when the template is deployed; one that runs already is returned as it is.
+    """Start an engine and return it when the template is deployed. An engine that runs already is returned as it is.
 
-    Port 0 takes a free one. In the foreground it belongs to the caller's terminal: Ctrl-C ends it, its log goes there,
-    and ``wait`` waits for its end. A bare engine has the services and nothing deployed; without ``events`` what is
-    deployed does not hear of job state changes. Raises EngineError.
+    Port 0 takes a free port. An engine in the foreground belongs to the caller's terminal: Ctrl-C ends it, its log goes
+    to the terminal, and `wait` waits for its end. A bare engine has the services and nothing deployed. Without
+    `events`, the deployed scheduler gets no job state changes.
+
+    Raises:
+        EngineError: it did not start.
     """
     listener = None if port else _listen(0)
     number = port if listener is None else listener.getsockname()[1]
@@ -124,7 +128,7 @@ def start(
 
 
 def find(state_dir: Path) -> Engine | None:
-    """The engine that runs in a state directory, or None."""
+    """The engine that runs in a state directory; None if none runs."""
     try:
         info = json.loads((state_dir / INFO).read_text())
     except (OSError, ValueError):
@@ -133,7 +137,7 @@ def find(state_dir: Path) -> Engine | None:
 
 
 def status(port: int = PORT) -> Engine | None:
-    """The engine that runs on a port, or None."""
+    """The engine that runs on a port; None if none runs."""
     return find(state_dir_of(port))
 
 
@@ -144,9 +148,10 @@ def running() -> list[Engine]:
 
 
 def stop(engine: Engine | Path) -> bool:
-    """Stop an engine, named by itself or by its state directory, with all that it started; whether there was anything.
+    """Stop an engine, given itself or its state directory, and everything that it has started. False if there was
+    nothing.
 
-    Also ends what an engine that was killed has left behind.
+    It also ends what a killed engine has left behind.
     """
     home = engine.state_dir if isinstance(engine, Engine) else engine.absolute()
     found = find(home)
@@ -163,7 +168,7 @@ def stop(engine: Engine | Path) -> bool:
 
 
 def wait(engine: Engine) -> None:
-    """Wait until an engine that this process started in the foreground has ended."""
+    """Wait for the end of an engine that this process has started in the foreground."""
     _ended(engine.pid, float("inf"))
 
 

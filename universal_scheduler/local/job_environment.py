@@ -1,4 +1,4 @@
-"""What jobs find on this machine, whoever runs them: an embedded engine or a trial."""
+"""The environment of jobs on this machine, both on an embedded engine and in a trial."""
 
 from __future__ import annotations
 
@@ -12,5 +12,6 @@ JOB_SCRIPTS = ROOT / "containers" / "job" / "bin"
 
 
 def job_path(inherited: str) -> str:
-    """PATH as in the job image: its scripts are found by name, and `python` is the one that has their packages."""
+    """PATH as in the job image: it finds the scripts of the image, and `python` is the interpreter with their
+    packages."""
     return os.pathsep.join([str(JOB_SCRIPTS), str(Path(sys.executable).parent), inherited])

@@ -15,9 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "lambda.zip"
-"""What template.yaml deploys on AWS: has the dependencies."""
+"""The zip that template.yaml deploys on AWS. It has the dependencies."""
 BARE = ROOT / "build" / "lambda-bare.zip"
-"""Without them: of no use on AWS, so it must not lie where the template looks."""
+"""The zip without dependencies. AWS cannot use it, so that it is not where the template looks."""
 
 _LEFT_OUT = {("universal_scheduler", "cli"), ("universal_scheduler", "local")}
 _PYTHON = "3.13"  # of the template's functions
@@ -35,9 +35,9 @@ def build(
 ) -> Path:
     """Write the zip and return its path. The same sources give the same bytes.
 
-    With dependencies it is what AWS needs (``platform`` is pip's name for the functions' architecture; None is this
-    interpreter and machine); without, it is what the embedded engine needs, where functions see the packages of this
-    interpreter.
+    With dependencies it is for AWS; `platform` is pip's name for the architecture of the functions, or None for this
+    interpreter and machine. Without dependencies it is for the embedded engine, where functions use the packages of
+    this interpreter.
     """
     files = dict(_sources(root))
     output.parent.mkdir(parents=True, exist_ok=True)

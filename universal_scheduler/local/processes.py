@@ -1,4 +1,5 @@
-"""Finds and ends what an engine started, by the mark in its environment: also when the engine itself is gone."""
+"""Finds and ends the processes that an engine has started, by a mark in their environment, even if the engine is
+gone."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _YOUNG_SECONDS = 60.0
 
 
 def marked(state_dir: Path) -> list[int]:
-    """The ids of live processes that carry the engine's mark; never this process."""
+    """The ids of the live processes with the engine's mark, except this process."""
     return _marked(f"{MARK}={state_dir}")[0]
 
 
@@ -60,7 +61,7 @@ def _marked_by_ps(mark: str) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that its parent has not waited for does not."""
+    """Whether a process runs. A process that has ended does not, even if its parent has not waited for it."""
     try:
         os.kill(pid, 0)
         state = _PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()[0]
@@ -72,12 +73,12 @@ def alive(pid: int) -> bool:
 
 
 def sweep(state_dir: Path) -> int:
-    """Kill everything that carries the engine's mark; how many there were."""
+    """Kill every process with the engine's mark. Answers how many there were."""
     return end_marked(f"{MARK}={state_dir}")
 
 
 def end_marked(mark: str) -> int:
-    """Kill everything that has this `NAME=value` in the environment it was started with; how many there were."""
+    """Kill every process that was started with this `NAME=value` in its environment. Answers how many there were."""
     killed: set[int] = set()
     clean = 0
     for _ in range(_SWEEPS):  # again, because what is about to die may still have forked

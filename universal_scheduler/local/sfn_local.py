@@ -27,18 +27,22 @@ _CONTENT_TYPE = "application/x-amz-json-1.0"
 
 
 class SfnLocalError(RuntimeError):
-    """Step Functions Local is not there, or not as the embedded engine needs it; the message says what to do."""
+    """Step Functions Local does not answer, or is not as the embedded engine needs it. The message says what to do."""
 
 
 class SfnLocal:
-    """A running Step Functions Local, and the one machine that is its."""
+    """A running Step Functions Local, and the one state machine that it drives."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._machine = ""
 
     def take(self, machine_arn: str, definition: str, role_arn: str) -> None:
-        """Make or update the machine there, and have its calls handed on from now on. Raises SfnLocalError."""
+        """Make or update the machine there, and hand its calls on from now on.
+
+        Raises:
+            SfnLocalError: it did not take the machine.
+        """
         name = machine_arn.rpartition(":")[2]
         status, _, body = self.call("CreateStateMachine", {"name": name, "definition": definition, "roleArn": role_arn})
         answer: Json = json.loads(body)
@@ -58,7 +62,7 @@ class SfnLocal:
         self._machine = machine_arn
 
     def owns(self, request: Json) -> bool:
-        """Whether a request is about the machine, or one of its executions."""
+        """Whether a request is about the machine or one of its executions."""
         if not self._machine:
             return False
         machine: str = request.get("stateMachineArn", "").partition("#")[0]  # with the name of a mocked case behind it
@@ -67,7 +71,11 @@ class SfnLocal:
         return machine == self._machine or execution.startswith(executions)
 
     def call(self, action: str, request: Json) -> Answer:
-        """The endpoint's own answer; raises SfnLocalError when there is none."""
+        """The answer of the endpoint.
+
+        Raises:
+            SfnLocalError: there is none.
+        """
         headers = {
             "Content-Type": _CONTENT_TYPE,
             "X-Amz-Target": f"AWSStepFunctions.{action}",
@@ -99,7 +107,8 @@ def _plain(body: bytes) -> bytes:
 
 
 def apply(remote: SfnLocal) -> None:
-    """Have ministack hand on what is ``remote``'s, whoever calls: over HTTP, or from another state machine."""
+    """Let ministack hand on everything about the machine of `remote`, whoever calls: over HTTP, or from another state
+    machine."""
     require_ministack("sfn_local")
     from ministack.services import stepfunctions
 

@@ -1,4 +1,4 @@
-"""What if: a run of a schedule played through with the real planner and use cases, over memory and simulated time."""
+"""Simulates a run of a schedule with the real planner and use cases, over memory and simulated time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIMULATED = "simulated"
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """How the run would end. Times of its jobs are epoch seconds, counted from `started`."""
+    """The end of the simulated run. Times of its jobs are epoch seconds; the run starts at `started`."""
 
     run: Run
     jobs: tuple[JobRun, ...]
@@ -45,18 +45,18 @@ def simulate(
     parameters: Mapping[str, Scalar] | None = None,
     now: float = 0.0,
 ) -> Simulated:
-    """Play a run through in no time: nothing is submitted anywhere, and the same arguments give the same run.
+    """Simulate a run. Nothing is submitted anywhere, and the same arguments give the same result.
 
-    `exit_codes` names the jobs that fail, by job name; all others succeed; an array just fails, it has no
-    code. `durations` are seconds, 60 where not given.
-    `outputs` is what jobs put out, by job name; what one refers to and is not given is `simulated`, and so is the only
-    value of a list in S3. `parameters` are given to the run, for the schedule's defaults.
-    `now` is when the run starts (epoch seconds).
-    Capacity is unlimited, and a held job is released at once. What a job's end is noticed late by in a real run is
-    left out.
+    `exit_codes` has the exit codes of jobs, by job name; the other jobs succeed. An array with an exit code just fails,
+    because arrays have none. `durations` are seconds by job name; 60 for the other jobs. `outputs` are outputs by job
+    name; a value that a job refers to and that is not given is `simulated`, and so is the only value of a list in S3.
+    `parameters` replace the schedule's defaults. `now` is the start of the run, in epoch seconds.
+
+    There is no limit on capacity, and a held job is released at once. The short delay between the end of a job and the
+    reaction to it is left out.
 
     Raises:
-        InvalidSchedule: the document is not valid, or a job or parameter is named that it does not have.
+        InvalidSchedule: the document is not valid, or a job or a parameter that is named does not exist.
     """
     store, platform, objects = MemoryStore(), MemoryPlatform(), _Objects()
     run = start_run(store, as_tried(document, parameters), Execution("simulation", "simulation"), f"{iso(now)}Z")

@@ -1,4 +1,4 @@
-"""Schedules as trials and simulations take them: with the parameters of the run, and no job on hold."""
+"""The document of a trial or a simulation: with the parameters of the run, and with no job on hold."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from universal_scheduler.domain.runs.model import Scalar
 
 
 def as_tried(document: Mapping[str, Any], parameters: Mapping[str, Scalar] | None) -> dict[str, Any]:
-    """The document as a run has it that is given these parameters, and in which each held job is released at once.
+    """The document with these parameters, in which every held job is released at once.
 
     Raises:
-        InvalidSchedule: parameters are given, and the document is not valid, or they do not fit it.
+        InvalidSchedule: there are parameters, and the document is not valid or does not have them.
     """
     return _without_holds(with_parameters(parse(document).document, parameters) if parameters else document)
 

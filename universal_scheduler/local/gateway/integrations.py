@@ -49,20 +49,20 @@ class AwsRequest:
 
 
 class CallAws(Protocol):
-    """Sends a request to the service of this endpoint prefix (`states`, `dynamodb`, `batch`).
+    """Sends a request to the service with this endpoint prefix (`states`, `dynamodb`, `batch`).
 
     Raises:
-        BackendUnavailable: no answer.
+        BackendUnavailable: it did not answer.
     """
 
     def __call__(self, service: str, request: AwsRequest, /) -> Awaitable[tuple[int, Mapping[str, str], bytes]]: ...
 
 
 class InvokeLambda(Protocol):
-    """Invokes a function and answers its payload, `{"errorMessage": …}` where it failed.
+    """Invokes a function. Answers its payload; `{"errorMessage": …}` if it failed.
 
     Raises:
-        BackendUnavailable: no answer.
+        BackendUnavailable: it did not answer.
     """
 
     def __call__(self, arn: str, event: dict[str, Any], /) -> Awaitable[Any]: ...
@@ -70,7 +70,7 @@ class InvokeLambda(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request on its way: what came in, and the `$context` that templates read and write."""
+    """One request with everything that belongs to it: the request itself, and the `$context` of the templates."""
 
     verb: str
     path: str
@@ -86,7 +86,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an `aws` integration goes: an action of a JSON service, or a path of a REST service."""
+    """The target of an `aws` integration: an action of a JSON service, or a path of a REST service."""
 
     service: str
     path: str
@@ -120,10 +120,10 @@ async def run(exchange: Exchange, call_aws: CallAws, invoke_lambda: InvokeLambda
 
 
 def check(integration: Integration) -> None:
-    """Find out when the API is deployed what would fail at its first request.
+    """Check an integration when the API is deployed, so that it does not fail at its first request.
 
     Raises:
-        InvalidDefinition: the URI is none that this engine can call.
+        InvalidDefinition: this engine cannot call the URI.
     """
     match integration.kind:
         case IntegrationType.AWS:

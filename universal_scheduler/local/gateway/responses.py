@@ -16,7 +16,7 @@ JSON_TYPE = "application/json"
 
 
 class Answer(NamedTuple):
-    """What the client gets."""
+    """The answer to the client."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -37,7 +37,7 @@ class ResponseType(StrEnum):
 
 
 class Default(NamedTuple):
-    """A type's status, x-amzn-ErrorType header and message where the API says nothing."""
+    """The status, the x-amzn-ErrorType header and the message of a type, if the API does not customise it."""
 
     status: int
     error_type: str
@@ -61,7 +61,7 @@ DEFAULTS: Mapping[ResponseType, Default] = {
 
 
 class Refused(Exception):
-    """The request ends with a gateway response instead of the integration's."""
+    """The request ends with a gateway response, not with the answer of the integration."""
 
     def __init__(self, kind: ResponseType, message: str | None = None, validation_error: str = "") -> None:
         self.kind = kind
@@ -71,7 +71,8 @@ class Refused(Exception):
 
 
 def answer(refused: Refused, customised: Mapping[str, Mapping[str, Any]], context: Mapping[str, Any]) -> Answer:
-    """The gateway response for a refusal; what the API leaves alone is its DEFAULT_4XX or 5XX."""
+    """The gateway response to a refusal. What the API does not say about its type comes from its DEFAULT_4XX or
+    DEFAULT_5XX."""
     default = DEFAULTS[refused.kind]
     fallback = customised.get(ResponseType.DEFAULT_4XX if default.status < 500 else ResponseType.DEFAULT_5XX, {})
     own = customised.get(refused.kind, {})

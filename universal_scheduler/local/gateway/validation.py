@@ -20,7 +20,7 @@ MAX_ERRORS = 10
 
 
 def find_errors(text: str, model: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a body, by a model (JSON schema draft 4) that may refer to `#/components/schemas/…`."""
+    """The errors of a body by a model (JSON schema draft 4), which may refer to `#/components/schemas/…`."""
     if not text.strip():
         return ["the body is empty"]
     try:

@@ -32,11 +32,11 @@ TO_ESCAPE = re.compile(r"""["'\\/\b\n\t\f\r]|[^ -~\b\n\t\f\r]+""")
 
 
 class TemplateFailure(Exception):
-    """A mapping template cannot be rendered: it is wrong, or does not expect this body."""
+    """A mapping template cannot be rendered: it is wrong, or the body is not as it expects."""
 
 
 class PayloadNotJson(TemplateFailure):
-    """A mapping template asks for the JSON of a payload that is none."""
+    """A mapping template reads the JSON of a payload that is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Parameters:
 
 
 class Input:
-    """`$input`: a payload (the request's, or the backend's answer) and the request's parameters."""
+    """`$input`: a payload (of the request, or of the backend's answer) and the parameters of the request."""
 
     def __init__(self, body: str, parameters: Parameters) -> None:
         self.body = body
@@ -96,10 +96,11 @@ class Util:
 
 
 def render(template: str, payload: Input, context: dict[str, Any], stage_variables: Mapping[str, str]) -> str:
-    """The template's text for this payload. What it sets in `context` (responseOverride, requestOverride) stays there.
+    """The text of a template for a payload. What the template sets in `context` (responseOverride, requestOverride)
+    stays there.
 
     Raises:
-        PayloadNotJson: the template reads JSON, and the payload is something else.
+        PayloadNotJson: the template reads JSON, and the payload is not JSON.
         TemplateFailure: it fails for another reason.
     """
     names = {"input": payload, "util": Util(), "context": context, "stageVariables": dict(stage_variables)}
