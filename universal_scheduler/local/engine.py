@@ -214,7 +214,9 @@ def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, o
             process = subprocess.Popen(
                 [*command, *options],
                 pass_fds=(listener.fileno(), tell),
-                env={**os.environ, processes.MARK: str(home)},
+                # One arena of memory for all threads: each would else keep its own, full of holes.
+                # https://man7.org/linux/man-pages/man3/mallopt.3.html
+                env={"MALLOC_ARENA_MAX": "1", **os.environ, processes.MARK: str(home)},
                 cwd=package.ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=None if foreground else log,

@@ -35,7 +35,7 @@ _REAP_SECONDS = 60.0
 _NO_SORT_KEY = "__no_sort__"
 _BY_INDEX = """
 SELECT item, size FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl = ? AND name = ? AND hash = ?"""
-_CACHE_KILOBYTES = 16_000
+_CACHE_KILOBYTES = 8_000
 # A table's number is used once: items that are still kept under it must not answer for a later table.
 _SCHEMA = """
 CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL);
