@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
 
 from universal_scheduler.domain.errors import PlatformUnavailable, RunChanged
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.names import batch_job_name, is_batch_job_name
+from universal_scheduler.domain.records import replace
 from universal_scheduler.domain.runs.arrays import array_seen, first_child
 from universal_scheduler.domain.runs.attempts import is_next_attempt
 from universal_scheduler.domain.runs.model import Changes, JobRun, JobStatus, Observation, RunKey
@@ -199,9 +199,9 @@ def _explained(
     store: Jobs, key: RunKey, job: JobRun, seen: Observation, known: Mapping[str, JobRun]
 ) -> Observation | None:
     """What was seen, with whose fault it was where the job was never started; None where that cannot be told yet."""
-    after = replace(job, status=seen.status, started_at=seen.started_at)
-    if after.status is not JobStatus.FAILED or after.started_at or not job.job.dependencies:
+    if seen.status is not JobStatus.FAILED or seen.started_at or not job.job.dependencies:
         return seen
+    after = replace(job, status=seen.status, started_at=seen.started_at)
     missing = [name for name in job.job.depends_on if name not in known]
     upstream = {other.name: other for other in store.get_jobs(key.run_id, missing)} if missing else {}
     explained = explain(after, {**known, **upstream})
