@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samtranslator.translator.transform import transform
 
 from universal_scheduler.local import deploy, package
 
@@ -318,6 +317,8 @@ MANAGED = {
 
 def translated(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The template's resources as SAM makes them."""
+    from samtranslator.translator.transform import transform  # half a second, which no other test has to wait for
+
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
     class NoPolicies:
