@@ -134,6 +134,8 @@ class Plain:
 
     def __init__(self, dynamodb: Any, storage: Storage) -> None:
         self._dynamodb, self._storage = dynamodb, storage
+        self._opened: dict[str, Opened] = {}
+        """The tables that the present request has named."""
         self._expressions = Expressions(dynamodb)
         self._canonical = self._expressions.canonical
         self._operations: dict[str, Callable[[Json], Answer]] = {
@@ -154,6 +156,7 @@ class Plain:
             return None
         database = self._storage.database
         with database.lock:
+            self._opened.clear()
             try:
                 request = json.loads(body)
                 if type(request) is not dict:
@@ -368,10 +371,14 @@ class Plain:
     # What a request says
 
     def _table(self, name: Any) -> Opened:
-        table = self._dynamodb._tables.get(name) if type(name) is str else None
-        if not table or table.get("VectorIndexes") or table.get("_global_regions"):
+        if type(name) is not str:
             raise NotPlain
-        return self._storage.opened(table)
+        if name not in self._opened:
+            table = self._dynamodb._tables.get(name)
+            if not table or table.get("VectorIndexes") or table.get("_global_regions"):
+                raise NotPlain
+            self._opened[name] = self._storage.opened(table)
+        return self._opened[name]
 
     def _place(self, request: Json, attributes: Item, *, alone: bool = False) -> _Place:
         """Where these attributes say that the item is; `alone`: there must be no others."""

@@ -32,6 +32,8 @@ Range = tuple[str, tuple[bytes, ...]]
 _PAGE = 64
 encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _REAP_SECONDS = 60.0
+_RECENT = 8
+"""How many records of a stream are also in memory."""
 _NO_SORT_KEY = "__no_sort__"
 _BY_INDEX = """
 SELECT item, size FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl = ? AND name = ? AND hash = ?"""
@@ -218,12 +220,16 @@ class Records(Sequence[Json]):
         self._database, self._stream = database, stream
         self._begin = self._end = 0
         self._oldest: Json | None = None
+        self._recent: dict[int, Json] = {}
+        """The last ones: most records are read as soon as they are written."""
         weakref.finalize(self, database.dropped_streams.append, stream)
 
     def append(self, record: Json) -> None:
         with self._database.lock:
             text = encoded(record)
             self._database.write("INSERT INTO changes VALUES (?, ?, ?)", (self._stream, self._end, text))
+            self._recent[self._end] = record
+            self._recent.pop(self._end - _RECENT, None)
             self._end += 1
 
     def __len__(self) -> int:
@@ -253,6 +259,8 @@ class Records(Sequence[Json]):
             yield from self._read(place, min(place + _PAGE, self._end))
 
     def _read(self, first: int, end: int) -> list[Json]:
+        if first >= self._end - len(self._recent):
+            return [self._recent[number] for number in range(first, end)]
         rows = self._database.read(
             "SELECT record FROM changes WHERE stream = ? AND number >= ? AND number < ? ORDER BY number",
             (self._stream, first, end),
@@ -452,6 +460,8 @@ class Storage:
 
     def _index(self, table: Opened, pk: bytes, sk: bytes, old: Item | None, new: Item | None) -> None:
         for name, hashes, ranges in table.indexes:
+            if old is not None and new is not None and _same(old, new, hashes) and _same(old, new, ranges):
+                continue
             before = _entry(table.items, hashes, ranges, old)
             after = _entry(table.items, hashes, ranges, new)
             if before == after:
@@ -662,6 +672,10 @@ def _clauses(dynamodb: Any, condition: str) -> list[tuple[str, str, tuple[str, .
 
 
 _ORDERS = {"LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
+
+
+def _same(old: Item, new: Item, names: Sequence[str]) -> bool:
+    return all(old.get(name) == new.get(name) for name in names)
 
 
 def _entry(items: Items, hashes: Sequence[str], ranges: Sequence[str], item: Item | None) -> tuple[bytes, bytes] | None:
