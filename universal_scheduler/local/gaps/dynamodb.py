@@ -156,7 +156,6 @@ class Plain:
             return None
         database = self._storage.database
         with database.lock:
-            self._opened.clear()
             try:
                 request = json.loads(body)
                 if type(request) is not dict:
@@ -165,6 +164,7 @@ class Plain:
             except (NotPlain, ValueError, RecursionError):
                 return None
             finally:
+                self._opened.clear()
                 database.commit()
         headers["x-amz-crc32"] = str(zlib.crc32(content))
         return status, headers, content
