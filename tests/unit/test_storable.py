@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from universal_scheduler.adapters.dynamodb.items import from_item, to_item
+from universal_scheduler.domain.documents import storable
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parameters import effective_parameters
 from universal_scheduler.domain.documents.parse import as_row, parse
@@ -19,6 +21,13 @@ from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import InvalidParameters, InvalidSchedule
 
 JOB = {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"}
+NEARLY_PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**16), 10**16) | st.text("a é\n\t\0", max_size=4),
+    lambda each: (
+        st.lists(each, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "description", "containerOverrides", "b\n", ""]), each, max_size=3)
+    ),
+)
 ODD = st.recursive(
     st.none()
     | st.booleans()
@@ -56,6 +65,13 @@ def test_whatever_it_is_it_is_held_by_a_table_or_told_with_what_can_be_printed(v
     else:
         row = plain({"parameters": {"value": value}})
         assert from_item(to_item(row)) == row
+
+
+@given(NEARLY_PLAIN)
+def test_the_quick_look_finds_right_only_what_the_closer_one_does(value: Any) -> None:
+    found = storable_errors(value)
+    with patch.object(storable, "_surely_storable", return_value=False):
+        assert found == storable_errors(value)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 SHARE_IDENTIFIER = re.compile(r"[A-Za-z0-9]{1,255}\*?")
 REFERENCE = re.compile(r"Ref::([A-Za-z0-9_.-]+)")
 """https://docs.aws.amazon.com/batch/latest/userguide/job_definition_parameters.html#parameters"""
+_PAYLOAD = json.JSONEncoder(ensure_ascii=False)
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def overrides_refusals(request: Mapping[str, Any]) -> Iterator[Refusal]:
 
 def payload_refusals(request: Mapping[str, Any]) -> Iterator[Refusal]:
     """A request that is too large, in bytes."""
-    size = len(json.dumps(request, ensure_ascii=False).encode(errors="surrogatepass"))
+    size = len(_PAYLOAD.encode(request).encode(errors="surrogatepass"))
     if size > PAYLOAD_LIMIT:
         yield Refusal(
             "",
@@ -106,13 +108,17 @@ def overrides_length(request: Mapping[str, Any]) -> int:
     if "command" in overrides:
         overrides["command"] = substitute(overrides["command"], request.get("parameters") or {})
     whole = {"containerOverrides": [{"name": "default", **overrides}]}
-    return len(json.dumps(whole, ensure_ascii=False, separators=(",", ":")))
+    return len(_COMPACT.encode(whole))
 
 
 def substitute(command: Iterable[str], parameters: Mapping[str, str]) -> tuple[str, ...]:
     """The command with every `Ref::name` replaced by the parameter. A `Ref::` to an unknown parameter stays as it
     is."""
-    return tuple(REFERENCE.sub(lambda match: parameters.get(match[1], match[0]), word) for word in command)
+
+    def filled(match: re.Match[str]) -> str:
+        return parameters.get(match[1], match[0])
+
+    return tuple(REFERENCE.sub(filled, word) if "Ref::" in word else word for word in command)
 
 
 def command_refusals(

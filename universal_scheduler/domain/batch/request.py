@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from universal_scheduler.domain.batch.limits import (
 from universal_scheduler.domain.errors import SubmissionRefused
 from universal_scheduler.domain.runs.fan_out import with_environment
 from universal_scheduler.domain.runs.model import Job
+
+_NOT_IN_TAGS = re.compile(r"[^\w +=.:/@-]")
 
 
 def submit_job_request(
@@ -80,4 +83,4 @@ def _refuse(found: Sequence[Refusal]) -> None:
 
 def _tag_value(value: str) -> str:
     """https://docs.aws.amazon.com/batch/latest/userguide/using-tags.html: 256 characters, few of them special."""
-    return "".join(char if char.isalnum() or char in " +-=._:/@" else "_" for char in value)[:MAX_TAG_VALUE]
+    return _NOT_IN_TAGS.sub("_", value)[:MAX_TAG_VALUE]

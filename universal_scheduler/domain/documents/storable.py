@@ -34,6 +34,8 @@ SEVERAL_LINES = frozenset(
 )
 """Keys whose texts may have line breaks and other control characters, at any depth: they are for the jobs, and no
 names."""
+SHORT, LARGE = 1000, 10**15
+"""A key of so many characters, and a number below, can be stored without a closer look."""
 TEXT, ONE_LINE = "Unicode text", "one line of text, without control characters"
 
 
@@ -42,6 +44,8 @@ def storable_errors(document: object) -> list[DocumentError]:
 
     It never raises, whatever the document is, and it looks no deeper than a document may be.
     """
+    if _surely_storable(document):
+        return []
     errors: list[DocumentError] = []
     ahead: list[tuple[object, _Place]] = [(document, _Place())]
     while ahead and len(errors) < MAX_ERRORS:
@@ -59,6 +63,37 @@ def storable_errors(document: object) -> list[DocumentError]:
         elif wrong := _wrong_value(value, place):
             errors.append(DocumentError(place.path, *wrong))
     return errors[:MAX_ERRORS]
+
+
+def _surely_storable(document: object) -> bool:
+    """A quick look; False where a closer one is needed."""
+    if type(document) is not dict and type(document) is not list:
+        return False
+    ahead: list[tuple[Any, int, bool]] = [(document, 1, False)]
+    while ahead:
+        holder, depth, several_lines = ahead.pop()
+        if depth > MAX_DEPTH:
+            return False
+        if type(holder) is dict:
+            if not all(type(key) is str and 0 < len(key) <= SHORT and key.isprintable() for key in holder):
+                return False
+            entries = [(value, several_lines or key in SEVERAL_LINES) for key, value in holder.items()]
+        else:
+            entries = [(value, several_lines) for value in holder]
+        for value, lines in entries:
+            if type(value) is dict or type(value) is list:
+                ahead.append((value, depth + 1, lines))
+            elif not _surely_value(value, lines):
+                return False
+    return True
+
+
+def _surely_value(value: object, several_lines: bool) -> bool:
+    if type(value) is int:
+        return -LARGE < value < LARGE
+    if _surely_right(value):
+        return True
+    return several_lines and type(value) is str and value.replace("\n", "").isprintable()
 
 
 def plain(document: Any) -> Any:
