@@ -127,7 +127,7 @@ def _read(client: Any, names: Mapping[str, str], size: int, by: str, figures: Fi
     ended = Run(RunKey("upstream", "2026-11-21T06:00:00.000001"), RunStatus.SUCCEEDED, Execution("arn", "name"))
 
     def end() -> None:
-        started = run_ended(store.followers, store.paused, MemoryWorkflow(), ended)
+        started = run_ended(store, MemoryWorkflow(), ended)
         if len(started) != FOLLOWERS:
             raise stages.BenchmarkError(f"{len(started)} schedules were started instead of {FOLLOWERS}")
 

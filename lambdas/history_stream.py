@@ -36,7 +36,7 @@ def on_change(before: Mapping[str, Any] | None, after: Mapping[str, Any], at: fl
     if was and now.status.ended and not was.status.ended:
         took = {"Runs": ("Count", [1.0]), "RunTime": ("Seconds", [now.seconds])}
         emit(wiring.settings.metrics_namespace, took, {"Outcome": str(now.status)})
-        run_ended(wiring.store.followers, wiring.store.paused, wiring.workflow, now)
+        run_ended(wiring.store, wiring.workflow, now)
     notify_run(wiring.store, wiring.outbox, was, now, at)
 
 

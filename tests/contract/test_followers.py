@@ -14,6 +14,7 @@ from universal_scheduler.adapters.dynamodb.items import schedule_to_item, to_ite
 from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
+from universal_scheduler.domain.documents.upstreams import upstreams_of
 from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.triggers import schedule_written
 
@@ -49,6 +50,10 @@ def dynamo(client: Any) -> DynamoStore:
     return made
 
 
+def followers(store: Store, upstream: str) -> list[str]:
+    return [row["scheduleId"] for row in store.followers(upstream)]
+
+
 def row(schedule_id: str, *after: str, **more: Any) -> Row:
     jobs = [{"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"}]
     trigger = {"after": list(after)} if after else {"manual": True}
@@ -82,73 +87,93 @@ def test_a_schedule_follows_what_its_trigger_names_once_it_is_stored(store: Stor
     store.put_schedule(row("report", "load", "other"))
     store.put_schedule(row("by-hand"))
     store.put_schedule(row("invalid", "load", scheduleErrors=[{"path": "$"}]))
-    assert store.followers("load") == store.followers("other") == ["report"]
-    assert store.followers("nothing") == []
+    assert followers(store, "load") == followers(store, "other") == ["report"]
+    assert followers(store, "nothing") == []
 
 
-@pytest.mark.parametrize("trigger", ["load", {"after": "load"}, {"after": [7, ""]}, {"after": ["load"] * 101}, None])
-def test_a_trigger_that_is_no_list_of_schedules_names_none(store: Store, trigger: Any) -> None:
+@pytest.mark.parametrize(
+    "trigger", ["load", {"after": 7}, {"after": [7, ""]}, {"after": ["load"] * 101}, [{"after": ["load"]}] * 21, None]
+)
+def test_a_trigger_that_names_no_schedules_names_none(store: Store, trigger: Any) -> None:
     store.put_schedule(row("odd", trigger=trigger))
     heal(store)
-    assert store.followers("load") == []
+    assert followers(store, "load") == []
+
+
+def test_several_triggers_and_a_single_name_are_followed_too(store: Store) -> None:
+    several = [{"after": "load"}, {"manual": True}, {"after": ["other", "load"], "when": "all"}]
+    store.put_schedule(row("report", trigger=several))
+    store.put_schedule(row("reload", trigger={"after": "loads"}))
+    heal(store)
+    assert followers(store, "load") == followers(store, "other") == ["report"]
+    assert followers(store, "loads") == ["reload"]
+    assert store.followers("load") == [{"scheduleId": "report", "trigger": several}]
+
+
+def test_rows_tell_what_they_start_after_unless_they_are_wrong_or_gone(store: Store) -> None:
+    store.put_schedule(row("report", "load", "other"))
+    store.put_schedule(row("by-hand"))
+    store.put_schedule(row("invalid", "load", scheduleErrors=[{"path": "$"}]))
+    found = store.upstreams(["report", "by-hand", "invalid", "gone", *(f"n{number}" for number in range(150))])
+    assert found == {"report": ["load", "other"], "by-hand": []}
 
 
 def test_a_row_decides_even_if_its_name_is_still_kept(store: Store) -> None:
     store.put_schedule(row("report", "load"))
     store.put_schedule(row("report", "other"))
     store.record_schedule_errors("report", [])
-    assert store.followers("load") == []
-    assert store.followers("other") == ["report"]
+    assert followers(store, "load") == []
+    assert followers(store, "other") == ["report"]
     store.record_schedule_errors("report", [{"path": "$"}])
-    assert store.followers("other") == []
+    assert followers(store, "other") == []
 
 
 def test_a_name_is_forgotten_unless_the_row_has_it(store: Store) -> None:
     store.put_schedule(row("report", "load"))
     store.remove_follower("report", ["load"])
-    assert store.followers("load") == ["report"]
+    assert followers(store, "load") == ["report"]
     store.remove_follower("gone", ["load"])
-    assert store.followers("load") == ["report"]
+    assert followers(store, "load") == ["report"]
 
 
 def test_very_many_followers_are_all_found(store: Store) -> None:
     for number in range(230):
         store.put_schedule(row(f"s{number:03}", "load"))
-    assert store.followers("load") == [f"s{number:03}" for number in range(230)]
+    assert followers(store, "load") == [f"s{number:03}" for number in range(230)]
 
 
 def test_what_can_be_no_key_has_no_followers(store: Store) -> None:
     for odd in ("", "x" * 2049, "\ud83d"):
-        assert store.followers(odd) == []
+        assert followers(store, odd) == []
 
 
 def test_rows_of_an_earlier_version_are_found_before_and_after_they_were_checked(client: Any) -> None:
     for number in range(7):
         put_by_hand(client, row(f"s{number}", "load") if number % 2 else row(f"s{number}"))
     store = over(client)
-    assert store.followers("load") == ["s1", "s3", "s5"]
+    assert followers(store, "load") == ["s1", "s3", "s5"]
     steps = [store.check_followers(2) for _ in range(4)]
     assert steps == [False, False, False, True]
     assert names(client) == {("load", "s1"), ("load", "s3"), ("load", "s5")}
-    assert over(client).followers("load") == ["s1", "s3", "s5"]
+    assert followers(over(client), "load") == ["s1", "s3", "s5"]
 
 
 def test_a_set_of_texts_is_a_list_of_schedules_too(client: Any, dynamo: DynamoStore) -> None:
     after: Any = {"M": {"after": {"SS": ["load", "other"]}}}
     client.put_item(TableName="BatchSchedules", Item={"scheduleId": {"S": "report"}, "trigger": after})
     heal(dynamo)
-    assert dynamo.followers("load") == dynamo.followers("other") == ["report"]
+    assert followers(dynamo, "load") == followers(dynamo, "other") == ["report"]
     dynamo.remove_follower("report", ["load"])
-    assert dynamo.followers("load") == ["report"]
+    assert followers(dynamo, "load") == ["report"]
 
 
 def test_a_lost_record_is_healed_by_the_next_pass_and_costs_no_write_if_nothing_is_missing(
     client: Any, dynamo: DynamoStore
 ) -> None:
     put_by_hand(client, row("report", "load"))
-    assert dynamo.followers("load") == [], "its record has not come"
+    assert followers(dynamo, "load") == [], "its record has not come"
     heal(dynamo)
-    assert dynamo.followers("load") == ["report"]
+    assert followers(dynamo, "load") == ["report"]
     calls = recorded(client)
     dynamo.check_followers(100)
     assert "BatchWriteItem" not in calls
@@ -165,7 +190,7 @@ def test_a_pass_that_fails_goes_on_where_it_was(client: Any, monkeypatch: pytest
             store.check_followers(4)
     assert not store._ever_complete("#followers"), "the last rows are not checked"
     assert store.check_followers(4)
-    assert len(store.followers("load")) == 6
+    assert len(followers(store, "load")) == 6
 
 
 def recorded(client: Any) -> list[str]:
@@ -174,7 +199,13 @@ def recorded(client: Any) -> list[str]:
     return calls
 
 
-V: list[Row | None] = [None, row("report", "a"), row("report", "b"), row("report", "a", "b"), row("report")]
+V: list[Row | None] = [
+    None,
+    row("report", "a"),
+    row("report", trigger={"after": "b"}),
+    row("report", trigger=[{"after": ["a"]}, {"after": ["b"], "outcome": "FAILED"}]),
+    row("report"),
+]
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
@@ -199,7 +230,7 @@ def test_a_change_in_the_middle_of_handling_an_earlier_one_loses_no_name(
         while True:
             change(start)
             if start:
-                racer.add_follower("report", start.get("trigger", {}).get("after", ()))
+                racer.add_follower("report", upstreams_of(start))
             change(first)
             moment += 1
             with between_calls(client, moment, lambda: change(second)) as raced:
@@ -221,9 +252,9 @@ def handle(store: Store, old: Row | None, new: Row | None) -> None:
 
 
 def assert_found(store: Store, now: Row | None) -> None:
-    named = (now or {}).get("trigger", {}).get("after", ())
+    named = upstreams_of(now)
     for upstream in ("a", "b"):
-        assert store.followers(upstream) == (["report"] if upstream in named else [])
+        assert followers(store, upstream) == (["report"] if upstream in named else [])
 
 
 class between_calls:  # noqa: N801 - reads as a statement

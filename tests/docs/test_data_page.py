@@ -38,6 +38,7 @@ from universal_scheduler.domain.runs.model import (
     RunStatus,
     Verb,
 )
+from universal_scheduler.domain.runs.upstream_runs import UpstreamRuns
 from universal_scheduler.ports.waits import CHANGE_LOG_LIMIT
 
 KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")
@@ -110,6 +111,7 @@ def test_the_attributes_of_control_rows(client: Any, store: DynamoStore) -> None
     watch.keep_samples("nightly", {"a": [1.0]})
     for name in ("nightly", "weekly"):
         store.put_schedule({"scheduleId": name, "trigger": {"after": ["other"]}})
+    assert store.put_upstream_runs("nightly", "x", UpstreamRuns())
     store.create_run(RUN)
     store.check_followers(1)
     while not store.index_runs(1):

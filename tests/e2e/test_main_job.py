@@ -43,6 +43,22 @@ def test_a_row_becomes_real_jobs_and_a_recorded_run(stage: Stage, tmp_path: Path
     assert {entry["exitCode"] for entry in stage.jobs(run).values()} == {0}
 
 
+def test_a_schedule_that_waits_for_all_starts_when_the_last_has_ended(stage: Stage) -> None:
+    good, bad = schedule(job("a"), trigger={"manual": True}), schedule(job("a", command="false"))
+    bad["trigger"] = [{"after": good["scheduleId"]}]
+    names = [good["scheduleId"], bad["scheduleId"]]
+    last = schedule(job("b"), trigger={"after": names, "when": "all", "outcome": "ENDED", "within": "6h"})
+    for each in (bad, last, good):
+        assert stage.call("POST", "/schedules", each)[0] == 201
+    assert stage.call("POST", "/executions", {"scheduleId": good["scheduleId"]})[0] == 202
+    run = stage.ended(last["scheduleId"])
+    assert run["cause"]["chain"] == names
+    assert [cause.partition("#")[0] for cause in run["cause"]["runs"]] == sorted(names)
+    status, answer = stage.call("POST", "/schedules", {**good, "trigger": {"after": last["scheduleId"]}})
+    assert status == 400
+    assert answer["error"]["errors"][0]["found"].startswith("a cycle: ")
+
+
 def followers(stage: Stage, schedule_id: str) -> list[Any]:
     """The names that are kept for the schedule, as the end of its run reads them."""
     key = Key("runId").eq(f"#after#{schedule_id}")

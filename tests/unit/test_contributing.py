@@ -99,7 +99,8 @@ def test_every_rule_decides_when_all_upstream_jobs_have_ended(rule: RunWhen) -> 
 
 
 def test_the_schema_has_every_trigger() -> None:
-    assert SCHEMA["$defs"]["trigger"]["properties"].keys() == TRIGGERS.keys()
+    options = {option for kind in TRIGGERS.values() for option in kind.options}
+    assert SCHEMA["$defs"]["trigger"]["properties"].keys() == TRIGGERS.keys() | options
 
 
 @pytest.mark.parametrize("verb", Verb)

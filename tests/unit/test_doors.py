@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.doors import ACCEPTED, Doors, could_be_a_row, document_of, doors
+from tests.doors import ACCEPTED, Doors, Verdict, could_be_a_row, document_of, doors
+from tests.usched import Stage, row
 from universal_scheduler.cli.yaml_text import read_yaml
 from universal_scheduler.domain.documents.parse import as_row
 from universal_scheduler.domain.errors import InvalidSchedule
@@ -48,3 +50,58 @@ def test_every_door_gives_a_document_the_same_verdict(doors: Doors, path: Path) 
     assert len(set(verdicts.values())) == 1, verdicts
     if path.parent == OURS:
         assert (verdicts["apply"] == ACCEPTED) == (path.name in TAKEN), verdicts
+
+
+AFTER = {"after": ["load"]}
+TRIGGERS: list[tuple[Any, str]] = [
+    ([AFTER, {"after": "rates", "outcome": "FAILED"}], ""),
+    ({"after": ["load", "rates"], "when": "all", "within": "6h", "sameBusinessDate": True, "outcome": "ENDED"}, ""),
+    ({}, "$.trigger"),
+    ([], "$.trigger"),
+    ("manual", "$.trigger"),
+    (["manual"], "$.trigger[0]"),
+    ([[AFTER]], "$.trigger[0]"),
+    ([AFTER] * 21, "$.trigger"),
+    ([AFTER, AFTER], "$.trigger[1]"),
+    ({"afetr": ["load"]}, "$.trigger"),
+    ({"outcome": "FAILED"}, "$.trigger"),
+    ({"manual": True, **AFTER}, "$.trigger"),
+    ({"manual": False}, "$.trigger.manual"),
+    ([AFTER, {"manual": True}], "$.trigger[1]"),
+    ({"manual": True, "when": "all"}, "$.trigger.when"),
+    ({"after": "s"}, "$.trigger.after"),
+    ([AFTER, {"after": ["load", "s"]}], "$.trigger[1].after[1]"),
+    ({"after": ["load", "load"]}, "$.trigger.after"),
+    ({"after": ""}, "$.trigger.after"),
+    ({**AFTER, "when": "both"}, "$.trigger.when"),
+    ({**AFTER, "outcome": "succeeded"}, "$.trigger.outcome"),
+    ({**AFTER, "within": "6h"}, "$.trigger.within"),
+    ({**AFTER, "when": "any", "sameBusinessDate": True}, "$.trigger.sameBusinessDate"),
+    ({**AFTER, "when": "all", "within": "6 hours"}, "$.trigger.within"),
+    ({**AFTER, "when": "all", "within": "0h"}, "$.trigger.within"),
+]
+
+
+@pytest.mark.parametrize(("trigger", "path"), TRIGGERS, ids=lambda value: json.dumps(value)[:80])
+def test_every_door_gives_a_trigger_the_same_verdict(doors: Doors, trigger: Any, path: str) -> None:
+    document = row("s", trigger=trigger)
+    text = json.dumps(document)
+    verdicts = doors.by_file("s.json", text) | doors.by_request(text)
+    verdicts |= {"message": doors.by_message(document), "row": doors.by_row(document)}
+    assert set(verdicts.values()) == {(path,) if path else ACCEPTED}, verdicts
+
+
+def test_schedules_that_would_start_each_other_for_ever_are_refused_where_they_are_stored(
+    doors: Doors, stage: Stage
+) -> None:
+    stage.store.put_schedule(row("report", trigger={"after": ["load"]}))
+    stage.store.put_schedule(row("audit", trigger=[{"after": "x"}, {"after": ["report"], "outcome": "FAILED"}]))
+    document = row("load", trigger=[{"after": "rates"}, {"after": ["rates", "audit"], "when": "all"}])
+    text = json.dumps(document)
+    verdicts: dict[str, Verdict] = {
+        "apply": doors.by_command("apply", doors.file("load.json", text)),
+        "schedules": doors.by_request(text)["schedules"],
+        "row": doors.by_row(document),
+    }
+    assert set(verdicts.values()) == {("$.trigger[1].after[1]",)}, verdicts
+    assert "load" not in stage.store.schedules

@@ -13,6 +13,7 @@ from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.documents.stage import Kind, foreign_names, misspelt
 from universal_scheduler.domain.errors import PlatformUnavailable
 from universal_scheduler.usecases.stage_check import MAX_NAMES, check_names, check_upstream
+from universal_scheduler.usecases.triggers import find_cycle
 
 SHORT = {Kind.QUEUE: ("high", "default", "low"), Kind.DEFINITION: ("shell",)}
 ARN = "arn:aws:batch:us-east-1:123456789012:job-queue/hihg"
@@ -181,3 +182,67 @@ def test_options_go_to_the_schedule_of_a_file_that_has_the_job(tmp_path: Path) -
     runs = told("simulate", file, "--fail", "x=4", "--duration", "y=5")["runs"]
     assert [run["status"] for run in runs] == ["FAILED", "SUCCEEDED"]
     assert runs[0]["jobs"][0]["exitCode"] == 4
+
+
+# Cycles of schedules
+
+
+def after(schedule_id: str, *upstream: str) -> dict[str, Any]:
+    return row(schedule_id, trigger={"after": list(upstream)} if upstream else {"manual": True})
+
+
+def test_a_cycle_says_who_starts_whom() -> None:
+    store = MemoryStore()
+    for each in (after("b", "a"), after("c", "x", "b"), after("x")):
+        store.put_schedule(each)
+    [error] = find_cycle(store, after("a", "x", "c"))
+    assert error.path == "$.trigger.after[1]"
+    assert error.found == "a cycle: a → b → c → a"
+    assert "would start each other for ever" in error.problem
+
+
+def test_every_name_that_leads_back_is_told() -> None:
+    store = MemoryStore()
+    for each in (after("b", "a"), after("c", "a"), after("d")):
+        store.put_schedule(each)
+    assert [error.path for error in find_cycle(store, after("a", "b", "d", "c"))] == [
+        "$.trigger.after[0]",
+        "$.trigger.after[2]",
+    ]
+
+
+@pytest.mark.parametrize("upstream", [after("b", "b2"), row("b"), row("b", trigger="odd"), after("b", "b")])
+def test_other_cycles_and_wrong_rows_do_not_matter(upstream: dict[str, Any]) -> None:
+    store = MemoryStore()
+    for each in (upstream, after("b2", "b"), after("c", "a") | {"scheduleErrors": [{"path": "$"}]}):
+        store.put_schedule(each)
+    assert find_cycle(store, after("a", "b", "c", "gone")) == []
+
+
+def test_a_long_cycle_is_told_shortly_and_a_longer_one_is_not_looked_for() -> None:
+    store = MemoryStore()
+    for number in range(1, 1500):
+        store.put_schedule(after(f"s{number}", f"s{number - 1}"))
+    [error] = find_cycle(store, after("s0", "s900"))
+    assert error.found == "a cycle: s0 → s1 → s2 → s3 → s4 → s5 → s6 → s7 → s8 → 892 more → s0"
+    assert find_cycle(store, after("s0", "s1400")) == []
+
+
+def test_apply_refuses_every_schedule_of_a_cycle_in_its_files(stage: Stage, tmp_path: Path) -> None:
+    one = written(tmp_path / "one.yaml", after("a", "b"), row("c"))
+    two = written(tmp_path / "two.yaml", after("b", "a"))
+    answer = told("apply", one, two)
+    assert [(error["document"], error["path"]) for error in answer["errors"]] == [
+        ("a", "$.trigger.after[0]"),
+        ("b", "$.trigger.after[0]"),
+    ]
+    assert not stage.store.schedules
+
+
+def test_apply_may_turn_an_order_round(stage: Stage, tmp_path: Path) -> None:
+    for each in (after("b", "a"), row("a")):
+        stage.store.put_schedule(each)
+    file = written(tmp_path / "s.yaml", after("a", "b"), row("b"), row("new"))
+    answer = told("apply", file)
+    assert answer["errors"] == []
+    assert [entry["scheduleId"] for entry in answer["stored"]] == ["b", "a", "new"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.console import Console
 from rich.text import Text
@@ -16,14 +17,17 @@ from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose, wrapped
 from universal_scheduler.domain.documents.stage import Kind, Short, foreign_names, misspelt
 from universal_scheduler.domain.documents.triggers import what_starts
+from universal_scheduler.domain.documents.upstreams import upstreams_of
 from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.stage_check import check_names, check_upstream
-from universal_scheduler.usecases.triggers import store_schedule
+from universal_scheduler.usecases.triggers import find_cycle, store_schedule
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
 FAILED = 1
+Rows: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Rows by their scheduleId."""
 
 
 def apply_command(stage: Wiring, paths: Sequence[str], as_json: bool) -> int:
@@ -43,16 +47,17 @@ def on_stage(stage: Wiring, checked: Sequence[Checked]) -> list[Checked]:
     """The files with what the stage says of their names: a name that can never be right is an error, a doubtful one a
     warning."""
     short = {Kind.QUEUE: stage.settings.job_queues, Kind.DEFINITION: stage.settings.job_definitions}
-    together = [row["scheduleId"] for entry in checked for row in entry.rows]
+    together = {row["scheduleId"]: row for entry in checked for row in entry.rows}
     return [_on_stage(stage, short, together, entry) for entry in checked]
 
 
-def _on_stage(stage: Wiring, short: Short, together: Sequence[str], entry: Checked) -> Checked:
+def _on_stage(stage: Wiring, short: Short, together: Rows, entry: Checked) -> Checked:
     errors: list[Remark] = []
     warnings: list[Remark] = []
     for place, row in enumerate(entry.rows):
         wrong, doubtful = check_names(row, short, stage.batch_names)
-        doubtful += check_upstream(stage.store, row, together)
+        wrong += find_cycle(stage.store, row, together)
+        doubtful += check_upstream(stage.store, row, list(together))
         errors += [entry.placed(place, error) for error in wrong]
         warnings += [entry.placed(place, warning) for warning in doubtful]
     return replace(
@@ -61,11 +66,22 @@ def _on_stage(stage: Wiring, short: Short, together: Sequence[str], entry: Check
 
 
 def store_all(store: Store, checked: Sequence[Checked]) -> list[dict[str, Any]]:
-    """Store the rows of all good files. Rows with a trigger come first, so that none of them misses the end of a run
-    that the insertion of another row starts."""
+    """Store the rows of all good files, each after the schedules that its triggers name, so that a cycle that only old
+    rows had is no error. Rows that start when they are inserted come last, so that no other row misses the end of their
+    runs."""
     rows = [(entry.file, row) for entry in checked for row in entry.rows]
-    rows.sort(key=lambda entry: "trigger" not in entry[1])
-    return [_store(store, file, row) for file, row in rows]
+    together = {row["scheduleId"]: row for _, row in rows}
+    starting = {name for name, row in together.items() if "trigger" not in row and store.get_schedule(name) is None}
+    places = {name: place for place, name in enumerate(_upstream_first(together))}
+    rows.sort(key=lambda entry: (entry[1]["scheduleId"] in starting, places[entry[1]["scheduleId"]]))
+    return [_store(store, file, row, together) for file, row in rows]
+
+
+def _upstream_first(rows: Rows) -> Sequence[str]:
+    try:
+        return list(TopologicalSorter({name: upstreams_of(row) for name, row in rows.items()}).static_order())
+    except CycleError:  # one that is too long to be looked for
+        return list(rows)
 
 
 def errors_of(checked: Sequence[Checked]) -> list[dict[str, Any]]:
@@ -106,10 +122,10 @@ def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequenc
                     console.print(Text.assemble("    " if place else "  ", part))
 
 
-def _store(store: Store, file: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def _store(store: Store, file: str, row: Mapping[str, Any], together: Rows) -> dict[str, Any]:
     before = store.get_schedule(row["scheduleId"]) or {}
     before.pop("scheduleErrors", None)
-    schedule_id, new = store_schedule(store, row)
+    schedule_id, new = store_schedule(store, row, together)
     state = "new" if new else "unchanged" if before == row else "changed"
     return {
         "file": file,

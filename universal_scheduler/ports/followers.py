@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Followers(Protocol):
@@ -13,8 +13,14 @@ class Followers(Protocol):
     follower decides whether it starts. So an extra name does no harm, but a missing name would lose a start.
     """
 
-    def followers(self, upstream: str) -> list[str]:
-        """The schedules whose rows now say that they start after this one, and whose rows have no errors."""
+    def followers(self, upstream: str) -> list[dict[str, Any]]:
+        """The rows that now say that their schedule starts after this one, and that have no errors: their `scheduleId`
+        and their `trigger`, in the order of the ids."""
+        ...
+
+    def upstreams(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """For each of these schedules that there are, and whose rows have no errors, the schedules that it starts
+        after."""
         ...
 
     def add_follower(self, schedule_id: str, upstreams: Sequence[str]) -> None:

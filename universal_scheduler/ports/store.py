@@ -9,8 +9,9 @@ from universal_scheduler.ports.jobs import Jobs
 from universal_scheduler.ports.operators import Operators
 from universal_scheduler.ports.runs import Runs
 from universal_scheduler.ports.schedules import Schedules
+from universal_scheduler.ports.upstream_runs import SeenRuns
 from universal_scheduler.ports.waits import Waits
 
 
-class Store(Schedules, Followers, Runs, Jobs, Waits, Operators, Protocol):
+class Store(Schedules, Followers, SeenRuns, Runs, Jobs, Waits, Operators, Protocol):
     """All data in the scheduler's own tables, for use cases that need several kinds of it."""

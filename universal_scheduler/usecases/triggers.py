@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parse import as_row, parse
-from universal_scheduler.domain.documents.upstreams import upstreams_of
-from universal_scheduler.domain.errors import InvalidSchedule
+from universal_scheduler.domain.documents.upstreams import After, afters_of, cycle_errors, upstreams_of
+from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
 from universal_scheduler.domain.names import execution_name
-from universal_scheduler.domain.runs.model import Execution, Run, RunStatus
+from universal_scheduler.domain.runs.model import Execution, Run, RunKey
+from universal_scheduler.domain.runs.run_dates import business_date
+from universal_scheduler.domain.runs.upstream_runs import arrived, collection
+from universal_scheduler.ports.followers import Followers
 from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.upstream_runs import SeenRuns
 from universal_scheduler.ports.workflow import Workflow
 
+NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 CHAIN_LIMIT = 100
 """How many schedules a run remembers of the chain that led to it."""
 
@@ -31,11 +37,12 @@ def schedule_written(
     Returns: the execution of the run, if one was started.
     """
     schedule_id = str((new or old or {})["scheduleId"])
-    _change_followers(store, schedule_id, upstreams_of(old), upstreams_of(new))
+    _change_followers(store, schedule_id, old, new)
     if new is None:
         return None
     try:
         schedule = parse(new)
+        _refuse(find_cycle(store, new))
     except InvalidSchedule as invalid:
         errors = [error.as_dict() for error in invalid.errors]
         if errors != new.get("scheduleErrors"):
@@ -71,53 +78,102 @@ def start_by_trigger(
     return workflow.start(name, {"scheduleId": schedule_id, "cause": dict(cause)})
 
 
-def _change_followers(store: Store, schedule_id: str, before: Sequence[str], after: Sequence[str]) -> None:
+def _change_followers(
+    store: Store, schedule_id: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> None:
     """Also of a row that has errors or is late: `followers` asks the row itself, as it is then."""
+    before, after = upstreams_of(old), upstreams_of(new)
     store.add_follower(schedule_id, after)
     store.remove_follower(schedule_id, [upstream for upstream in before if upstream not in after])
+    waited, waits = ({collection(each) for each in afters_of(row) if each.all} for row in (old, new))
+    store.forget_upstream_runs(schedule_id, sorted(waited - waits))
 
 
-def run_ended(
-    followers: Callable[[str], Sequence[str]],
-    paused: Callable[[str], object],
-    workflow: Workflow,
-    run: Run,
-) -> list[str]:
-    """Handle the end of a run: if it SUCCEEDED, start every schedule after it, once for each run.
+def run_ended(store: Store, workflow: Workflow, run: Run) -> list[str]:
+    """Handle the end of a run: start every schedule whose trigger waits for it, once for each run.
 
-    `followers` and `paused` are the store's. A paused schedule does not start. A schedule in the chain that led to the
-    run does not start either, because A after B after A would never end.
+    A schedule that waits for several runs starts when the last of them has ended; until then the store keeps those that
+    have. A paused schedule does not start. A schedule in the chain that led to the run does not start either, because A
+    after B after A would never end.
 
     Returns: the scheduleIds that this call has started.
     """
-    if run.status is not RunStatus.SUCCEEDED:
-        return []
     chain = [*run.cause.get("chain", ()), run.key.schedule_id]
-    cause = {
-        "kind": "upstream",
-        "scheduleId": run.key.schedule_id,
-        "startDateTime": run.key.start,
-        "chain": chain[-CHAIN_LIMIT:],
-    }
     started = []
-    for schedule_id in followers(run.key.schedule_id):
+    for row in store.followers(run.key.schedule_id):
+        schedule_id = row["scheduleId"]
         if schedule_id in chain:
             continue
-        found = start_by_trigger(paused, workflow, "after", schedule_id, run.key.run_id, cause)
-        if found and found[1]:
-            started.append(schedule_id)
+        for after in afters_of(row):
+            runs = _runs_to_start_after(store, schedule_id, after, run)
+            if not runs:
+                continue
+            cause = _cause(run, [*chain[:-1], *(key.schedule_id for key in runs)], runs)
+            event_id = "\x00".join(key.run_id for key in runs)
+            found = start_by_trigger(store.paused, workflow, "after", schedule_id, event_id, cause)
+            if found and found[1]:
+                started.append(schedule_id)
     return started
 
 
-def store_schedule(store: Store, document: Mapping[str, Any]) -> tuple[str, bool]:
+def _runs_to_start_after(store: SeenRuns, schedule_id: str, after: After, run: Run) -> list[RunKey]:
+    """The runs after which this trigger starts a run now that this run has ended; empty if it does not."""
+    if run.key.schedule_id not in after.upstreams or not after.outcome.is_met_by(run.status):
+        return []
+    if not after.all:
+        return [run.key]
+    name = collection(after, business_date(run).isoformat())
+    while True:
+        seen = store.upstream_runs(schedule_id, name)
+        now, starting = arrived(seen, after, run.key, run.ended_at)
+        if now is seen or store.put_upstream_runs(schedule_id, name, now):
+            return [RunKey(upstream, start) for upstream, start in sorted(starting.items())]
+
+
+def _cause(run: Run, chain: Sequence[str], runs: Sequence[RunKey]) -> dict[str, Any]:
+    """Of a run that starts because this run has ended, the last of those that it waited for. It is for the same time as
+    that run."""
+    cause: dict[str, Any] = {
+        "kind": "upstream",
+        "scheduleId": run.key.schedule_id,
+        "startDateTime": run.key.start,
+        "chain": list(chain)[-CHAIN_LIMIT:],
+    }
+    if len(runs) > 1:
+        cause["runs"] = [key.run_id for key in runs]
+    return cause | {key: run.cause[key] for key in ("scheduledTime", "businessDate") if key in run.cause}
+
+
+def store_schedule(
+    store: Store, document: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]] = NOTHING
+) -> tuple[str, bool]:
     """Check a schedule and store its row. Answers its scheduleId, and whether it is new.
+
+    `beside` has the rows, by scheduleId, that are stored together with this one.
 
     Raises:
         InvalidSchedule: the document is wrong. Nothing was stored.
         ItemTooLarge: the row is too large. Nothing was stored.
     """
     row = as_row(document)
-    errors = find_errors(row)
+    errors = find_errors(row) or find_cycle(store, row, beside)
+    _refuse(errors)
+    return row["scheduleId"], store.put_schedule(row)
+
+
+def _refuse(errors: Sequence[DocumentError]) -> None:
     if errors:
         raise InvalidSchedule(errors)
-    return row["scheduleId"], store.put_schedule(row)
+
+
+def find_cycle(
+    store: Followers, row: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]] = NOTHING
+) -> list[DocumentError]:
+    """An error for each trigger of a valid row by which schedules would start each other for ever, as the rows in the
+    store and those in `beside` have it."""
+
+    def upstreams(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        new = {name: upstreams_of(beside[name]) for name in names if name in beside}
+        return new | store.upstreams([name for name in names if name not in new])
+
+    return list(cycle_errors(row, upstreams))

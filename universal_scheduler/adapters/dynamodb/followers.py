@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from universal_scheduler.adapters.dynamodb.bulk_write import put_items
-from universal_scheduler.adapters.dynamodb.items import may_be_key, to_item
+from universal_scheduler.adapters.dynamodb.items import from_item, may_be_key, to_item
 from universal_scheduler.adapters.dynamodb.passes import Passes
 from universal_scheduler.adapters.dynamodb.tables import WRITE_PATIENCE_SECONDS
 from universal_scheduler.domain.documents.upstreams import follows, upstreams_of
@@ -15,44 +15,56 @@ AFTER_PREFIX = "#after#"
 """Begins the partition key of a schedule's followers; the name of the schedule follows. The sort key is the follower's
 scheduleId."""
 FOLLOWERS_PASS = "#followers"
-TRIGGER_NAMES = {"#trigger": "trigger", "#after": "after"}  # `trigger` is a reserved word
-TRIGGER = {"ProjectionExpression": "scheduleId, #trigger, scheduleErrors"}
+TRIGGER_NAMES = {"#trigger": "trigger"}  # a reserved word
+TRIGGER: Any = {
+    "ProjectionExpression": "scheduleId, #trigger, scheduleErrors",
+    "ExpressionAttributeNames": TRIGGER_NAMES,
+}
+AFTER_NAMES = {**TRIGGER_NAMES, "#after": "after"}
 
 
 class DynamoFollowers(Passes):
     """`ports.followers.Followers` over DynamoDB."""
 
-    def followers(self, upstream: str) -> list[str]:
+    def followers(self, upstream: str) -> list[dict[str, Any]]:
         if not may_be_key(AFTER_PREFIX + upstream):
             return []
         rows = self._noted_followers(upstream) if self._ever_complete(FOLLOWERS_PASS) else self._all_rows(upstream)
-        return sorted(row["scheduleId"] for row in rows if follows(row, upstream))
+        return sorted((row for row in rows if follows(row, upstream)), key=lambda row: str(row["scheduleId"]))
+
+    def upstreams(self, names: Sequence[str]) -> dict[str, list[str]]:
+        rows = self._triggers([name for name in names if may_be_key(name)])
+        return {row["scheduleId"]: upstreams_of(row) for row in rows if "scheduleErrors" not in row}
 
     def add_follower(self, schedule_id: str, upstreams: Sequence[str]) -> None:
         self._put_followers((upstream, schedule_id) for upstream in upstreams)
 
     def remove_follower(self, schedule_id: str, upstreams: Sequence[str]) -> None:
-        # The check and the removal are one transaction: a row that is put meanwhile, and then its followers, stay.
+        # The removal is a transaction with the check that the row's triggers are still those that were read: a row that
+        # is put meanwhile, and then its followers, stay.
+        key = to_item({"scheduleId": schedule_id})
         for upstream in upstreams:
-            unnamed = {
-                "TableName": self._schedules,
-                "Key": to_item({"scheduleId": schedule_id}),
-                "ConditionExpression": "attribute_not_exists(#trigger.#after)"
-                " OR NOT contains(#trigger.#after, :upstream)",
-                "ExpressionAttributeNames": TRIGGER_NAMES,
-                "ExpressionAttributeValues": to_item({":upstream": upstream}),
-            }
+            answer = self._client.get_item(TableName=self._schedules, Key=key, ConsistentRead=True, **TRIGGER)
+            item = answer.get("Item", {})
+            if upstream in upstreams_of(from_item(item)):
+                continue
+            unchanged: Any = {"TableName": self._schedules, "Key": key, "ExpressionAttributeNames": TRIGGER_NAMES}
+            if "trigger" in item:
+                unchanged |= {"ConditionExpression": "#trigger = :read"}
+                unchanged |= {"ExpressionAttributeValues": {":read": item["trigger"]}}
+            else:
+                unchanged |= {"ConditionExpression": "attribute_not_exists(#trigger)"}
             gone = {"TableName": self._jobs, "Key": _key(upstream, schedule_id)}
-            self._together({"ConditionCheck": unnamed}, {"Delete": gone})
+            self._together({"ConditionCheck": unchanged}, {"Delete": gone})
 
     def check_followers(self, rows: int) -> bool:
         found, last = self._next_slice(
             FOLLOWERS_PASS,
             TableName=self._schedules,
             Limit=rows,
-            FilterExpression="attribute_exists(#trigger.#after)",
-            ExpressionAttributeNames=TRIGGER_NAMES,
-            **TRIGGER,
+            FilterExpression="attribute_exists(#trigger.#after) OR attribute_type(#trigger, :list)",
+            ExpressionAttributeValues=to_item({":list": "L"}),
+            **TRIGGER | {"ExpressionAttributeNames": AFTER_NAMES},
         )
         wanted = {(upstream, row["scheduleId"]) for row in found for upstream in upstreams_of(row)}
         known = self._get_all(self._jobs, [_key(*each) for each in wanted])
@@ -67,17 +79,18 @@ class DynamoFollowers(Passes):
             ExpressionAttributeValues=to_item({":after": AFTER_PREFIX + upstream}),
             ConsistentRead=True,
         )
-        keys = [to_item({"scheduleId": row["jobName"]}) for row in noted]
-        names = {"#trigger": TRIGGER_NAMES["#trigger"]}
-        return self._get_all(self._schedules, keys, ConsistentRead=True, ExpressionAttributeNames=names, **TRIGGER)
+        return self._triggers([row["jobName"] for row in noted])
+
+    def _triggers(self, names: Sequence[str]) -> Iterable[dict[str, Any]]:
+        keys = [to_item({"scheduleId": name}) for name in names]
+        return self._get_all(self._schedules, keys, ConsistentRead=True, **TRIGGER)
 
     def _all_rows(self, upstream: str) -> Iterable[dict[str, Any]]:
         return self._scan(
             TableName=self._schedules,
-            FilterExpression="contains(#trigger.#after, :upstream)",
-            ExpressionAttributeNames=TRIGGER_NAMES,
-            ExpressionAttributeValues=to_item({":upstream": upstream}),
-            **TRIGGER,
+            FilterExpression="contains(#trigger.#after, :upstream) OR attribute_type(#trigger, :list)",
+            ExpressionAttributeValues=to_item({":upstream": upstream, ":list": "L"}),
+            **TRIGGER | {"ExpressionAttributeNames": AFTER_NAMES},
         )
 
     def _put_followers(self, pairs: Iterable[tuple[str, str]]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from universal_scheduler.adapters.dynamodb.operators import DynamoOperators
 from universal_scheduler.adapters.dynamodb.runs import DynamoRuns
 from universal_scheduler.adapters.dynamodb.schedules import DynamoSchedules
+from universal_scheduler.adapters.dynamodb.upstream_runs import DynamoUpstreamRuns
 from universal_scheduler.adapters.dynamodb.waits import DynamoWaits
 
 
-class DynamoStore(DynamoSchedules, DynamoRuns, DynamoWaits, DynamoOperators):
+class DynamoStore(DynamoSchedules, DynamoUpstreamRuns, DynamoRuns, DynamoWaits, DynamoOperators):
     """`ports.store.Store` over a boto3 client of DynamoDB. `DynamoOperators` is a `DynamoJobs`, because operators
     change jobs."""

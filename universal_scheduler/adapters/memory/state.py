@@ -8,6 +8,7 @@ from threading import RLock
 from typing import Any
 
 from universal_scheduler.domain.runs.model import AuditEntry, ChangeLog, Changes, JobRun, Mark, RunKey
+from universal_scheduler.domain.runs.upstream_runs import UpstreamRuns
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Memory:
     def __init__(self) -> None:
         self.schedules: dict[str, dict[str, Any]] = {}
         self.noted_followers: dict[str, set[str]] = {}
+        self.seen_runs: dict[tuple[str, str], UpstreamRuns] = {}
         self.history: dict[RunKey, dict[str, Any]] = {}
         self.jobs: dict[str, dict[str, JobRun]] = {}
         self.waits: dict[str, Parked] = {}

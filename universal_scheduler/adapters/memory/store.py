@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from universal_scheduler.adapters.memory.operators import MemoryOperators
 from universal_scheduler.adapters.memory.schedules import MemorySchedules
+from universal_scheduler.adapters.memory.upstream_runs import MemoryUpstreamRuns
 from universal_scheduler.adapters.memory.waits import MemoryWaits
 
 
-class MemoryStore(MemorySchedules, MemoryWaits, MemoryOperators):
+class MemoryStore(MemorySchedules, MemoryUpstreamRuns, MemoryWaits, MemoryOperators):
     """`ports.store` in dictionaries. Operators change runs and jobs, so `MemoryOperators` brings both."""

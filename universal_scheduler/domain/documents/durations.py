@@ -6,17 +6,23 @@ import re
 from datetime import UTC, datetime, timedelta
 
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+SHORT = re.compile(r"(\d+)([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration_seconds(value: float | str) -> float:
-    """The seconds of a duration: a number of seconds, or ISO 8601 with days, hours, minutes and seconds (`PT1H30M`).
+    """The seconds of a duration: a number of seconds; a number with a unit (`90s`, `30m`, `6h`, `2d`); or ISO 8601 with
+    days, hours, minutes and seconds (`PT1H30M`).
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of these.
     """
     if not isinstance(value, str):
         return float(value)
-    found = DURATION.fullmatch(value.rstrip("\n"))  # which the schema's `$` lets by
+    text = value.rstrip("\n")  # which the schema's `$` lets by
+    if short := SHORT.fullmatch(text):
+        return timedelta(**{UNITS[short[2]]: int(short[1])}).total_seconds()
+    found = DURATION.fullmatch(text)
     if found is None or not any(found.groups()):
         raise ValueError(f"'{value}' is no duration")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())

@@ -151,9 +151,31 @@ def _own_errors(given: Mapping[str, Any]) -> Iterator[DocumentError]:
         yield DocumentError("$.cause", shown(cause), "an object")
         return
     for key, value in cause.items():
-        texts = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-        if not (texts if key == "chain" else isinstance(value, str)):
-            yield DocumentError(f"$.cause.{key}", shown(value), "a list of texts" if key == "chain" else "text")
+        if problem := _cause_problem(key, value):
+            yield DocumentError(f"$.cause.{key}", shown(value), problem)
+
+
+def _cause_problem(key: str, value: object) -> str:
+    """What is expected instead of a value of a cause; empty if it is right."""
+    match key:
+        case "chain" | "runs":
+            right = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+            return "" if right else "a list of texts"
+        case "trigger":
+            return "" if type(value) is int and value >= 0 else "the place of a trigger, from 0"
+        case "scheduledTime":
+            return "" if _reads(value, epoch_seconds) else "a date and time with its zone"
+        case "businessDate":
+            return "" if _reads(value, date.fromisoformat) else "a date"
+        case _:
+            return "" if isinstance(value, str) else "text"
+
+
+def _reads(value: object, read: Callable[[str], object]) -> bool:
+    try:
+        return isinstance(value, str) and read(value) is not None
+    except ValueError:
+        return False
 
 
 def _stored_errors(message: Mapping[str, Any], restart: bool, goes_on: bool) -> Iterator[DocumentError]:

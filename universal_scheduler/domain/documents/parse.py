@@ -8,6 +8,7 @@ from typing import Any
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.jobs import read_job
 from universal_scheduler.domain.documents.storable import plain
+from universal_scheduler.domain.documents.upstreams import triggers_of
 from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule
 from universal_scheduler.domain.runs.model import Schedule
@@ -35,7 +36,7 @@ def parse(document: Any) -> Schedule:
         jobs=tuple(read_job(job) for job in row["jobList"]),
         document={key: value for key, value in row.items() if key not in RECORDED_KEYS},
         wait_seconds=int(row.get("wait_time", 60)),
-        trigger=row.get("trigger", {}),
+        triggers=tuple(trigger for _, trigger in triggers_of(row)),
         parameters=dict(row.get("parameters", {})),
     )
 

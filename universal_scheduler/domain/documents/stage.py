@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from universal_scheduler.domain.documents.upstreams import upstream_paths
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
 
 
@@ -86,12 +87,12 @@ def missing(uses: Sequence[Use], short: Short) -> tuple[list[DocumentError], lis
 def upstream_remarks(
     row: Mapping[str, Any], exists: Callable[[str], bool], known: Sequence[str]
 ) -> Iterator[DocumentError]:
-    """A remark for each schedule in `trigger.after` that does not exist. `known` are names of schedules to suggest."""
-    for position, name in enumerate(row.get("trigger", {}).get("after", ())):
+    """A remark for each schedule in a trigger `after` that does not exist. `known` are names to suggest."""
+    for path, name in upstream_paths(row):
         if not exists(name):
             found = f"'{name}'{did_you_mean(name, known)}, and there is no such schedule"
             expected = "the scheduleId of a schedule: until there is one, this one does not start by itself"
-            yield DocumentError(f"$.trigger.after[{position}]", found, expected)
+            yield DocumentError(path, found, expected)
 
 
 def _hint(use: Use, short: Short) -> str:

@@ -209,16 +209,16 @@ class Schedule:
     document: Mapping[str, Any]
     """The document as its owner wrote it, with camelCase keys, without the keys that the scheduler writes."""
     wait_seconds: int = 60
-    trigger: Mapping[str, Any] = field(default_factory=dict)
-    """What starts the schedule: the document's `trigger` with one key of `documents.triggers.TRIGGERS`. It is empty if
-    the insertion of the row starts the schedule."""
+    triggers: tuple[Mapping[str, Any], ...] = ()
+    """What starts the schedule: the objects in the document's `trigger`, each with one key of
+    `documents.triggers.TRIGGERS`. It is empty if the insertion of the row starts the schedule."""
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     """The parameters that a run may get, with their defaults."""
 
     @property
     def starts_when_inserted(self) -> bool:
         """Whether the insertion of the schedule's row starts a run."""
-        return not self.trigger
+        return not self.triggers
 
 
 @dataclass(frozen=True, slots=True, order=True)
