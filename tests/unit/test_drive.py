@@ -158,6 +158,14 @@ def test_restart_runs_only_what_is_left(world: World) -> None:
     assert world.record(again) is RunStatus.SUCCEEDED
 
 
+def test_a_restart_is_for_the_same_time_and_day(world: World) -> None:
+    for_a_day = {"scheduledTime": "2026-11-20T06:00:00Z", "businessDate": "2026-11-20", "trigger": 1, "chain": ["up"]}
+    run = world.start({**document(), "cause": {"kind": "time", **for_a_day}})
+    world.store.finish_run(run, RunStatus.FAILED, "why", "2026-11-21T06:10:00.000001", [])
+    restart = {"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"}
+    assert world.start(restart).cause == {"kind": "restart", **for_a_day}
+
+
 def test_pass_written_into_the_history_row_skips_the_job_on_restart(world: World) -> None:
     run = world.start(document({"a": (), "b": ("a",)}))
     world.submit(run)

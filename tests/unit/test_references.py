@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,17 @@ from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.parameters import effective_parameters
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import InvalidSchedule
-from universal_scheduler.domain.runs.model import Job, RunKey, Scalar
+from universal_scheduler.domain.runs.model import Execution, Job, Run, RunKey, RunStatus, Scalar
 from universal_scheduler.domain.runs.references import Unresolved, Values, as_text, resolve
 
-VALUES = Values(
+RUN = Run(
     RunKey("nightly", "2026-11-21T06:00:00.000001"),
-    parameters={"day": "monday", "limit": 5, "full": True},
+    RunStatus.RUNNING,
+    Execution("arn", "one"),
+    document={"parameters": {"day": "monday", "limit": 5, "full": True}, "timezone": "Pacific/Auckland"},
+)
+VALUES = Values(
+    RUN,
     outputs={"list": {"count": 3, "name": "x"}},
     problems={"odd": "it is no JSON"},
 )
@@ -60,6 +66,43 @@ def test_only_references_are_replaced(text: str, value: str) -> None:
 def test_what_has_no_value_says_why(text: str, why: str) -> None:
     with pytest.raises(Unresolved, match=why):
         resolved(text)
+
+
+TIMED = replace(RUN, cause={"scheduledTime": "2026-03-01T07:30:00+01:00", "businessDate": "2026-02-27"})
+
+
+@pytest.mark.parametrize(
+    ("run", "text", "value"),
+    [
+        (TIMED, "{{run.scheduledTime}}", "2026-03-01T06:30:00Z"),
+        (TIMED, "{{run.scheduledTime-1d}} {{run.scheduledTime + 90m}}", "2026-02-28T06:30:00Z 2026-03-01T08:00:00Z"),
+        (TIMED, "{{ run.scheduledTime-7h }}", "2026-02-28T23:30:00Z"),
+        (TIMED, "{{run.businessDate}} {{run.businessDate-1d}}", "2026-02-27 2026-02-26"),
+        (TIMED, "{{run.businessDate+3d}}", "2026-03-02"),
+        (RUN, "{{run.scheduledTime}} {{run.businessDate}}", "2026-11-21T06:00:00Z 2026-11-21"),
+        (
+            replace(RUN, key=RunKey("nightly", "2026-11-21T12:00:00.000001")),
+            "{{run.scheduledTime}} {{run.businessDate-1d}} {{run.date}}",
+            "2026-11-21T12:00:00Z 2026-11-21 2026-11-21",
+        ),
+        (replace(RUN, document={"timezone": "Nowhere/Land"}), "{{run.businessDate}}", "2026-11-21"),
+        (
+            replace(RUN, key=RunKey("nightly", "some day"), ended_at="2018-09-24T17:03:50.123456"),
+            "{{run.businessDate}} {{run.scheduledTime}}",
+            "2018-09-25 2018-09-24T17:03:50Z",
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_is_for_a_time_and_a_day(run: Run, text: str, value: str) -> None:
+    assert resolve(Job("a", "q", "d", parameters={"x": text}), Values(run)).parameters["x"] == value
+
+
+def test_a_day_that_there_is_not_has_no_value() -> None:
+    early = replace(RUN, cause={"businessDate": "0003-01-01"})
+    with pytest.raises(ValueError, match="is in no year from 1 to 9999"):
+        Values(early).of("run.businessDate-9999d")
+    with pytest.raises(ValueError, match="isoformat"):
+        Values(replace(RUN, key=RunKey("nightly", "some day"))).of("run.businessDate")
 
 
 def test_commands_environment_and_the_lists_address_are_resolved() -> None:
@@ -109,6 +152,10 @@ def test_a_document_names_the_jobs_whose_outputs_it_needs() -> None:
         ("{{run.parameters.dya}}", "found '{{run.parameters.dya}}' (did you mean 'day'?), expected a parameter"),
         ("{{run.dat}}", "found '{{run.dat}}' (did you mean 'run.date'?), expected run.parameters.NAME"),
         ("{{jobs.list}}", "expected run.parameters.NAME, run.scheduleId"),
+        ("{{run.businessDate-1h}}", "expected run.businessDate with an offset like -1d"),
+        ("{{run.scheduledTime-1w}}", "expected run.scheduledTime with an offset like -1d, -1h, -1m"),
+        ("{{run.businessDat-1d}}", "(did you mean 'run.businessDate'?), expected run.parameters.NAME"),
+        ("{{run.businessDate-1}}", "(did you mean 'run.businessDate'?), expected run.parameters.NAME"),
         ("{{jobs.lst.output.x}}", "(did you mean 'list'?), expected the jobName"),
         ("{{jobs.side.output.x}}", "expected a job that 'b' runs after, directly or not"),
         ("{{jobs.b.output.x}}", "expected a job that 'b' runs after, directly or not"),

@@ -43,8 +43,7 @@ def prepared(objects: ObjectStore, run: Run, job: JobRun, jobs: Mapping[str, Job
     """
     referred = [jobs[name] for name in job.job.outputs_of]
     values = Values(
-        run.key,
-        run.parameters,
+        run,
         outputs={other.name: other.output for other in referred if other.output is not None},
         problems={other.name: other.output_problem for other in referred},
     )

@@ -41,6 +41,8 @@ from universal_scheduler.ports.store import Store
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
 SKIP_WORD = "PASS"
+OF_THE_FIRST_START = ("chain", "scheduledTime", "businessDate", "trigger")
+"""What a restarted run keeps of the cause of its first start: what led to it, and what it is for."""
 TRIGGERS = frozenset({"row", "upstream"})
 """Causes for which somebody has already checked that the schedule is not paused. It saves a read."""
 
@@ -206,14 +208,14 @@ def _restarted_document(run: Run, variant: Variant, newest: Schedule | None) -> 
 def _restarted(
     run: Run, execution: Execution, cause: Mapping[str, Any], document: Mapping[str, Any], wait_seconds: int
 ) -> Run:
-    chain = {"chain": run.cause["chain"]} if "chain" in run.cause else {}
+    kept = {key: run.cause[key] for key in OF_THE_FIRST_START if key in run.cause}
     return replace(
         run,
         status=RunStatus.RUNNING,
         execution=execution,
         generation=run.generation + 1,
         wait_seconds=wait_seconds,
-        cause={**cause, **chain},
+        cause={**cause, **kept},
         reason="",
         ended_at="",
         document=document,

@@ -108,7 +108,8 @@ def run_ended(store: Store, workflow: Workflow, run: Run) -> list[str]:
             runs = _runs_to_start_after(store, schedule_id, after, run)
             if not runs:
                 continue
-            cause = _cause(run, [*chain[:-1], *(key.schedule_id for key in runs)], runs)
+            led = dict.fromkeys([*chain[:-1], *(key.schedule_id for key in runs)])
+            cause = _cause(run, list(led), runs)
             event_id = "\x00".join(key.run_id for key in runs)
             found = start_by_trigger(store.paused, workflow, "after", schedule_id, event_id, cause)
             if found and found[1]:
@@ -137,7 +138,7 @@ def _cause(run: Run, chain: Sequence[str], runs: Sequence[RunKey]) -> dict[str, 
         "kind": "upstream",
         "scheduleId": run.key.schedule_id,
         "startDateTime": run.key.start,
-        "chain": list(chain)[-CHAIN_LIMIT:],
+        "chain": chain[-CHAIN_LIMIT:],
     }
     if len(runs) > 1:
         cause["runs"] = [key.run_id for key in runs]

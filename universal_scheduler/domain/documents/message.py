@@ -5,10 +5,12 @@ Every door uses `read_message`, so that a message means the same, or is refused 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
+from universal_scheduler.domain.documents.durations import epoch_seconds
 from universal_scheduler.domain.documents.parse import SINGLE_JOB_KEYS, is_single_job, is_wrapped, parse
 from universal_scheduler.domain.documents.recorded import RESTART, status_errors
 from universal_scheduler.domain.documents.storable import plain, storable_errors

@@ -12,13 +12,14 @@ from typing import Any
 
 from universal_scheduler.domain.documents.values import quoted
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
-from universal_scheduler.domain.runs.model import Job, RunKey, Scalar
+from universal_scheduler.domain.runs.model import Job, Run, Scalar
+from universal_scheduler.domain.runs.run_dates import DATED, UNITS, dated
 
 TOKEN = re.compile(r"\{\{\s*((?:run|jobs)\.[^{}\s]*(?:\s+[^{}\s]+)*)\s*\}\}")
 """Only these are references. Every other `{{…}}` belongs to the job itself and stays as it is."""
 OUTPUT = re.compile(r"jobs\.([^.]+)\.output\.([^.]+)")
 PARAMETER = "run.parameters."
-METADATA = ("run.scheduleId", "run.startDateTime", "run.date")
+METADATA = ("run.scheduleId", "run.startDateTime", "run.date", "run.scheduledTime", "run.businessDate")
 FORMS = f"{PARAMETER}NAME, {', '.join(METADATA)} or jobs.JOB.output.NAME"
 
 
@@ -30,8 +31,7 @@ class Unresolved(ValueError):
 class Values:
     """The values that references can have in one run."""
 
-    key: RunKey
-    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    run: Run
     outputs: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     """By job name: the output of a job."""
     problems: Mapping[str, str] = field(default_factory=dict)
@@ -43,15 +43,17 @@ class Values:
         Raises:
             Unresolved: it has none.
         """
-        if reference.startswith(PARAMETER) and (name := reference.removeprefix(PARAMETER)) in self.parameters:
-            return as_text(self.parameters[name])
+        if reference.startswith(PARAMETER) and (name := reference.removeprefix(PARAMETER)) in self.run.parameters:
+            return as_text(self.run.parameters[name])
         match reference:
             case "run.scheduleId":
-                return self.key.schedule_id
+                return self.run.key.schedule_id
             case "run.startDateTime":
-                return self.key.start
+                return self.run.key.start
             case "run.date":
-                return self.key.start[:10]
+                return self.run.key.start[:10]
+        if (value := dated(self.run, reference)) is not None:
+            return value
         if not (parts := OUTPUT.fullmatch(reference)):
             raise Unresolved(f"'{{{{{reference}}}}}' has no value in this run")
         job, name = parts.groups()
@@ -157,7 +159,12 @@ def _token_errors(
     if reference in METADATA:
         return
     written = quoted(f"{{{{{reference}}}}}")
-    if reference.startswith(PARAMETER):
+    if of_date := DATED.fullmatch(reference):
+        units = UNITS[of_date[1]]
+        if of_date[4] and of_date[4] not in units:
+            offsets = ", ".join(f"-1{unit}" for unit in units)
+            yield DocumentError(path, written, f"run.{of_date[1]} with an offset like {offsets}")
+    elif reference.startswith(PARAMETER):
         name = reference.removeprefix(PARAMETER)
         if name not in parameters:
             known = f"a parameter of the schedule: {', '.join(parameters) or 'it has none'}"
