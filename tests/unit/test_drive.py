@@ -159,7 +159,7 @@ def test_restart_runs_only_what_is_left(world: World) -> None:
 
 
 def test_a_restart_is_for_the_same_time_and_day(world: World) -> None:
-    for_a_day = {"scheduledTime": "2026-11-20T06:00:00Z", "businessDate": "2026-11-20", "trigger": 1, "chain": ["up"]}
+    for_a_day = {"scheduledTime": "2026-11-20T06:00:00Z", "businessDate": "2026-11-20", "trigger": "1", "chain": ["up"]}
     run = world.start({**document(), "cause": {"kind": "time", **for_a_day}})
     world.store.finish_run(run, RunStatus.FAILED, "why", "2026-11-21T06:10:00.000001", [])
     restart = {"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"}

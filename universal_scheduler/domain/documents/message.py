@@ -163,8 +163,6 @@ def _cause_problem(key: str, value: object) -> str:
         case "chain" | "runs":
             right = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
             return "" if right else "a list of texts"
-        case "trigger":
-            return "" if type(value) is int and value >= 0 else "the place of a trigger, from 0"
         case "scheduledTime":
             return "" if _reads(value, epoch_seconds) else "a date and time with its zone"
         case "businessDate":
