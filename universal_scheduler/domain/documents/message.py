@@ -168,7 +168,7 @@ def _cause_problem(key: str, value: object) -> str:
         case "businessDate":
             return "" if _reads(value, date.fromisoformat) else "a date"
         case _:
-            return "" if isinstance(value, str) else "text"
+            return "" if isinstance(value, str | int | float) and not isinstance(value, bool) else "text or a number"
 
 
 def _reads(value: object, read: Callable[[str], object]) -> bool:
