@@ -193,14 +193,15 @@ MAY = {
         "*: batch:ListJobs",
     },
     "usched-schedule-stream": {
-        "SchedulesTable: dynamodb:ConditionCheckItem dynamodb:UpdateItem",
+        "SchedulesTable: dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:GetItem",
-        "JobsTable #after#*: dynamodb:BatchWriteItem dynamodb:DeleteItem",
+        "JobsTable #after#* #upstream#*: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:Query",
         "ScheduleRunner: states:StartExecution",
     },
     "usched-history-stream": {
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:Scan",
         "JobsTable: dynamodb:GetItem dynamodb:Query",
+        "JobsTable #upstream#*: dynamodb:PutItem",
         "ScheduleRunner: states:StartExecution",
         "NotificationsQueue: sqs:SendMessage",
     },
@@ -250,7 +251,7 @@ MAY = {
         "execution:schedule_runner:*: states:DescribeExecution",
     },
     "usched-put-schedule": {
-        "SchedulesTable: dynamodb:GetItem dynamodb:PutItem",
+        "SchedulesTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem",
         "JobsTable #after#*: dynamodb:BatchWriteItem",
     },
     "usched-get-schedule": {
