@@ -58,13 +58,14 @@ def deadlines(of: Run, jobs: list[JobRun]) -> Found:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [(90, 90), ("PT90S", 90), ("PT1H30M", 5400), ("P1D", 86400), ("P1DT1S", 86401)]
+    ("text", "seconds"),
+    [(90, 90), ("PT90S", 90), ("PT1H30M", 5400), ("P1D", 86400), ("P1DT1S", 86401), ("90s", 90), ("2d", 172800)],
 )
 def test_durations(text: int | str, seconds: float) -> None:
     assert duration_seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["P", "PT", "1h", "P1H", ""])
+@pytest.mark.parametrize("text", ["P", "PT", "1w", "h", "-1h", "1.5h", "1H", "P1H", ""])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="no duration"):
         duration_seconds(text)
@@ -236,7 +237,7 @@ def test_a_schedule_says_what_is_late(more: dict[str, Any]) -> None:
         ({"mustEndBy": "24:00"}, "a time of day, 06:30"),
         ({"mustEndBy": "2026-11-21T06:00:00"}, "a time of day, 06:30"),
         ({"mustStartBy": 600}, "type string"),
-        ({"maxDuration": "2h"}, "PT1H30M"),
+        ({"maxDuration": "2 hours"}, "PT1H30M"),
         ({"maxDuration": 0}, "between 1 and 31536000"),
         ({"maxQueueTime": "PT"}, "PT1H30M"),
     ],
