@@ -159,7 +159,7 @@ def _channel_errors(notifications: Sequence[Mapping[str, Any]]) -> Iterator[Docu
 def _zone_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
     if "timezone" not in row:
         return
-    from universal_scheduler.domain.wall_clock import time_zone_names  # not where no zone is read
+    from universal_scheduler.domain.time.zones import time_zone_names  # not where no zone is read
 
     name = row["timezone"]
     if name not in time_zone_names():

@@ -14,7 +14,7 @@ from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.messages.notifications import Kind
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import JobRun, JobStatus, Run, RunKey
-from universal_scheduler.domain.wall_clock import next_time_of_day, time_zone
+from universal_scheduler.domain.time.zones import next_time_of_day, time_zone
 
 LOOK_SECONDS = 300.0
 """How often a run is looked at if nothing is due earlier. A lost execution is found within this time."""

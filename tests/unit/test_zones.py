@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from universal_scheduler.domain.wall_clock import next_time_of_day, time_zone, time_zone_names
+from universal_scheduler.domain.time.zones import next_time_of_day, time_zone, time_zone_names
 
 
 def epoch(text: str) -> float:

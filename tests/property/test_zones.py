@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 
 import pytest
 
-from universal_scheduler.domain.wall_clock import next_time_of_day, time_zone
+from universal_scheduler.domain.time.zones import next_time_of_day, time_zone
 
 DAY = 86_400
 
