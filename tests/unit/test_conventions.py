@@ -20,6 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "local": {"domain", "ports", "usecases", "adapters", "settings", "wiring", "local"},
     "lambdas": {"domain", "ports", "usecases", "adapters", "wiring"},
 }
+OUTSIDE = {"schema.py": {"jsonschema"}, "holidays.py": {"holidays"}}
+"""Modules of the domain with a package that only calculates."""
 MODULES = sorted(path for folder in (LIBRARY, ROOT / "lambdas") for path in folder.rglob("*.py"))
 HANDLERS = sorted((ROOT / "lambdas").glob("*.py"))
 
@@ -67,7 +69,7 @@ def test_the_domain_knows_the_standard_library_only() -> None:
     for path in MODULES:
         if path.is_relative_to(LIBRARY / "domain"):
             outside = {name.split(".")[0] for name in imports(path)} - {"universal_scheduler", "__future__"}
-            allowed = set(sys.stdlib_module_names) | ({"jsonschema"} if path.name == "schema.py" else set())
+            allowed = set(sys.stdlib_module_names) | OUTSIDE.get(path.name, set())
             if bad := (outside - allowed) | (outside & {"os", "time", "socket", "subprocess", "random"}):
                 wrong[shown(path)] = bad
     assert not wrong, "no clock, no environment, no chance"
