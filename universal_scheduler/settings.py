@@ -17,6 +17,7 @@ class Settings:
     history_table: str = "BatchScheduleHistory"
     jobs_table: str = "BatchScheduleJobs"
     job_events_table: str = "BatchJobEvents"
+    calendars_table: str = "BatchCalendars"
     job_event_days: int = 90
     """Days for which the log of all jobs keeps an event."""
     job_events_queue_url: str = ""
@@ -60,6 +61,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         history_table=environ.get("HISTORY_TABLE", default.history_table),
         jobs_table=environ.get("JOBS_TABLE", default.jobs_table),
         job_events_table=environ.get("JOB_EVENTS_TABLE", default.job_events_table),
+        calendars_table=environ.get("CALENDARS_TABLE", default.calendars_table),
         job_event_days=int(environ.get("JOB_EVENT_DAYS", default.job_event_days)),
         job_events_queue_url=environ.get("JOB_EVENTS_QUEUE_URL", default.job_events_queue_url),
         state_machine_arn=environ.get("STATE_MACHINE_ARN", default.state_machine_arn),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
     from universal_scheduler.adapters.batch_names import BatchNames
+    from universal_scheduler.adapters.dynamodb.calendars import DynamoCalendars
     from universal_scheduler.adapters.dynamodb.watch import DynamoWatch
     from universal_scheduler.adapters.log_tails import CloudWatchLogTails
     from universal_scheduler.adapters.notifier import ServiceNotifier
     from universal_scheduler.adapters.outbox import SqsOutbox
+    from universal_scheduler.domain.time.calendars import Calendar
 
 USER_AGENT = f"universal-scheduler Boto3/{boto3.__version__}"
 """botocore would put its own together twice for every request: a seventh of what a request costs a function."""
@@ -82,6 +85,18 @@ class Wiring:
     @cached_property
     def job_log(self) -> DynamoJobLog:
         return DynamoJobLog(self.dynamodb, table=self.settings.job_events_table, keep_days=self.settings.job_event_days)
+
+    def calendars(self, names: Iterable[str]) -> dict[str, Calendar]:
+        """The calendars with these names, by name. Those that there are not, or whose row is wrong, are left out."""
+        from universal_scheduler.domain.documents.calendars import calendars_of
+
+        return calendars_of(self.calendar_rows.get_calendars(names))
+
+    @cached_property
+    def calendar_rows(self) -> DynamoCalendars:
+        from universal_scheduler.adapters.dynamodb.calendars import DynamoCalendars
+
+        return DynamoCalendars(self.dynamodb, table=self.settings.calendars_table)
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:

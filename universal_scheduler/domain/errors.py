@@ -94,6 +94,12 @@ class InvalidRow(InvalidSchedule):
         super().__init__(errors)
 
 
+class InvalidCalendar(InvalidSchedule):
+    """The row of a calendar is wrong."""
+
+    headline = "The calendar is not valid."
+
+
 class InvalidName(SchedulerError):
     """An execution cannot have this name."""
 

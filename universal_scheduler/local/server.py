@@ -346,7 +346,9 @@ class _Server:
             endpoint=self._endpoint,
             api=f"{self._endpoint}/api/v1",
             state_machine_arn=outputs.get("StateMachineArn", ""),
-            tables=named("SchedulesTableArn", "HistoryTableArn", "JobsTableArn", "JobEventsTableArn"),
+            tables=named(
+                "SchedulesTableArn", "HistoryTableArn", "JobsTableArn", "JobEventsTableArn", "CalendarsTableArn"
+            ),
             queues=named("HighQueueArn", "DefaultQueueArn", "LowQueueArn"),
             job_definitions=named("ShellJobDefinitionArn"),
             pid=os.getpid(),

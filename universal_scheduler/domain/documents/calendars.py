@@ -50,6 +50,11 @@ def read_calendar(value: Mapping[str, Any]) -> Calendar:
     )
 
 
+def calendars_of(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Calendar]:
+    """The calendars of these rows, by the same names. A row that is wrong is left out."""
+    return {name: read_calendar(row) for name, row in rows.items() if not any(calendar_row_errors(row))}
+
+
 def calendar_row_errors(row: object, path: str = "$") -> Iterator[DocumentError]:
     """What is wrong with a row of BatchCalendars."""
     if not isinstance(row, Mapping):
@@ -72,7 +77,7 @@ def calendar_errors(value: object, path: str = "$") -> Iterator[DocumentError]:
         yield DocumentError(path, shown(value), "the name of a calendar, or an object with " + ", ".join(KEYS))
 
 
-def _errors(value: Mapping[str, Any], path: str, known: tuple[str, ...]) -> Iterator[DocumentError]:
+def _errors(value: Mapping[Any, Any], path: str, known: tuple[str, ...]) -> Iterator[DocumentError]:
     for key in value:
         if key not in known:
             hint = did_you_mean(key, known) if isinstance(key, str) else ""
