@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from tests.events import QUEUE
+from universal_scheduler.adapters.memory.calendars import MemoryCalendars
 from universal_scheduler.adapters.memory.job_log import MemoryJobLog
 from universal_scheduler.adapters.memory.objects import MemoryObjects
 from universal_scheduler.adapters.memory.outbox import MemoryOutbox
@@ -21,11 +22,13 @@ from universal_scheduler.adapters.memory.platform import MemoryPlatform
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.cli import app, target
+from universal_scheduler.domain.documents.calendars import calendars_of
 from universal_scheduler.domain.documents.stage import Kind
 from universal_scheduler.domain.errors import DeliveryRefused
 from universal_scheduler.domain.messages.messages import LogTail, Message
 from universal_scheduler.domain.messages.notifications import Channel
 from universal_scheduler.domain.runs.model import Execution, JobStatus, RunKey
+from universal_scheduler.domain.time.calendars import Calendar
 from universal_scheduler.settings import Settings
 from universal_scheduler.usecases.drive import Next, RunRef, poll_jobs, record_result, submit_jobs
 from universal_scheduler.usecases.start import start_run
@@ -61,6 +64,7 @@ class Stage:
         self.objects = MemoryObjects()
         self.outbox = MemoryOutbox()
         self.job_log = MemoryJobLog()
+        self.calendar_rows = MemoryCalendars()
         self.settings = Settings(
             job_queues={name: QUEUE.replace("default", name) for name in ("high", "default", "low")},
             job_definitions={"shell": "arn:aws:batch:us-east-1:123456789012:job-definition/shell:1"},
@@ -76,6 +80,9 @@ class Stage:
         self.log_tails = SimpleNamespace(tail=lambda *_: LogTail(), last_lines=self.last_lines)
         self.local_api = ""
         self.logs = SimpleNamespace(get_log_events=self.get_log_events)
+
+    def calendars(self, names: Iterable[str]) -> dict[str, Calendar]:
+        return calendars_of(self.calendar_rows.get_calendars(names))
 
     def missing(self, kind: Kind, names: Sequence[str]) -> set[str]:
         assert kind in Kind

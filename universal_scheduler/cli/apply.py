@@ -1,4 +1,4 @@
-"""`usched apply`: checks schedule documents and stores their rows."""
+"""`usched apply`: checks documents of schedules and calendars, and stores their rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from universal_scheduler.cli.console import make_console, put_json
 from universal_scheduler.cli.documents import Checked, Remark, check_file, files_of
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.tables import Table, number, prose, wrapped
+from universal_scheduler.domain.documents.calendars import calendar_text
 from universal_scheduler.domain.documents.stage import Kind, Short, foreign_names, misspelt
 from universal_scheduler.domain.documents.triggers import what_starts
 from universal_scheduler.domain.documents.upstreams import upstreams_of
+from universal_scheduler.ports.calendars import Calendars
 from universal_scheduler.ports.store import Store
+from universal_scheduler.usecases.calendars import calendar_name_errors, store_calendar
 from universal_scheduler.usecases.stage_check import check_names, check_upstream
 from universal_scheduler.usecases.triggers import find_cycle, store_schedule
 
@@ -33,11 +36,15 @@ Rows: TypeAlias = Mapping[str, Mapping[str, Any]]
 def apply_command(stage: Wiring, paths: Sequence[str], as_json: bool) -> int:
     """Exit code 1 if a file was not stored."""
     checked = on_stage(stage, [check_file(file) for file in files_of(paths)])
+    calendars = store_calendars(stage.calendar_rows, checked)
     stored = store_all(stage.store, checked)
     if as_json:
-        put_json({"stored": stored, "errors": errors_of(checked), "warnings": warnings_of(checked)})
+        put_json(
+            {"stored": stored, "calendars": calendars, "errors": errors_of(checked), "warnings": warnings_of(checked)}
+        )
     else:
         console = make_console()
+        show_calendars(console, calendars)
         show(console, stored, checked)
         show_warnings(console, checked)
     return FAILED if any(entry.errors for entry in checked) else 0
@@ -48,21 +55,26 @@ def on_stage(stage: Wiring, checked: Sequence[Checked]) -> list[Checked]:
     warning."""
     short = {Kind.QUEUE: stage.settings.job_queues, Kind.DEFINITION: stage.settings.job_definitions}
     together = {row["scheduleId"]: row for entry in checked for row in entry.rows}
-    return [_on_stage(stage, short, together, entry) for entry in checked]
+    calendars = [row for entry in checked for row in entry.calendars]
+    return [_on_stage(stage, short, together, calendars, entry) for entry in checked]
 
 
-def _on_stage(stage: Wiring, short: Short, together: Rows, entry: Checked) -> Checked:
+def _on_stage(
+    stage: Wiring, short: Short, together: Rows, calendars: Sequence[Mapping[str, Any]], entry: Checked
+) -> Checked:
     errors: list[Remark] = []
     warnings: list[Remark] = []
     for place, row in enumerate(entry.rows):
         wrong, doubtful = check_names(row, short, stage.batch_names)
         wrong += find_cycle(stage.store, row, together)
+        wrong += calendar_name_errors(stage.calendar_rows, row, calendars)
         doubtful += check_upstream(stage.store, row, list(together))
         errors += [entry.placed(place, error) for error in wrong]
         warnings += [entry.placed(place, warning) for warning in doubtful]
-    return replace(
-        entry, rows=() if errors else entry.rows, errors=tuple(errors) or entry.errors, warnings=tuple(warnings)
-    )
+    kept = (*entry.warnings, *warnings)
+    if errors:
+        return replace(entry, rows=(), calendars=(), errors=tuple(errors), warnings=kept)
+    return replace(entry, warnings=kept)
 
 
 def store_all(store: Store, checked: Sequence[Checked]) -> list[dict[str, Any]]:
@@ -82,6 +94,19 @@ def _upstream_first(rows: Rows) -> Sequence[str]:
         return list(TopologicalSorter({name: upstreams_of(row) for name, row in rows.items()}).static_order())
     except CycleError:  # one that is too long to be looked for
         return list(rows)
+
+
+def store_calendars(calendars: Calendars, checked: Sequence[Checked]) -> list[dict[str, Any]]:
+    """Store the calendars of all good files: before the schedules, which may name them."""
+    return [_store_calendar(calendars, entry.file, row) for entry in checked for row in entry.calendars]
+
+
+def _store_calendar(calendars: Calendars, file: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    name = row["calendarName"]
+    before = calendars.get_calendars([name]).get(name)
+    new = store_calendar(calendars, row)
+    state = "new" if new else "unchanged" if before == row else "changed"
+    return {"file": file, "calendarName": name, "row": state, "days": calendar_text(row)}
 
 
 def errors_of(checked: Sequence[Checked]) -> list[dict[str, Any]]:
@@ -106,6 +131,14 @@ def show_warnings(console: Console, checked: Sequence[Checked]) -> None:
     for entry in checked:
         for line in entry.doubts:
             console.print(Text.assemble(("Warning: ", "bold yellow"), line))
+
+
+def show_calendars(console: Console, stored: Sequence[Mapping[str, Any]]) -> None:
+    if stored:
+        table = Table("calendar", "row", prose("what it is made of"))
+        for entry in stored:
+            table.add_row(entry["calendarName"], entry["row"], entry["days"])
+        console.print(table)
 
 
 def show(console: Console, stored: Sequence[Mapping[str, Any]], checked: Sequence[Checked]) -> None:

@@ -1,4 +1,5 @@
-"""Reads files of schedule documents (YAML or JSON, one or several in a file) and finds the errors of each document."""
+"""Reads files of schedules and calendars: YAML or JSON with one or several documents, or iCalendar. Finds the errors of
+each document."""
 
 from __future__ import annotations
 
@@ -12,15 +13,19 @@ from typing import Any, TypeAlias
 
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.yaml_text import read_yaml, yaml_positions
+from universal_scheduler.domain.documents.calendars import calendar_row_errors, is_calendar
 from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.documents.icalendar import read_icalendar
 from universal_scheduler.domain.documents.json_text import json_positions, read_json
 from universal_scheduler.domain.documents.parse import as_row, written_path
+from universal_scheduler.domain.documents.storable import plain
 from universal_scheduler.domain.documents.text import unicode_text
 from universal_scheduler.domain.documents.values import SHOWN
 from universal_scheduler.domain.errors import DocumentError, InvalidSchedule, ItemTooLarge, NotJson, UnreadableDocument
 
-SUFFIXES = (".yaml", ".yml", ".json")
-WANTED = "a file of schedules in YAML or JSON"
+ICALENDAR = ".ics"
+SUFFIXES = (".yaml", ".yml", ".json", ICALENDAR)
+WANTED = "a file of schedules or calendars in YAML or JSON"
 Remark: TypeAlias = tuple[str, DocumentError]
 """An error or a warning, with the scheduleId of its document; if it has none, with its number in the file."""
 
@@ -31,6 +36,9 @@ class Checked:
 
     file: str
     rows: tuple[dict[str, Any], ...] = ()
+    """Of schedules."""
+    calendars: tuple[dict[str, Any], ...] = ()
+    """Rows of calendars."""
     errors: tuple[Remark, ...] = ()
     warnings: tuple[Remark, ...] = ()
     places: tuple[Callable[[DocumentError], DocumentError], ...] = ()
@@ -73,30 +81,67 @@ def files_of(paths: Sequence[str]) -> Iterator[str]:
 def check_file(file: str) -> Checked:
     """Read a file (`-` is standard input) and check every document in it."""
     try:
+        if file.endswith(ICALENDAR):
+            return _check_icalendar(file)
         source = _read(file)
     except UnreadableDocument as unreadable:
         return Checked(file, errors=tuple(("", error) for error in unreadable.errors))
     rows: list[dict[str, Any]] = []
+    calendars: list[dict[str, Any]] = []
     errors: list[Remark] = []
     places: list[Callable[[DocumentError], DocumentError]] = []
-    known: set[str] = set()
+    known: set[tuple[str, str]] = set()
     for number, written in enumerate(source.documents, start=1):
         label = f"document {number}"
+        if is_calendar(written.document):
+            calendar = plain(written.document)
+            label = _name_of(calendar, "calendarName", label)
+            errors += [(label, source.placed(error, written)) for error in calendar_row_errors(calendar)]
+            errors += _once(known, "calendarName", label, partial(source.placed, written=written))
+            calendars.append(calendar)
+            continue
         try:
             row = as_row(written.document)
         except InvalidSchedule as invalid:
             errors += [(label, source.placed(error, written)) for error in invalid.errors]
             continue
-        if isinstance(row.get("scheduleId"), str):
-            label = printable(row["scheduleId"][:SHOWN])
+        label = _name_of(row, "scheduleId", label)
         errors += [(label, source.placed(error, written)) for error in find_errors(row) or too_large(row)]
-        if label in known:
-            again = DocumentError("$.scheduleId", f"'{label}' again", "one document for a schedule")
-            errors.append((label, source.placed(again, written)))
-        known.add(label)
+        errors += _once(known, "scheduleId", label, partial(source.placed, written=written))
         rows.append(row)
         places.append(partial(source.placed, written=written))
-    return Checked(file, errors=tuple(errors)) if errors else Checked(file, rows=tuple(rows), places=tuple(places))
+    if errors:
+        return Checked(file, errors=tuple(errors))
+    return Checked(file, rows=tuple(rows), calendars=tuple(calendars), places=tuple(places))
+
+
+def _name_of(row: dict[str, Any], key: str, otherwise: str) -> str:
+    return printable(row[key][:SHOWN]) if isinstance(row.get(key), str) else otherwise
+
+
+def _once(
+    known: set[tuple[str, str]], key: str, name: str, placed: Callable[[DocumentError], DocumentError]
+) -> Iterator[Remark]:
+    """An error if the file had another document with this name."""
+    if (key, name) in known:
+        yield name, placed(DocumentError(f"$.{key}", f"'{name}' again", "one document for each name"))
+    known.add((key, name))
+
+
+def _check_icalendar(file: str) -> Checked:
+    """The days off of an iCalendar file, as a calendar that bears the file's name.
+
+    Raises:
+        UnreadableDocument: it is no iCalendar file, or it has nothing to take.
+    """
+    name = Path(file).stem
+    calendar, left_out = read_icalendar(unicode_text(_bytes(file)), name)
+    label = printable(name)
+    if errors := [(label, error) for error in calendar_row_errors(calendar)]:
+        return Checked(file, errors=tuple(errors))
+    message = f"events that have a time of day, or are cancelled, are not taken: {left_out}"
+    warning = (label, DocumentError("$", f"{left_out} other events", "events of whole days", message))
+    return Checked(file, calendars=(calendar,), warnings=(warning,) if left_out else ())
 
 
 def too_large(row: dict[str, Any]) -> list[DocumentError]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from universal_scheduler.domain.documents.storable import storable_errors
 from universal_scheduler.domain.documents.values import quoted, shown
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
 from universal_scheduler.domain.time.calendars import WEEKDAYS, Calendar, Days
@@ -50,6 +51,17 @@ def read_calendar(value: Mapping[str, Any]) -> Calendar:
     )
 
 
+def calendar_text(value: Mapping[str, Any]) -> str:
+    """What a right calendar is made of, and until when it is known, in words for people."""
+    calendar = read_calendar(value)
+    parts = [days.code for days in calendar.published]
+    if calendar.weekend is not None or not parts:
+        weekend = value.get("weekend", ("SAT", "SUN"))
+        parts.append(f"weekend {', '.join(weekend)}" if weekend else "no weekend")
+    parts += [f"{count} {word}" for word, count in (("off", len(calendar.off)), ("on", len(calendar.on))) if count]
+    return "; ".join(parts) + (f"; known until {calendar.horizon}" if calendar.horizon else "")
+
+
 def calendars_of(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Calendar]:
     """The calendars of these rows, by the same names. A row that is wrong is left out."""
     return {name: read_calendar(row) for name, row in rows.items() if not any(calendar_row_errors(row))}
@@ -59,6 +71,9 @@ def calendar_row_errors(row: object, path: str = "$") -> Iterator[DocumentError]
     """What is wrong with a row of BatchCalendars."""
     if not isinstance(row, Mapping):
         yield DocumentError(path, shown(row), "an object: a calendar")
+        return
+    if unstorable := storable_errors(row):
+        yield from unstorable
         return
     name = row.get("calendarName")
     if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
