@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from universal_scheduler.domain.runs.model import Run
-from universal_scheduler.domain.wall_clock import time_zone
+from universal_scheduler.domain.time.zones import time_zone
 
 DATED = re.compile(r"run\.(scheduledTime|businessDate)(?:\s*([+-])\s*([0-9]{1,4})([a-z]+))?")
 """A reference to one of the two: its name; then the sign, the number and the unit of an offset, if there is one."""
