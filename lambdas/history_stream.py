@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from universal_scheduler.adapters.dynamodb.items import from_item, run_from_values
 from universal_scheduler.adapters.telemetry import about, emit, failure_logged, observed
 from universal_scheduler.domain.runs.model import Run
+from universal_scheduler.usecases.admission import run_over
 from universal_scheduler.usecases.notify import notify_run
 from universal_scheduler.usecases.triggers import run_ended
 from universal_scheduler.wiring import from_env
@@ -37,6 +38,7 @@ def on_change(before: Mapping[str, Any] | None, after: Mapping[str, Any], at: fl
         took = {"Runs": ("Count", [1.0]), "RunTime": ("Seconds", [now.seconds])}
         emit(wiring.settings.metrics_namespace, took, {"Outcome": str(now.status)})
         run_ended(wiring.store, wiring.workflow, now)
+        run_over(wiring.store, wiring.workflow, wiring.outbox, now, at)
     notify_run(wiring.store, wiring.outbox, was, now, at)
 
 

@@ -39,6 +39,7 @@ from universal_scheduler.domain.runs.model import (
     Verb,
 )
 from universal_scheduler.domain.runs.upstream_runs import UpstreamRuns
+from universal_scheduler.domain.time.policies import Activity, Firing, Holder, LeftOut
 from universal_scheduler.ports.waits import CHANGE_LOG_LIMIT
 
 KEY = RunKey("nightly", "2026-11-21T06:00:00.000001")
@@ -116,6 +117,9 @@ def test_the_attributes_of_control_rows(client: Any, store: DynamoStore) -> None
     store.check_followers(1)
     while not store.index_runs(1):
         pass
+    firing = Firing("2026-01-10T06:00:00Z", "2026-01-10T06:00:00Z", "2026-01-10", 0)
+    busy = Activity(decided=1.0, limit=1, holders=(Holder("a", 1.0, firing),), waiting=(firing,), failures=("b",))
+    assert store.write_activity("nightly", Activity(), busy, [LeftOut(firing.at, firing.at, "why", 1.0)])
     written = attributes(client, "BatchScheduleJobs") | set(audit_to_values("nightly", ENTRY, 0))
     assert written - {"runId", "jobName"} == documented("### Control rows")
 

@@ -200,8 +200,7 @@ MAY = {
     },
     "usched-history-stream": {
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:Scan",
-        "JobsTable: dynamodb:GetItem dynamodb:Query",
-        "JobsTable #upstream#*: dynamodb:PutItem",
+        "JobsTable: dynamodb:GetItem dynamodb:PutItem dynamodb:Query",
         "ScheduleRunner: states:StartExecution",
         "NotificationsQueue: sqs:SendMessage",
     },

@@ -80,7 +80,10 @@ class Sent(list[tuple[Channel, Message]]):
 # Channels
 
 
-BY_DEFAULT = [Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK]
+BY_DEFAULT = [
+    *(Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK),
+    Kind.SCHEDULE_PAUSED,
+]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,13 @@ class SweepFailed(SchedulerError):
         super().__init__(f"{count} runs could not be checked. The first is {first}. The log says why.")
 
 
+class RunNotReady(SchedulerError):
+    """A run cannot be cancelled yet, because it is still being started. Try again soon."""
+
+    def __init__(self, schedule_id: str, execution: str) -> None:
+        super().__init__(f"The run of '{schedule_id}' by the execution {execution} is still being started.")
+
+
 class RunStillActive(SchedulerError):
     """Somebody asked for a restart of a run that has not ended."""
 

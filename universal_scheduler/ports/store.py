@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from universal_scheduler.ports.activities import Activities
 from universal_scheduler.ports.followers import Followers
 from universal_scheduler.ports.jobs import Jobs
 from universal_scheduler.ports.operators import Operators
@@ -13,5 +14,5 @@ from universal_scheduler.ports.upstream_runs import SeenRuns
 from universal_scheduler.ports.waits import Waits
 
 
-class Store(Schedules, Followers, SeenRuns, Runs, Jobs, Waits, Operators, Protocol):
+class Store(Schedules, Followers, SeenRuns, Runs, Jobs, Waits, Operators, Activities, Protocol):
     """All data in the scheduler's own tables, for use cases that need several kinds of it."""

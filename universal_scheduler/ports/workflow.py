@@ -22,6 +22,10 @@ class Workflow(Protocol):
         """
         ...
 
+    def execution(self, name: str) -> Execution:
+        """The execution with this name, whether there is one or not."""
+        ...
+
     def is_running(self, execution: Execution) -> bool:
         """Whether an execution goes on. An unknown execution does not."""
         ...

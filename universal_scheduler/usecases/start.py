@@ -38,12 +38,13 @@ from universal_scheduler.ports.operators import Operators
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.schedules import Schedules
 from universal_scheduler.ports.store import Store
+from universal_scheduler.usecases.places import take_place
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
 SKIP_WORD = "PASS"
 OF_THE_FIRST_START = ("chain", "scheduledTime", "businessDate", "trigger")
 """What a restarted run keeps of the cause of its first start: what led to it, and what it is for."""
-TRIGGERS = frozenset({"row", "upstream"})
+TRIGGERS = frozenset({"row", "upstream", "time"})
 """Causes for which somebody has already checked that the schedule is not paused. It saves a read."""
 
 
@@ -87,6 +88,7 @@ def start_run(
     )
     while not store.create_run(run):
         run = replace(run, key=replace(run.key, start=next_start(run.key.start)))
+    take_place(store, run, _epoch(started))
     store.put_jobs(run.key.run_id, jobs)
     store.finish_preparing(run)  # until here, where all may be written once more, no operator acts on the run
     return replace(run, preparing=False)
@@ -184,6 +186,7 @@ def _restart(
         restarted = run if ours else _restarted(run, execution, cause, document, wait_seconds)
         if ours or store.restart_run(restarted, run, _entry(run, variant, mark)):
             break
+    take_place(store, restarted, _epoch(started))
     # Nothing is submitted, and no verb comes between, before this function has succeeded.
     untouched = set(map(id, known))  # those that still run go on: what is heard of them meanwhile must stay
     store.put_jobs(key.run_id, [job for job in jobs if id(job) not in untouched])

@@ -9,6 +9,7 @@ from typing import Any
 
 from universal_scheduler.domain.runs.model import AuditEntry, ChangeLog, Changes, JobRun, Mark, RunKey
 from universal_scheduler.domain.runs.upstream_runs import UpstreamRuns
+from universal_scheduler.domain.time.policies import Activity, LeftOut
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class Memory:
         self.waits: dict[str, Parked] = {}
         self.pauses: dict[str, Mark] = {}
         self.trails: dict[str, list[AuditEntry]] = {}
+        self.activities: dict[str, Activity] = {}
+        self.left_outs: dict[str, dict[str, LeftOut]] = {}
         self.on_write: Callable[[Iterable[JobRun]], None] | None = None
         """Is told of the jobs that were written, at each write."""
         self._lock = RLock()

@@ -26,6 +26,9 @@ class MemoryWorkflow:
     ended: set[str] = field(default_factory=set)
     """The names of executions that do not go on any more."""
 
+    def execution(self, name: str) -> Execution:
+        return Execution(f"arn:aws:states:us-east-1:123456789012:execution:schedule_runner:{name}", name)
+
     def is_running(self, execution: Execution) -> bool:
         name = execution.arn.rpartition(":")[2]
         return name in self.started and name not in self.ended
@@ -36,4 +39,4 @@ class MemoryWorkflow:
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         new = name not in self.started
         self.started.setdefault(name, message)
-        return Execution(f"arn:aws:states:us-east-1:123456789012:execution:schedule_runner:{name}", name), new
+        return self.execution(name), new

@@ -13,6 +13,7 @@ from universal_scheduler.domain.documents.batch import batch_errors, exit_code_e
 from universal_scheduler.domain.documents.durations import epoch_seconds
 from universal_scheduler.domain.documents.finally_jobs import finally_errors, is_finally
 from universal_scheduler.domain.documents.jobs import dependency, read_job
+from universal_scheduler.domain.documents.policies import policy_errors
 from universal_scheduler.domain.documents.recorded import recorded_errors
 from universal_scheduler.domain.documents.schema import schema_errors
 from universal_scheduler.domain.documents.size import carried_errors
@@ -42,6 +43,7 @@ def find_errors(row: Mapping[str, Any]) -> list[DocumentError]:
         errors = _first(
             _graph_errors(row["jobList"]),
             trigger_errors(row),
+            policy_errors(row),
             finally_errors(row["jobList"]),
             _fan_out_errors(row["jobList"]),
             exit_code_errors(row["jobList"]),

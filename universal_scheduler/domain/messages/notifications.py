@@ -32,6 +32,7 @@ class Kind(StrEnum):
     JOB_SHORT = "job_short"
     JOB_HELD = "job_held"
     QUEUE_BLOCKED = "queue_blocked"
+    SCHEDULE_PAUSED = "schedule_paused"
     TEST = "test"
     """Somebody tries the channels. No schedule lists this kind."""
 
@@ -72,9 +73,20 @@ KIND_TEXTS: Mapping[Kind, KindText] = {
         command="usched release {schedule} {job} --start {start}",
     ),
     Kind.QUEUE_BLOCKED: KindText("Job {job} of {schedule} waits in a blocked queue"),
+    Kind.SCHEDULE_PAUSED: KindText(
+        "Schedule {schedule} was paused",
+        "attention",
+        "When the cause is mended, let its triggers start it again",
+        "usched resume {schedule}",
+    ),
     Kind.TEST: KindText("Test message of {schedule}"),
 }
-DEFAULT_KINDS = frozenset({Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK})
+DEFAULT_KINDS = frozenset(
+    {
+        *(Kind.RUN_SUCCEEDED, Kind.RUN_FAILED, Kind.RUN_LATE, Kind.RUN_LOST, Kind.JOB_STUCK),
+        Kind.SCHEDULE_PAUSED,
+    }
+)
 """The kinds for `scheduleSnsTopic`: how each run has ended, as in the reference design, and what needs somebody."""
 ENDS = {RunStatus.SUCCEEDED: Kind.RUN_SUCCEEDED, RunStatus.FAILED: Kind.RUN_FAILED}
 
