@@ -80,9 +80,56 @@ TRIGGERS: list[tuple[Any, str]] = [
     ({**AFTER, "when": "all", "within": "6 hours"}, "$.trigger.within"),
     ({**AFTER, "when": "all", "within": "0h"}, "$.trigger.within"),
 ]
+CRON = {"cron": "cron(0 6 ? * MON-FRI *)"}
+TIMES: list[tuple[Any, str]] = [
+    ({**CRON, "timezone": "Europe/Zurich", "startDate": "2026-01-01", "endDate": "2027-01-01T00:00:00Z"}, ""),
+    ({"cron": "0 6 * * 1-5", "calendar": {"holidays": "US-CA", "off": ["2026-12-24"]}, "roll": "next"}, ""),
+    ({"cron": "0 6 1 * 1", "onDst": "cron", "calendar": {"exchange": "XNYS"}}, ""),
+    ([{"rate": "rate(5 minutes)"}, {"at": "at(2026-12-24T18:00:00)"}, AFTER], ""),
+    ({"businessDay": -1, "time": "18:00"}, ""),
+    ({"exchange": {"close": "XNYS", "offset": "30m"}}, ""),
+    ({"exchange": {"open": "XNYS", "offset": "-30m"}}, ""),
+    ({"cron": "cron(0 6 ? *)"}, "$.trigger.cron"),
+    ({"cron": "cron(0 0 6 ? * MON-FRI *)"}, "$.trigger.cron"),
+    ({"cron": "0 6 * *"}, "$.trigger.cron"),
+    ({"cron": "cron(0 6 * * * *)"}, "$.trigger.cron"),
+    ({"cron": "cron(0 6 31 2 ? *)"}, "$.trigger.cron"),
+    ({"cron": "0 6 31 2 *"}, "$.trigger.cron"),
+    ({"cron": "cron(0 25 ? * * *)"}, "$.trigger.cron"),
+    ({"cron": "rate(5 minutes)"}, "$.trigger.cron"),
+    ({"cron": ""}, "$.trigger.cron"),
+    ({"cron": 5}, "$.trigger.cron"),
+    ({"cron": "0" * 300}, "$.trigger.cron"),
+    ({"rate": "rate(0 minutes)"}, "$.trigger.rate"),
+    ({"rate": "rate(5)"}, "$.trigger.rate"),
+    ({"rate": "rate(5 seconds)"}, "$.trigger.rate"),
+    ({"rate": "rate(5 minutes)", "roll": "next"}, "$.trigger.roll"),
+    ({"at": "at(2026-13-24T18:00:00)"}, "$.trigger.at"),
+    ({"at": "2026-12-24T18:00:00"}, "$.trigger.at"),
+    ({**CRON, "rate": "rate(5 minutes)"}, "$.trigger"),
+    ([CRON, {**CRON, "timezone": "Mars/Olympus"}], "$.trigger[1].timezone"),
+    ({**CRON, "startDate": "soon"}, "$.trigger.startDate"),
+    ({**CRON, "startDate": "2026-12-01", "endDate": "2026-11-01"}, "$.trigger.endDate"),
+    ({**CRON, "calendar": {"holidays": "XX"}}, "$.trigger.calendar.holidays"),
+    ({**CRON, "calendar": {"weekends": ["SAT"]}}, "$.trigger.calendar"),
+    ({**CRON, "calendar": {"exchange": "NYSE"}}, "$.trigger.calendar.exchange"),
+    ({**CRON, "calendar": ["2026-12-24"]}, "$.trigger.calendar"),
+    ({**CRON, "roll": "next"}, "$.trigger.roll"),
+    ({**CRON, "onDst": "quartz"}, "$.trigger.onDst"),
+    ({**CRON, "time": "18:00"}, "$.trigger.time"),
+    ({"businessDay": 0, "time": "18:00"}, "$.trigger.businessDay"),
+    ({"businessDay": 32, "time": "18:00"}, "$.trigger.businessDay"),
+    ({"businessDay": 1}, "$.trigger.time"),
+    ({"businessDay": 1, "time": "6 pm"}, "$.trigger.time"),
+    ({"time": "18:00"}, "$.trigger"),
+    ({"exchange": {"close": "NYSE"}}, "$.trigger.exchange.close"),
+    ({"exchange": {"close": "XNYS", "offset": "2d"}}, "$.trigger.exchange.offset"),
+    ({"exchange": {"offset": "30m"}}, "$.trigger.exchange"),
+    ({"exchange": {"open": "XNYS", "close": "XNYS"}}, "$.trigger.exchange"),
+]
 
 
-@pytest.mark.parametrize(("trigger", "path"), TRIGGERS, ids=lambda value: json.dumps(value)[:80])
+@pytest.mark.parametrize(("trigger", "path"), [*TRIGGERS, *TIMES], ids=lambda value: json.dumps(value)[:80])
 def test_every_door_gives_a_trigger_the_same_verdict(doors: Doors, trigger: Any, path: str) -> None:
     document = row("s", trigger=trigger)
     text = json.dumps(document)

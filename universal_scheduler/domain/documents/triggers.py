@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,34 +11,35 @@ from universal_scheduler.domain.documents.upstreams import Outcome, triggers_of,
 from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError
 
+Row: TypeAlias = Mapping[str, Any]
 Given: TypeAlias = Mapping[str, Any]
 """One trigger, as the document has it."""
 
 
-def _nothing_wrong(_path: str, _given: Given) -> Iterator[DocumentError]:
-    yield from ()
+def _nothing_wrong(_row: Row, _path: str, _given: Given) -> Iterable[DocumentError]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One kind of trigger. Its functions get the trigger as the document has it."""
+    """One kind of trigger. Its functions get the row of the schedule, and the trigger as it stands there."""
 
-    starts: Callable[[str, Given], str]
-    """What starts the schedule with this scheduleId, in words for people: `usched apply` shows them."""
+    starts: Callable[[Row, Given], str]
+    """What starts the schedule, in words for people: `usched apply` shows them."""
     options: tuple[str, ...] = ()
     """The keys that may stand beside the key of the kind."""
-    errors: Callable[[str, Given], Iterator[DocumentError]] = _nothing_wrong
+    errors: Callable[[Row, str, Given], Iterable[DocumentError]] = _nothing_wrong
     """What is wrong with the trigger at this path, although the schema takes it."""
 
 
-def _by_hand(schedule_id: str, _given: Given | None = None) -> str:
-    return f"usched run {schedule_id}, or POST /executions"
+def _by_hand(row: Row, _given: Given) -> str:
+    return f"usched run {row['scheduleId']}, or POST /executions"
 
 
 ENDS = {Outcome.SUCCEEDED: "succeeds", Outcome.FAILED: "fails", Outcome.ENDED: "ends"}
 
 
-def _starts_after(_schedule_id: str, given: Given) -> str:
+def _starts_after(_row: Row, given: Given) -> str:
     named = given["after"]
     names, ends = [named] if isinstance(named, str) else list(named), ENDS[Outcome(given.get("outcome", "SUCCEEDED"))]
     if given.get("when") != "all" or len(names) == 1:
@@ -49,10 +50,10 @@ def _starts_after(_schedule_id: str, given: Given) -> str:
 
 
 def _span(value: int | str) -> str:
-    return f"{value} seconds" if isinstance(value, int) else value
+    return f"{value} seconds" if str(value).isdecimal() else str(value)
 
 
-def _after_errors(path: str, given: Given) -> Iterator[DocumentError]:
+def _after_errors(_row: Row, path: str, given: Given) -> Iterable[DocumentError]:
     if given.get("when") == "all":
         return
     for key in ("within", "sameBusinessDate"):
@@ -60,9 +61,65 @@ def _after_errors(path: str, given: Given) -> Iterator[DocumentError]:
             yield DocumentError(f"{path}.{key}", f"{key} without when: all", "when: all beside it")
 
 
+def _expression(kind: str) -> Callable[[Row, Given], str]:
+    return lambda row, given: f"{given[kind].strip()}{_zone(row, given)}{_days(given)}"
+
+
+def _rate(_row: Row, given: Given) -> str:
+    return f"{given['rate'].strip()}{_days(given)}"
+
+
+def _business_day(row: Row, given: Given) -> str:
+    number = given["businessDay"]
+    which = f"business day {number}" if number > 0 else f"business day {-number} from the end"
+    which = {1: "the first business day", -1: "the last business day"}.get(number, which)
+    return f"{which} of the month, {given['time']}{_zone(row, given)}{_days(given)}"
+
+
+def _exchange(_row: Row, given: Given) -> str:
+    times: Mapping[str, Any] = given["exchange"]
+    edge = "open" if "open" in times else "close"
+    offset = str(times.get("offset", 0))
+    when = "" if offset in ("0", "-0") else f"{_span(offset.removeprefix('-'))} {_side(offset)} "
+    return f"{when}the {'opening' if edge == 'open' else 'close'} of {times[edge]}"
+
+
+def _side(offset: str) -> str:
+    return "before" if offset.startswith("-") else "after"
+
+
+def _zone(row: Row, given: Given) -> str:
+    return f", {given.get('timezone', row.get('timezone', 'UTC'))}"
+
+
+def _days(given: Given) -> str:
+    calendar = given.get("calendar")
+    if calendar is None:
+        return ""
+    named = calendar if isinstance(calendar, str) else "its calendar"
+    rolls = {"next": ", else on the next", "previous": ", else on the one before"}.get(given.get("roll", ""), "")
+    return f", on business days of {named}{rolls}"
+
+
+def _time_errors(row: Row, path: str, given: Given) -> Iterable[DocumentError]:
+    from universal_scheduler.domain.time.triggers import time_errors  # not where no time is read
+
+    return time_errors(path, given, row.get("timezone", ""))
+
+
+BOUNDS, DAYS = ("startDate", "endDate"), ("calendar", "roll")
+TIMES: Mapping[str, Trigger] = {
+    "cron": Trigger(_expression("cron"), ("timezone", *BOUNDS, *DAYS, "onDst"), _time_errors),
+    "rate": Trigger(_rate, ("timezone", *BOUNDS, "calendar"), _time_errors),
+    "at": Trigger(_expression("at"), ("timezone", *DAYS, "onDst"), _time_errors),
+    "businessDay": Trigger(_business_day, ("time", "timezone", *BOUNDS, "calendar", "onDst"), _time_errors),
+    "exchange": Trigger(_exchange, BOUNDS, _time_errors),
+}
+"""The kinds that EventBridge Scheduler fires."""
 TRIGGERS: Mapping[str, Trigger] = {
     "manual": Trigger(_by_hand),
     "after": Trigger(_starts_after, ("when", "outcome", "within", "sameBusinessDate"), _after_errors),
+    **TIMES,
 }
 """Every kind of trigger by its key in the document. `dynamo/schema.json` says what value each key takes."""
 
@@ -75,7 +132,7 @@ def trigger_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
         if written in before:
             yield DocumentError(path, f"{shown(given)} again", "every trigger once")
         before.add(written)
-        yield from _trigger_errors(path, given)
+        yield from _trigger_errors(row, path, given)
         if "manual" in given and len(triggers) > 1:
             found = "manual beside other triggers"
             yield DocumentError(path, found, "manual alone: a person can start a schedule with other triggers, too")
@@ -84,7 +141,7 @@ def trigger_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
             yield DocumentError(path, "the schedule itself", "another schedule's scheduleId")
 
 
-def _trigger_errors(path: str, given: Given) -> Iterator[DocumentError]:
+def _trigger_errors(row: Row, path: str, given: Given) -> Iterator[DocumentError]:
     kinds = [key for key in given if key in TRIGGERS]
     if len(kinds) != 1:
         found = " and ".join(kinds) or f"{' and '.join(given)} without a kind of trigger"
@@ -98,16 +155,14 @@ def _trigger_errors(path: str, given: Given) -> Iterator[DocumentError]:
         expected = f"beside {kind} only {', '.join(trigger.options)}" if trigger.options else f"{kind} alone"
         yield DocumentError(f"{path}.{key}", f"{key} beside {kind}", expected)
     if not strange:
-        yield from trigger.errors(path, given)
+        yield from trigger.errors(row, path, given)
 
 
 def what_starts(row: Mapping[str, Any], *, new: bool) -> str:
     """What starts the schedule of a checked row, in words for people. `new` says whether it was inserted just now."""
-    schedule_id = row["scheduleId"]
     texts = [
-        TRIGGERS[next(key for key in given if key in TRIGGERS)].starts(schedule_id, given)
-        for _, given in triggers_of(row)
+        TRIGGERS[next(key for key in given if key in TRIGGERS)].starts(row, given) for _, given in triggers_of(row)
     ]
     if texts:
         return "; ".join(texts)
-    return "its insertion: it starts now" if new else f"usched run {schedule_id}: a changed row starts no run"
+    return "its insertion: it starts now" if new else f"usched run {row['scheduleId']}: a changed row starts no run"
