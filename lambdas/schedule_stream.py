@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -10,10 +11,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.dynamodb.items import from_item
 from universal_scheduler.adapters.telemetry import about, failure_logged, observed
+from universal_scheduler.usecases.arrivals import change_listeners
+from universal_scheduler.usecases.timetable import Timetable, keep_in_step
 from universal_scheduler.usecases.triggers import schedule_written
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
+timetable = Timetable(wiring.time_entries, wiring.calendars, time.time)
 processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
 
 
@@ -22,7 +26,10 @@ def on_record(record: Any) -> None:
     old, new = (raw["dynamodb"].get(image) for image in ("OldImage", "NewImage"))
     about((new or old)["scheduleId"]["S"])
     with failure_logged("A record", wiring.settings.metrics_namespace, record=raw["dynamodb"].get("Keys")):
-        schedule_written(wiring.store, wiring.workflow, raw["eventID"], _row(old), _row(new))
+        before, after = _row(old), _row(new)
+        schedule_written(wiring.store, wiring.workflow, raw["eventID"], before, after)
+        change_listeners(wiring.store, before, after)
+        keep_in_step(timetable, before, after)
 
 
 def _row(image: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,4 +1,5 @@
-"""Every minute: the watchdogs look at the runs that are due, and the indexes are completed."""
+"""Every minute: the watchdogs look at the runs that are due, the indexes are completed, and the timetable is compared
+with the rows."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from universal_scheduler.adapters.telemetry import emit, observed
 from universal_scheduler.usecases.indexes import complete_indexes
 from universal_scheduler.usecases.sweep import Watchdogs, sweep
+from universal_scheduler.usecases.timetable import Timetable, reconcile
 from universal_scheduler.wiring import from_env
 
 wiring = from_env()
+timetable = Timetable(wiring.time_entries, wiring.calendars, time.time)
 
 
 @observed(lambda _: None, wiring.settings.metrics_namespace)
@@ -28,6 +31,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         return watch(time_left)
     finally:
         complete_indexes(wiring.store, time_left)
+        mended = reconcile(timetable, wiring.store, time_left)
+        emit(wiring.settings.metrics_namespace, {"EntriesMended": ("Count", [mended])})
 
 
 def watch(time_left: Callable[[], float]) -> dict[str, int]:

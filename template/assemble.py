@@ -11,6 +11,8 @@ ORDER = (
     "tables",
     "run",
     "triggers",
+    "time",
+    "arrivals",
     "events",
     "watchdogs",
     "notifications",

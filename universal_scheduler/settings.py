@@ -41,6 +41,13 @@ class Settings:
     """Seconds before a message that a channel did not take is sent again. They double with each try."""
     notify_timeout: float = 5.0
     """How many seconds a webhook has to answer."""
+    schedule_group: str = ""
+    """The group of EventBridge Scheduler that has the entries of time triggers; empty where nothing carries them."""
+    due_queue_arn: str = ""
+    """The ARN of the queue that time triggers fire into."""
+    due_dead_letters_arn: str = ""
+    due_role_arn: str = ""
+    """The ARN of the role by which EventBridge Scheduler sends to these queues."""
     endpoint: str = ""
     """The URL of all AWS services on the embedded engine; empty on AWS."""
     submit_rate: float = 50.0
@@ -77,6 +84,10 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         notify_pause=float(environ.get("NOTIFY_PAUSE", default.notify_pause)),
         notify_timeout=float(environ.get("NOTIFY_TIMEOUT", default.notify_timeout)),
+        schedule_group=environ.get("SCHEDULE_GROUP", default.schedule_group),
+        due_queue_arn=environ.get("DUE_QUEUE_ARN", default.due_queue_arn),
+        due_dead_letters_arn=environ.get("DUE_DEAD_LETTERS_ARN", default.due_dead_letters_arn),
+        due_role_arn=environ.get("DUE_ROLE_ARN", default.due_role_arn),
         endpoint=environ.get("AWS_ENDPOINT_URL", default.endpoint),
         submit_rate=float(environ.get("SUBMIT_RATE", default.submit_rate)),
         max_turns=int(environ.get("MAX_TURNS", default.max_turns)),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from universal_scheduler.adapters.log_tails import CloudWatchLogTails
     from universal_scheduler.adapters.notifier import ServiceNotifier
     from universal_scheduler.adapters.outbox import SqsOutbox
+    from universal_scheduler.adapters.scheduler import EventBridgeTimeEntries
     from universal_scheduler.domain.time.calendars import Calendar
 
 USER_AGENT = f"universal-scheduler Boto3/{boto3.__version__}"
@@ -134,6 +135,18 @@ class Wiring:
     def job_events(self) -> MessageQueue:
         client = self._session.client("sqs", endpoint_url=self._endpoint, config=QUICK)
         return MessageQueue(client, self.settings.job_events_queue_url)
+
+    @cached_property
+    def time_entries(self) -> EventBridgeTimeEntries:
+        from universal_scheduler.adapters.scheduler import EventBridgeTimeEntries
+
+        return EventBridgeTimeEntries(
+            cache(partial(self._client, "scheduler")),
+            group=self.settings.schedule_group,
+            queue=self.settings.due_queue_arn,
+            dead_letters=self.settings.due_dead_letters_arn,
+            role=self.settings.due_role_arn,
+        )
 
     @cached_property
     def outbox(self) -> SqsOutbox:

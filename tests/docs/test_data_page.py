@@ -114,6 +114,8 @@ def test_the_attributes_of_control_rows(client: Any, store: DynamoStore) -> None
         store.put_schedule({"scheduleId": name, "trigger": {"after": ["other"]}})
     assert store.put_upstream_runs("nightly", "x", UpstreamRuns())
     store.create_run(RUN)
+    assert store.newest_object("nightly", 0, "in/a.csv", "1")
+    store.entries_page_done("page")
     store.check_followers(1)
     while not store.index_runs(1):
         pass

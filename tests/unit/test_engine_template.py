@@ -70,7 +70,8 @@ def test_no_function_may_do_everything_to_anything() -> None:
             for action in [actions] if isinstance(actions, str) else actions:
                 assert "*" not in action, name
             if statement.get("Resource") == "*":  # calls that know no resource
-                assert statement["Action"] in ("batch:ListJobs", "batch:DescribeJobs"), name
+                known = ("batch:ListJobs", "batch:DescribeJobs", "scheduler:ListSchedules")
+                assert statement["Action"] in known, name
 
 
 def test_no_start_is_lost_to_a_passing_outage_and_none_goes_unnoticed() -> None:
@@ -98,10 +99,14 @@ def test_every_queue_has_dead_letters_and_they_have_an_alarm() -> None:
     assert watched == [name for name, queue in queues.items() if "RedrivePolicy" not in queue]
 
 
-def test_an_event_that_cannot_be_handled_is_given_up_after_some_time_and_kept() -> None:
-    queue = of_type("AWS::SQS::Queue")["JobEventsQueue"]
-    rules = of_type("AWS::Events::Rule")
-    [statement] = of_type("AWS::SQS::QueuePolicy")["JobEventsQueuePolicy"]["PolicyDocument"]["Statement"]
+@pytest.mark.parametrize(
+    ("name", "fed_by"),
+    [("JobEvents", ("JobEventsRule", "ExecutionEventsRule")), ("Arrivals", ("ObjectsRule", "ApplicationEventsRule"))],
+)
+def test_an_event_that_cannot_be_handled_is_given_up_after_some_time_and_kept(name: str, fed_by: list[str]) -> None:
+    queue = of_type("AWS::SQS::Queue")[f"{name}Queue"]
+    rules = {rule: of_type("AWS::Events::Rule")[rule] for rule in fed_by}
+    [statement] = of_type("AWS::SQS::QueuePolicy")[f"{name}QueuePolicy"]["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": [{"Fn::GetAtt": [name, "Arn"]} for name in rules]}}
     for rule in rules.values():
@@ -195,8 +200,11 @@ MAY = {
     "usched-schedule-stream": {
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:GetItem",
-        "JobsTable #after#* #upstream#*: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:Query",
+        "JobsTable #after#* #upstream#* #listeners#*: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:Query",
         "ScheduleRunner: states:StartExecution",
+        "CalendarsTable: dynamodb:GetItem",
+        "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:DeleteSchedule scheduler:UpdateSchedule",
+        "DueRole: iam:PassRole",
     },
     "usched-history-stream": {
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:Scan",
@@ -220,7 +228,12 @@ MAY = {
     "usched-sweep": {
         "HistoryTable: dynamodb:GetItem dynamodb:Scan dynamodb:UpdateItem",
         "HistoryTable/index/watch-index: dynamodb:Query",
-        "SchedulesTable: dynamodb:Scan",
+        "SchedulesTable: dynamodb:BatchGetItem dynamodb:Scan",
+        "CalendarsTable: dynamodb:GetItem",
+        "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:DeleteSchedule scheduler:GetSchedule"
+        " scheduler:UpdateSchedule",
+        "*: scheduler:ListSchedules",
+        "DueRole: iam:PassRole",
         "JobsTable: dynamodb:BatchGetItem dynamodb:BatchWriteItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
         "JobEventsTable: dynamodb:Query",
         "*: batch:DescribeJobs",
@@ -229,6 +242,22 @@ MAY = {
         "execution:schedule_runner:*: states:DescribeExecution",
         "stateMachine:schedule_runner: states:SendTaskSuccess",
         "NotificationsQueue: sqs:SendMessage",
+    },
+    "usched-starter": {
+        "ScheduleRunner: states:StartExecution",
+        "SchedulesTable: dynamodb:GetItem",
+        "JobsTable: dynamodb:GetItem",
+        "CalendarsTable: dynamodb:GetItem",
+        "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:UpdateSchedule",
+        "DueRole: iam:PassRole",
+    },
+    "usched-arrivals": {
+        "ScheduleRunner: states:StartExecution",
+        "SchedulesTable: dynamodb:BatchGetItem",
+        "JobsTable: dynamodb:GetItem dynamodb:Query",
+        "JobsTable #objects#*: dynamodb:UpdateItem",
+        "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:UpdateSchedule",
+        "DueRole: iam:PassRole",
     },
     "usched-notify": {
         "SchedulesTable HistoryTable: dynamodb:GetItem",
@@ -282,7 +311,7 @@ def named(resource: Any) -> str:
 
 def partitions(statement: dict[str, Any]) -> list[str]:
     """Of a table the only partition keys that the statement is for."""
-    given = [of_key["dynamodb:LeadingKeys"] for of_key in statement.get("Condition", {}).values()]
+    given = [of_key.get("dynamodb:LeadingKeys", []) for of_key in statement.get("Condition", {}).values()]
     return [key for keys in given for key in listed(keys)]
 
 
@@ -304,6 +333,16 @@ def test_a_function_may_do_what_it_does_and_no_more(name: str) -> None:
     }
     assert functions.keys() == MAY.keys()
     assert statements(functions[name]) == MAY[name]
+
+
+def test_only_eventbridge_scheduler_gets_the_role_that_functions_may_pass() -> None:
+    passed = [
+        statement["Condition"]
+        for function in of_type("AWS::Serverless::Function").values()
+        for statement in function["Policies"][0]["Statement"]
+        if statement.get("Action") == "iam:PassRole"
+    ]
+    assert passed == [{"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}] * 4
 
 
 MANAGED = {
@@ -347,6 +386,7 @@ def test_functions_machines_and_api_are_traced(monkeypatch: pytest.MonkeyPatch) 
 
 def test_alarms_and_dashboard_name_what_there_is() -> None:
     emitted = {"Runs", "RunTime", "EndToWake", "Retries", "QueueTime", "Breaches", "FunctionErrors"}
+    emitted |= {"Firings", "UnexpectedFirings", "EntriesMended"}
     [board] = of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(board["DashboardBody"]["Fn::Sub"])
     shown = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"]]

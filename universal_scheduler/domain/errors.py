@@ -189,6 +189,13 @@ class StoreUnavailable(SchedulerError):
     """DynamoDB refused the writes for too long, or S3 did not answer. Try again later."""
 
 
+class TimetableUnavailable(SchedulerError):
+    """EventBridge Scheduler did not take an entry, or did not answer. Try again later."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"EventBridge Scheduler did not serve {name}: {why}")
+
+
 class ObjectUnreadable(SchedulerError):
     """S3 does not have the object, does not allow to read it, or it is too large. Another try gives the same answer."""
 

@@ -34,6 +34,7 @@ from universal_scheduler.local.gaps import (
     logs_storage,
     queue_mappings,
     rest_api,
+    scheduler,
     step_functions,
     stream_mappings,
 )
@@ -274,6 +275,7 @@ class _Server:
         logs_storage.apply(self._home / "logs.sqlite")
         queue_mappings.apply()
         rest_api.apply(stages)
+        scheduler.apply()
         step_functions.apply()
         histories.apply(self._home / "histories.sqlite")
         stream_mappings.apply()

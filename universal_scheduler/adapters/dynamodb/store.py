@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from universal_scheduler.adapters.dynamodb.activities import DynamoActivities
+from universal_scheduler.adapters.dynamodb.listeners import DynamoListeners
 from universal_scheduler.adapters.dynamodb.operators import DynamoOperators
 from universal_scheduler.adapters.dynamodb.runs import DynamoRuns
 from universal_scheduler.adapters.dynamodb.schedules import DynamoSchedules
@@ -10,6 +11,8 @@ from universal_scheduler.adapters.dynamodb.upstream_runs import DynamoUpstreamRu
 from universal_scheduler.adapters.dynamodb.waits import DynamoWaits
 
 
-class DynamoStore(DynamoSchedules, DynamoUpstreamRuns, DynamoRuns, DynamoWaits, DynamoOperators, DynamoActivities):
+class DynamoStore(
+    DynamoSchedules, DynamoUpstreamRuns, DynamoListeners, DynamoRuns, DynamoWaits, DynamoOperators, DynamoActivities
+):
     """`ports.store.Store` over a boto3 client of DynamoDB. `DynamoOperators` is a `DynamoJobs`, because operators
     change jobs."""

@@ -47,6 +47,10 @@ class Memory:
         self.trails: dict[str, list[AuditEntry]] = {}
         self.activities: dict[str, Activity] = {}
         self.left_outs: dict[str, dict[str, LeftOut]] = {}
+        self.noted_listeners: dict[str, set[str]] = {}
+        self.newest_objects: dict[tuple[str, int, str], str] = {}
+        self.time_rows_read = self.time_entries_page = ""
+        """How far the reconciler of the timetable has come."""
         self.on_write: Callable[[Iterable[JobRun]], None] | None = None
         """Is told of the jobs that were written, at each write."""
         self._lock = RLock()

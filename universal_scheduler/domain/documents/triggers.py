@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.documents.upstreams import Outcome, triggers_of, upstream_paths
 from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.errors import DocumentError
 
+SPREAD_LIMIT_SECONDS = 24 * 3600
 Row: TypeAlias = Mapping[str, Any]
 Given: TypeAlias = Mapping[str, Any]
 """One trigger, as the document has it."""
@@ -107,6 +109,23 @@ def _time_errors(row: Row, path: str, given: Given) -> Iterable[DocumentError]:
     return time_errors(path, given, row.get("timezone", ""))
 
 
+def _object(_row: Row, given: Given) -> str:
+    place: Mapping[str, Any] = given["s3"]
+    named = f"s3://{place['bucket']}/{place.get('prefix', '')}*{place.get('suffix', '')}"
+    stable = f", when it has been there for {_span(place['stableFor'])}" if "stableFor" in place else ""
+    return f"a new object {named}{stable}"
+
+
+def _event(_row: Row, given: Given) -> str:
+    return f"an event of {' or '.join(given['event']['source'])}"
+
+
+def _event_errors(_row: Row, path: str, given: Given) -> Iterable[DocumentError]:
+    from universal_scheduler.domain.events.patterns import pattern_errors  # not where no event is read
+
+    return pattern_errors(f"{path}.event", given["event"])
+
+
 BOUNDS, DAYS = ("startDate", "endDate"), ("calendar", "roll")
 TIMES: Mapping[str, Trigger] = {
     "cron": Trigger(_expression("cron"), ("timezone", *BOUNDS, *DAYS, "onDst"), _time_errors),
@@ -120,12 +139,15 @@ TRIGGERS: Mapping[str, Trigger] = {
     "manual": Trigger(_by_hand),
     "after": Trigger(_starts_after, ("when", "outcome", "within", "sameBusinessDate"), _after_errors),
     **TIMES,
+    "s3": Trigger(_object),
+    "event": Trigger(_event, errors=_event_errors),
 }
 """Every kind of trigger by its key in the document. `dynamo/schema.json` says what value each key takes."""
 
 
 def trigger_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
     """What is wrong with the triggers of a row that passes the schema."""
+    yield from _spread_errors(row)
     triggers, before = triggers_of(row), set[str]()
     for path, given in triggers:
         written = json.dumps(given, sort_keys=True)
@@ -139,6 +161,13 @@ def trigger_errors(row: Mapping[str, Any]) -> Iterator[DocumentError]:
     for path, upstream in upstream_paths(row):
         if upstream == row["scheduleId"]:
             yield DocumentError(path, "the schedule itself", "another schedule's scheduleId")
+
+
+def _spread_errors(row: Row) -> Iterator[DocumentError]:
+    """https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-flexible-time-windows.html"""
+    spread = row.get("spread")
+    if spread is not None and duration_seconds(spread) > SPREAD_LIMIT_SECONDS:
+        yield DocumentError("$.spread", shown(spread), "at most a day: 1d")
 
 
 def _trigger_errors(row: Row, path: str, given: Given) -> Iterator[DocumentError]:

@@ -1,0 +1,153 @@
+"""A time trigger fires: the start of a run, once for each moment, unless something leaves it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from universal_scheduler.domain.time.entries import is_chain, next_link, version_of
+from universal_scheduler.domain.time.starts import Start, coming
+from universal_scheduler.domain.time.triggers import TimeTrigger
+from universal_scheduler.ports.store import Store
+from universal_scheduler.ports.workflow import Workflow
+from universal_scheduler.usecases.arrivals import start_by_event
+from universal_scheduler.usecases.timetable import Timetable, time_triggers
+from universal_scheduler.usecases.triggers import start_by_trigger
+
+INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What an entry of EventBridge Scheduler sends when its time has come."""
+
+    schedule_id: str
+    trigger: int
+    version: str
+    scheduled: datetime
+    """UTC: the time for which it calls, however late it is."""
+    cause: Mapping[str, Any] = field(default_factory=dict)
+    """What the run keeps of an event after which it was waited; empty for a time trigger."""
+
+
+class Outcome(StrEnum):
+    """What became of a firing."""
+
+    STARTED = "started"
+    AGAIN = "delivered again"
+    OLD = "of an old entry"
+    LEFT_OUT = "left out"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What became of a firing, and why."""
+
+    outcome: Outcome
+    reason: str = ""
+    execution: str = ""
+    differs: bool = False
+    """Whether EventBridge Scheduler has called at a time that is none by our own reckoning."""
+
+
+def read_firing(message: Mapping[str, Any]) -> Firing:
+    """The firing that a message tells of.
+
+    Raises:
+        ValueError: the message tells of none.
+    """
+    try:
+        scheduled = datetime.fromisoformat(str(message["scheduledTime"]).replace("Z", "+00:00"))
+        firing = Firing(
+            str(message["scheduleId"]),
+            int(message["trigger"]),
+            str(message["version"]),
+            scheduled.astimezone(UTC),
+            dict(message.get("cause", {})),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the message is no firing: {error!r}") from error
+    if scheduled.tzinfo is None:
+        raise ValueError("the message is no firing: its scheduledTime has no zone")
+    return firing
+
+
+def fire(store: Store, workflow: Workflow, timetable: Timetable, firing: Firing) -> Fired:
+    """Start the run of a firing. The same firing starts one run, however often it is delivered.
+
+    Nothing starts where the row is gone, wrong or changed since the entry was made, where the calendar leaves the day
+    out, and while the schedule is paused.
+
+    Raises:
+        TimetableUnavailable: the entry for the following start could not be made, so nothing has started yet.
+    """
+    row = store.get_schedule(firing.schedule_id)
+    if firing.cause:
+        return _fire_object(store, workflow, row, firing)
+    trigger = _trigger(row, timetable, firing)
+    if row is None or trigger is None:
+        return Fired(Outcome.OLD, "the row has no such trigger any more")
+    chain = is_chain(trigger)
+    if chain:
+        link = next_link(row, trigger, max(firing.scheduled, timetable.now()))
+        if link is not None:
+            timetable.entries.put(link)
+    if _outside(trigger, firing.scheduled):
+        return Fired(Outcome.LEFT_OUT, "it is before the trigger's startDate or after its endDate")
+    start = start_at(trigger, firing.scheduled)
+    if start is None and chain:
+        return Fired(Outcome.OLD, "the calendar has changed: this is no start any more")
+    if start is not None and start.left_out:
+        return Fired(Outcome.LEFT_OUT, start.left_out)
+    cause = cause_of(trigger, firing.scheduled, start)
+    event = f"{firing.scheduled:%Y-%m-%dT%H:%M:%SZ}"
+    found = start_by_trigger(store.paused, workflow, "time", firing.schedule_id, event, cause)
+    if found is None:
+        return Fired(Outcome.PAUSED, differs=start is None)
+    execution, new = found
+    return Fired(Outcome.STARTED if new else Outcome.AGAIN, execution=execution.name, differs=start is None)
+
+
+def _fire_object(store: Store, workflow: Workflow, row: Mapping[str, Any] | None, firing: Firing) -> Fired:
+    """The object has been there for as long as its trigger wants it to, unless a newer one has come."""
+    if row is None or row.get("scheduleErrors") or version_of(row, firing.trigger) != firing.version:
+        return Fired(Outcome.OLD, "the row has no such trigger any more")
+    cause = {key: value for key, value in firing.cause.items() if key != "order"}
+    key, order = str(firing.cause["key"]), str(firing.cause["order"])
+    if not store.is_newest_object(firing.schedule_id, firing.trigger, key, order):
+        return Fired(Outcome.LEFT_OUT, f"a newer object has come as {key}")
+    execution = start_by_event(store, workflow, firing.schedule_id, cause)
+    return Fired(Outcome.STARTED if execution else Outcome.AGAIN, execution=execution)
+
+
+def start_at(trigger: TimeTrigger, moment: datetime) -> Start | None:
+    """The start of a trigger at this moment, by our own reckoning; None if there is none."""
+    return next((start for start in coming([trigger], moment - INSTANT, moment) if start.at == moment), None)
+
+
+def cause_of(trigger: TimeTrigger, scheduled: datetime, start: Start | None) -> dict[str, Any]:
+    """What the run keeps of the firing. By our own reckoning `start` is None at a time that is none."""
+    logical = start.scheduled if start is not None else scheduled
+    day = start.business_date if start is not None else scheduled.astimezone(trigger.zone).date()
+    return {
+        "kind": "time",
+        "scheduledTime": f"{logical.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "businessDate": day.isoformat(),
+        "trigger": trigger.position,
+    }
+
+
+def _trigger(row: Mapping[str, Any] | None, timetable: Timetable, firing: Firing) -> TimeTrigger | None:
+    if row is None or version_of(row, firing.trigger) != firing.version:
+        return None
+    found = time_triggers(row, timetable.calendars)
+    return next((trigger for trigger in found if trigger.position == firing.trigger), None)
+
+
+def _outside(trigger: TimeTrigger, moment: datetime) -> bool:
+    before = trigger.start is not None and moment < trigger.start
+    return before or (trigger.end is not None and moment > trigger.end)
