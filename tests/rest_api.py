@@ -35,6 +35,7 @@ NAMES = {
     "GetExecutionFunction.Arn": f"arn:aws:lambda:{PREFIX}:function:usched-get-execution",
     "PutScheduleFunction.Arn": f"arn:aws:lambda:{PREFIX}:function:usched-put-schedule",
     "GetScheduleFunction.Arn": f"arn:aws:lambda:{PREFIX}:function:usched-get-schedule",
+    "GetNextStartsFunction.Arn": f"arn:aws:lambda:{PREFIX}:function:usched-get-next-starts",
 }
 
 

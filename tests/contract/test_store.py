@@ -715,6 +715,12 @@ def test_a_schedule_is_paused_once_and_resumed_once(store: Store) -> None:
     assert store.audit("b") == [pause, resume]
 
 
+def test_a_verb_that_changes_no_row_has_its_line_in_the_trail(store: Store) -> None:
+    backfill = replace(entry(Verb.BACKFILL), given={"from": "2026-11-01", "to": "2026-11-30"})
+    store.record_verb("b", backfill)
+    assert store.audit("b") == [backfill]
+
+
 def test_of_many_at_once_one_wins() -> None:
     store = MemoryStore()
     store.create_run(RUN)

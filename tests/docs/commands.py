@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir
 from functools import cache
+from itertools import takewhile
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from tests.docs.markdown import Example
 from tests.rest_api import Backends, call, openapi, rest_api
 from tests.tables import template
 from universal_scheduler.cli import app
+from universal_scheduler.cli.documents import SUFFIXES
 from universal_scheduler.domain.documents.message import read_message
 from universal_scheduler.domain.documents.request import read_request
 from universal_scheduler.domain.errors import InvalidSchedule
@@ -38,7 +40,7 @@ CURL_FLAGS = frozenset({"-s", "-S", "-f", "-i", "-sS", "-fsS"})
 
 
 def check_console(example: Example, desk: Desk) -> None:
-    """Lines behind `$ ` are commands, others are what they print."""
+    """Lines behind `$ ` are commands, others are what they print; what `usched next` prints for a file is compared."""
     _check_lines(example.text, "$ ", desk)
 
 
@@ -75,12 +77,19 @@ def _check_lines(text: str, prompt: str, desk: Desk) -> None:
     count = 0
     for below, command in command_lines(text, prompt):
         count += 1
+        desk.printed = _printed(text, below, prompt)
         try:
             _check(command, desk)
         except Wrong as wrong:
             raise Wrong(str(wrong), below) from None
     if not count:
         raise Wrong(f"no command is in it: none of its lines begins with '{prompt}'")
+
+
+def _printed(text: str, below: int, prompt: str) -> str:
+    """What stands below a command that is one line, up to the next command."""
+    lines = takewhile(lambda line: not prompt or not line.startswith(prompt), text.splitlines()[below + 1 :])
+    return "\n".join(lines).strip()
 
 
 def _check(text: str, desk: Desk) -> None:
@@ -142,12 +151,21 @@ def _usched(words: Sequence[str], desk: Desk) -> None:
     if result.exit_code:
         raise Wrong(f"usched {shlex.join(words)}: {' '.join(result.output.split())}")
     files = [given["file"]] if "file" in given else list(given.get("files", ()))
+    files += [given["what"]] if str(given.get("what", "")).endswith(SUFFIXES) else []
     paths = [desk.file(file) for file in files if file != "-"]
-    if name in ("simulate", "try") and all(path.is_relative_to(desk.directory) for path in paths):
+    runs = name in ("simulate", "try", "import crontab") or (name == "next" and files)
+    if runs and all(path.is_relative_to(desk.directory) for path in paths):
         with chdir(desk.directory):
             result = CliRunner().invoke(app.main, list(words))
         if result.exit_code != (1 if given.get("fail") else 0):
             raise Wrong(f"usched {shlex.join(words)}: exit code {result.exit_code}: {result.output} {result.exception}")
+        if name == "next" and desk.printed and desk.printed != (printed := _without_version(result.stdout)):
+            raise Wrong(f"usched {shlex.join(words)} prints\n{printed}")
+
+
+def _without_version(printed: str) -> str:
+    """What `usched next` prints, without the version of the time zones."""
+    return "\n".join(line for line in printed.splitlines() if not line.startswith("Time zones:")).strip()
 
 
 def _parsed(words: Sequence[str]) -> tuple[Result, str, dict[str, Any]]:

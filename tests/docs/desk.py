@@ -28,6 +28,8 @@ class Desk:
 
     directory: Path
     variables: dict[str, str] = field(default_factory=dict)
+    printed: str = ""
+    """What stands below the command that is being looked at."""
 
     def file(self, name: str) -> Path:
         """A block of this page that has this name, or a file of the repository."""

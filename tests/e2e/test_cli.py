@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -126,5 +127,8 @@ def test_make_run_goes_from_two_documents_to_the_report() -> None:
     assert "LoadRedshift SUCCEEDED exit code 0" in done.stdout
     assert "WriteReport SUCCEEDED exit code 0" in done.stdout
     assert "curl -sS -X POST http://127.0.0.1:" in done.stdout
+    end = done.stdout.split("When each schedule starts next, and why")[1]
+    assert re.search(r"\d\d:00:00 E[DS]T  20\d\d-\d\d-\d\dT1[01]:00:00Z", end)
+    assert "daily-edw-report: a run of daily-edw-load that succeeds" in end
     [report] = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line.startswith("report ")]
     assert Path(report).read_text().startswith("# Daily sales")

@@ -389,3 +389,26 @@ def test_get_schedule_shows_what_is_wrong(load: Callable[[str], ModuleType]) -> 
     shown = json.loads(handler({"pathParameters": {"scheduleId": "bad"}}, Context())["body"])
     assert (shown["valid"], shown["errors"][0]["path"]) == (False, "$.jobList")
     assert handler({"pathParameters": {"scheduleId": "none"}}, Context())["statusCode"] == 404
+
+
+def test_get_next_starts_shows_when_a_schedule_starts(load: Callable[[str], ModuleType]) -> None:
+    put(SCHEDULE | {"trigger": {"cron": "0 6 * * *", "timezone": "Europe/Zurich"}})
+    handler = load("get_next_starts").handler
+
+    def get(schedule_id: str, **query: str) -> tuple[int, Any]:
+        event = {"pathParameters": {"scheduleId": schedule_id}, "queryStringParameters": query or None}
+        answer = handler(event, Context())
+        return answer["statusCode"], json.loads(answer["body"])
+
+    assert len(get("nightly")[1]["starts"]) == 10
+    status, body = get("nightly", **{"from": "2026-07-01", "to": "2026-07-02"})
+    assert (status, [start["at"] for start in body["starts"]]) == (
+        200,
+        ["2026-07-01T04:00:00Z", "2026-07-02T04:00:00Z"],
+    )
+    assert get("none")[0] == 404
+    assert get("nightly", n="0")[0] == 400
+    assert get("nightly", since="1d")[0] == 400
+    put({"scheduleId": "bad", "jobList": []})
+    status, body = get("bad")
+    assert (status, body["error"]["errors"][0]["path"]) == (422, "$.jobList")

@@ -90,7 +90,7 @@ def test_the_schedules_are_valid_and_their_scripts_are_there(name: str) -> None:
 
 
 def test_the_report_starts_after_the_load_which_starts_when_it_is_inserted() -> None:
-    assert parse(document("daily-edw-load")).starts_when_inserted
+    assert not parse(document("daily-edw-load")).starts_when_inserted
     assert parse(document("daily-edw-report")).triggers == ({"after": ["daily-edw-load"]},)
 
 

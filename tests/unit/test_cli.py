@@ -51,7 +51,7 @@ def test_the_settings_come_from_the_stacks_outputs(monkeypatch: pytest.MonkeyPat
         "StateMachineArn": "arn:aws:states:eu-west-1:123456789012:stateMachine:schedule_runner",
         **{
             f"{name}TableArn": f"arn:aws:dynamodb:::table/x{name}"
-            for name in ("Schedules", "History", "Jobs", "JobEvents")
+            for name in ("Schedules", "History", "Jobs", "JobEvents", "Calendars")
         },
         **{f"{name}Arn": f"arn:{name}" for name in ("HighQueue", "DefaultQueue", "LowQueue", "ShellJobDefinition")},
     }
@@ -134,7 +134,7 @@ def test_an_interrupted_command_exits_with_130(monkeypatch: pytest.MonkeyPatch) 
         (["get", "nightly"], ["usched show nightly"]),
         (["create", "a.yaml"], ["usched apply a.yaml"]),
         (["retry", "nightly"], ["usched restart nightly", "usched rerun nightly JOB"]),
-        (["frobnicate"], ["The commands are apply, audit, cancel,"]),
+        (["frobnicate"], ["The commands are apply, audit, backfill,"]),
         (["local", "list"], ["The commands are start, status, stop."]),
         (["[red]\x1b[31m"], [r"'usched [red]\x1b[31m'"]),
     ],
@@ -156,7 +156,7 @@ def test_other_tools_words_lead_to_commands_that_there_are() -> None:
 
 
 def test_the_list_of_commands_has_whole_sentences() -> None:
-    for words in (["--help"], ["local", "--help"], ["notify", "--help"]):
+    for words in (["--help"], ["local", "--help"], ["notify", "--help"], ["import", "--help"]):
         [commands] = re.findall(r"(?s)Commands:\n(.*?)\n\n", usched(*words).stdout)
         assert all(line.endswith(".") and not line.endswith("...") for line in commands.splitlines())
 

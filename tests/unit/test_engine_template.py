@@ -287,6 +287,11 @@ MAY = {
         "HistoryTable: dynamodb:Query",
         "JobsTable: dynamodb:GetItem",
     },
+    "usched-get-next-starts": {
+        "SchedulesTable: dynamodb:GetItem",
+        "CalendarsTable: dynamodb:GetItem",
+        "JobsTable: dynamodb:GetItem",
+    },
 }
 """Every call that each function makes, and on what; whoever adds a call adds it here."""
 

@@ -25,7 +25,7 @@ OPERATIONS: list[tuple[str, str, dict[str, Any]]] = [
 IDS = [operation["operationId"] for _, _, operation in OPERATIONS]
 NAMED_ELSEWHERE = {
     *("ApiStartRole", "ApiSubmitJobRole", "StartRequestMachine"),
-    *("GetExecutionFunction", "PutScheduleFunction", "GetScheduleFunction"),
+    *("GetExecutionFunction", "PutScheduleFunction", "GetScheduleFunction", "GetNextStartsFunction"),
     *("HighQueue", "DefaultQueue", "LowQueue", "ShellJobDefinition"),
 }
 TEXT = st.text(max_size=40) | st.sampled_from(
@@ -244,6 +244,7 @@ def test_what_step_functions_refuses_is_told_apart(kind: str, status: int, code:
         ("GET", "/v1/executions/run-1", None, "usched-get-execution"),
         ("POST", "/v1/schedules", {"scheduleId": "s"}, "usched-put-schedule"),
         ("GET", "/v1/schedules/s", None, "usched-get-schedule"),
+        ("GET", "/v1/schedules/s/next", None, "usched-get-next-starts"),
     ],
 )
 def test_schedules_and_executions_are_served_by_functions(method: str, path: str, body: Any, function: str) -> None:

@@ -104,7 +104,7 @@ def test_nothing_is_done_to_a_job_whose_end_was_asked_for(verb: Verb) -> None:
         on_job(RUN, job("RUNNING", mark=mark(Verb.CANCEL)), mark(verb))
 
 
-@pytest.mark.parametrize("verb", [Verb.RESTART, Verb.PAUSE, Verb.RESUME])
+@pytest.mark.parametrize("verb", [Verb.RESTART, Verb.PAUSE, Verb.RESUME, Verb.BACKFILL])
 def test_verbs_of_runs_and_schedules_are_none_of_jobs(verb: Verb) -> None:
     with pytest.raises(IllegalVerb, match="nothing to do to a job"):
         on_job(RUN, job(), mark(verb))

@@ -389,6 +389,66 @@ def audit(schedule_id: str, start: str | None, as_json: bool) -> int:
     return audit_command(_connect(), schedule_id, start, as_json)
 
 
+@main.command("next", epilog=EPILOG)
+@click.argument("what", metavar="ID|FILE")
+@click.option("-n", "--count", type=click.IntRange(1, 10_000), help="So many starts; without --to: 10.")
+@click.option(
+    "--from", "first", metavar="TIME", help="From then on: a day, or an ISO 8601 time. Without it: from now on."
+)
+@click.option("--to", "last", metavar="TIME", help="Until the end of this day, or until just before this time.")
+@_json
+@_stage
+@_command
+def next_(what: str, count: int | None, first: str | None, last: str | None, as_json: bool) -> int:
+    """Show when a schedule starts next, and why.
+
+    It is the stored schedule ID, or every schedule of FILE, which needs no engine and no AWS. Starts that are left out
+    are shown with the reason. A day is a local day of the trigger's time zone; a time without a zone is UTC.
+    """
+    from universal_scheduler.cli.next_starts import next_command
+
+    return next_command(_connect, what, count, first, last, as_json)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("schedule_id", metavar="ID")
+@click.option("--from", "first", metavar="TIME", required=True, help="The first day, or an ISO 8601 time.")
+@click.option("--to", "last", metavar="TIME", required=True, help="The last day, or an ISO 8601 time just after it.")
+@click.option("--parallel", type=click.IntRange(1, 1000), default=1, show_default=True, help="So many runs at a time.")
+@click.option(
+    "--order", type=click.Choice(("oldest", "newest")), default="oldest", show_default=True, help="Which date is first."
+)
+@click.option("--again", is_flag=True, help="Run the dates too for which a run has succeeded.")
+@_reason
+@_json
+@_stage
+@_command
+def backfill(
+    schedule_id: str, first: str, last: str, parallel: int, order: str, again: bool, reason: str, as_json: bool
+) -> int:
+    """Run schedule ID for every date of a span of time.
+
+    The dates are those at which its time triggers would have started it, from --from to --to. One run starts for each
+    date, and has this date as its scheduled time. Dates for which a run has succeeded are
+    skipped. After an interruption, the same command goes on where it was.
+    """
+    from universal_scheduler.cli.backfill import backfill_command
+
+    chosen = target.chosen()
+    return backfill_command(
+        target.connect(chosen),
+        schedule_id,
+        first,
+        last,
+        parallel=parallel,
+        newest_first=order == "newest",
+        again=again,
+        reason=reason,
+        interval=_interval(chosen),
+        as_json=as_json,
+    )
+
+
 @main.command("try", epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--dir", "directory", metavar="DIR", help="Keep the jobs' files in DIR, else they are deleted.")
@@ -427,6 +487,36 @@ def simulate(
     from universal_scheduler.cli.simulation import simulate_command
 
     return simulate_command(file, fail, duration, output, params, as_json)
+
+
+@main.group("import", cls=Commands, epilog=EPILOG)
+def import_() -> None:
+    """Make schedules of the files of other schedulers."""
+
+
+@import_.command("crontab", epilog=EPILOG)
+@click.argument("file", metavar="FILE")
+@click.option("--out", metavar="DIR", help="Write a file for each schedule into DIR. Without it: print the schedules.")
+@click.option(
+    "--timezone",
+    "zone",
+    metavar="ZONE",
+    default="UTC",
+    show_default=True,
+    help="The time zone of the machine of the crontab. A line CRON_TZ=ZONE changes it for the lines below.",
+)
+@click.option("--user-column", is_flag=True, help="A user stands before each command, as in /etc/crontab.")
+@_json
+@_command
+def import_crontab(file: str, out: str | None, zone: str, user_column: bool, as_json: bool) -> int:
+    """Make a schedule of every line of a crontab.
+
+    FILE is a crontab, or - for standard input: crontab -l | usched import crontab -. A line that cannot become a
+    schedule is reported with its number and why; the exit code is then 1. Nothing is stored.
+    """
+    from universal_scheduler.cli.crontab import crontab_command
+
+    return crontab_command(file, out, zone, user_column, as_json)
 
 
 @main.group(cls=Commands, epilog=EPILOG)

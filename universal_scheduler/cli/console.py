@@ -209,6 +209,8 @@ def _kind_text(cause: View) -> str:
             return "REST API"
         case "cli":
             return "usched run"
+        case "backfill":
+            return f"backfill of {cause.get('scheduledTime', '?')}"
         case None:
             return ""
         case kind:

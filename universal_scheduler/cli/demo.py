@@ -1,4 +1,5 @@
-"""`make run`: the main job on an engine of its own, from two documents to the second run's report; then all ends.
+"""`make run`: the main job on an engine of its own, from two documents to the second run's report, and when both would
+start next; then all ends.
 
     python -m universal_scheduler.cli.demo
 
@@ -18,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,11 +29,14 @@ from rich.text import Text
 from universal_scheduler.cli import apply
 from universal_scheduler.cli.console import View, jobs_table, make_console
 from universal_scheduler.cli.documents import check_file, files_of
+from universal_scheduler.cli.next_starts import show_starts
 from universal_scheduler.cli.progress import follow
+from universal_scheduler.cli.run import start
 from universal_scheduler.cli.target import of_engine
 from universal_scheduler.local import engine as engines
 from universal_scheduler.local.engine import Engine
 from universal_scheduler.ports.store import Store
+from universal_scheduler.usecases.upcoming import Span, starts_of_stored
 from universal_scheduler.usecases.views import run_view
 
 if TYPE_CHECKING:
@@ -44,6 +49,8 @@ LOAD, REPORT = "daily-edw-load", "daily-edw-report"
 PATIENCE_SECONDS = 120.0
 INTERVAL = 0.2
 KEPT = 5
+STARTS = 3
+"""How many coming starts of each schedule are shown."""
 LOG_LINES = 40
 INTERRUPTED = 130
 
@@ -86,7 +93,9 @@ def _run(console: Console, home: Path) -> None:
     if apply.errors_of(checked):
         raise DemoFailed("a schedule was not stored")
 
-    console.print("The row's insertion starts the first run; its end starts the second.", style="bold")
+    console.print(f"\nusched run {LOAD}", style="bold")
+    start(stage, LOAD)
+    console.print("This starts the first run; its end starts the second.", style="bold")
     runs = follow(console, _Look(stage.store), _both_ended, INTERVAL, stays=False)
     _try_the_api(console, engine, stage)
 
@@ -94,6 +103,12 @@ def _run(console: Console, home: Path) -> None:
     for run in runs:
         console.print(jobs_table(run, time.time()))
     _show_addresses(console, engine, runs)
+
+    console.print("When each schedule starts next, and why: usched next", style="bold")
+    for schedule_id in (LOAD, REPORT):
+        show_starts(
+            console, *starts_of_stored(stage.store, stage.calendars, schedule_id, Span(datetime.now(UTC)), STARTS)
+        )
 
 
 class _Look:

@@ -38,7 +38,7 @@ OTHER_TOOLS = {
     "status get describe inspect info cat view": SHOW,
     "start trigger submit execute exec launch": START,
     "stop kill abort terminate end": STOP,
-    "create add put store new deploy register update edit set import": STORE,
+    "create add put store new deploy register update edit set": STORE,
     "validate check lint plan dry-run dryrun": CHECK,
     "log tail output print": LOGS,
     "retry again resubmit": AGAIN,

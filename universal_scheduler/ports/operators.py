@@ -35,6 +35,10 @@ class Operators(Protocol):
         """Who has paused the schedule, and when; None if it is not paused."""
         ...
 
+    def record_verb(self, schedule_id: str, entry: AuditEntry) -> None:
+        """Write a line of the audit trail of a schedule for a verb that changes no row of its own."""
+        ...
+
     def audit(self, owner: str) -> list[AuditEntry]:
         """The audit trail of a run (by its run id) or of a schedule (by its scheduleId), oldest entry first."""
         ...

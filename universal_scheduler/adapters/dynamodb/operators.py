@@ -59,6 +59,9 @@ class DynamoOperators(DynamoJobs, Audited):
             return None
         return mark_from_value(self._get(self._jobs, _paused_key(schedule_id)))
 
+    def record_verb(self, schedule_id: str, entry: AuditEntry) -> None:
+        self._together(self._put_new(audit_to_values(schedule_id, entry, 0)))
+
     def audit(self, owner: str) -> list[AuditEntry]:
         rows = self._query(
             TableName=self._jobs,

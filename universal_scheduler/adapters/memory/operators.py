@@ -56,6 +56,10 @@ class MemoryOperators(MemoryRuns, MemoryJobs):
     def paused(self, schedule_id: str) -> Mark | None:
         return self.pauses.get(schedule_id)
 
+    def record_verb(self, schedule_id: str, entry: AuditEntry) -> None:
+        with self._lock:
+            self._note(schedule_id, entry)
+
     def audit(self, owner: str) -> list[AuditEntry]:
         return sorted(self.trails.get(owner, ()), key=lambda entry: entry.mark.at)
 

@@ -189,9 +189,11 @@ def _trigger_errors(row: Row, path: str, given: Given) -> Iterator[DocumentError
 
 def what_starts(row: Mapping[str, Any], *, new: bool) -> str:
     """What starts the schedule of a checked row, in words for people. `new` says whether it was inserted just now."""
-    texts = [
-        TRIGGERS[next(key for key in given if key in TRIGGERS)].starts(row, given) for _, given in triggers_of(row)
-    ]
-    if texts:
+    if texts := trigger_texts(row):
         return "; ".join(texts)
     return "its insertion: it starts now" if new else f"usched run {row['scheduleId']}: a changed row starts no run"
+
+
+def trigger_texts(row: Row) -> list[str]:
+    """What starts the schedule of a checked row, for each of its triggers in their order."""
+    return [TRIGGERS[next(key for key in given if key in TRIGGERS)].starts(row, given) for _, given in triggers_of(row)]

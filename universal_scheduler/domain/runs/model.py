@@ -90,6 +90,7 @@ class Verb(StrEnum):
     RESTART = "restart"
     PAUSE = "pause"
     RESUME = "resume"
+    BACKFILL = "backfill"
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def on_job(run: Run, job: JobRun, mark: Mark) -> JobRun:
             if job.status in NOT_BEGUN:
                 return _ended(job, JobStatus.CANCELLED, "cancelled", mark)
             return replace(job, mark=mark)
-        case Verb.RESTART | Verb.PAUSE | Verb.RESUME:
+        case Verb.RESTART | Verb.PAUSE | Verb.RESUME | Verb.BACKFILL:
             raise _illegal(mark.verb, job, "that is nothing to do to a job")
         case _:
             assert_never(mark.verb)

@@ -1,0 +1,114 @@
+"""`usched import crontab`: writes a schedule for every line of a crontab, or says why there is none."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from universal_scheduler.cli.console import make_console, put_json, say
+from universal_scheduler.cli.printable import printable
+from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.tables import Table, number, prose
+from universal_scheduler.domain.documents.crontab import Crontab, Imported, Reported, read_crontab
+from universal_scheduler.domain.documents.text import unicode_text
+
+SOME_REPORTED = 1
+ESCAPED = re.compile("[^\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What JSON allows in a text and YAML does not, and the line breaks of YAML 1.1."""
+
+
+def crontab_command(file: str, out: str | None, zone: str, user_column: bool, as_json: bool) -> int:
+    """Exit code 1 if a line has become no schedule.
+
+    Raises:
+        Problem, UnreadableDocument: the crontab cannot be read, or a schedule cannot be written.
+    """
+    found = read_crontab(unicode_text(_bytes(file)), zone=zone, user_column=user_column)
+    files = [] if out is None else _write(Path(out), found.schedules)
+    if as_json:
+        put_json(_as_json(found, files))
+    elif out is None:
+        sys.stdout.write("---\n".join(yaml_of(each.document) for each in found.schedules))
+        _explain(Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True), found)
+    else:
+        console = make_console()
+        _show(console, found.schedules, files)
+        _explain(console, found)
+        if files:
+            say(console, f"Look at them, and store them with: usched apply {out}", "dim")
+    return SOME_REPORTED if found.reported else 0
+
+
+def yaml_of(document: Mapping[str, Any]) -> str:
+    """A schedule as YAML: a key on a line, with its value in the form of JSON, which YAML contains."""
+    lines = []
+    for key, value in document.items():
+        if key == "jobList":
+            lines += ["jobList:", *(f"  - {_flow(job)}" for job in value)]
+        else:
+            lines.append(f"{key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: object) -> str:
+    return ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        advice = "Name a crontab, or pipe one: crontab -l | usched import crontab -"
+        raise Problem(f"{file} cannot be read: {why}", advice) from None
+
+
+def _write(directory: Path, schedules: Sequence[Imported]) -> list[Path]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        files = []
+        for each in schedules:
+            files.append(directory / f"{each.document['scheduleId']}.yaml")
+            files[-1].write_text(yaml_of(each.document), encoding="utf-8")
+    except OSError as error:
+        raise Problem(f"{directory} cannot be written: {error.strerror}", "Choose another --out.") from None
+    return files
+
+
+def _as_json(found: Crontab, files: Sequence[Path]) -> dict[str, Any]:
+    schedules = [{"line": each.line, "schedule": dict(each.document)} for each in found.schedules]
+    for entry, file in zip(schedules, files, strict=False):
+        entry["file"] = str(file)
+    return {
+        "schedules": schedules,
+        "reported": [_reported(each) for each in found.reported],
+        "notes": [_reported(each) for each in found.notes],
+    }
+
+
+def _reported(each: Reported) -> dict[str, Any]:
+    return {"line": each.line, "text": each.text, "why": each.why}
+
+
+def _show(console: Console, schedules: Sequence[Imported], files: Sequence[Path]) -> None:
+    if not schedules:
+        return
+    table = Table("schedule", number("line"), "times", "zone", prose("file"))
+    for each, file in zip(schedules, files, strict=True):
+        trigger = each.document["trigger"]
+        table.add_row(each.document["scheduleId"], str(each.line), trigger["cron"], trigger["timezone"], str(file))
+    console.print(table)
+
+
+def _explain(console: Console, found: Crontab) -> None:
+    for head, style, entries in (("No schedule: ", "bold red", found.reported), ("Note: ", "bold yellow", found.notes)):
+        for each in entries:
+            why = printable(f"line {each.line}: {each.why} | {each.text}")
+            console.print(Text.assemble((head, style), why), soft_wrap=True)

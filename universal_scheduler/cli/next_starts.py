@@ -1,0 +1,123 @@
+"""`usched next`: shows when a schedule starts next, and why it does not start at other times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from universal_scheduler.cli.console import make_console, put_json, say
+from universal_scheduler.cli.documents import SUFFIXES, check_file
+from universal_scheduler.cli.problems import Problem
+from universal_scheduler.cli.tables import Table, prose
+from universal_scheduler.domain.documents.triggers import trigger_texts, what_starts
+from universal_scheduler.domain.time.starts import Start
+from universal_scheduler.usecases.upcoming import (
+    DEFAULT_COUNT,
+    Bound,
+    Calendars,
+    NoTime,
+    Span,
+    read_bound,
+    starts_of_stored,
+    time_triggers,
+    tzdata_version,
+    upcoming,
+    upcoming_view,
+    utc_text,
+)
+
+if TYPE_CHECKING:
+    from universal_scheduler.wiring import Wiring
+
+
+def next_command(
+    connect: Callable[[], Wiring],
+    what: str,
+    count: int | None,
+    first: str | None,
+    last: str | None,
+    as_json: bool,
+) -> int:
+    """Show the next starts of a stored schedule, or of each schedule in a file. For a file, `connect` is called only
+    where a trigger names a calendar of the stage.
+
+    Raises:
+        Problem, ScheduleNotFound, InvalidSchedule: a time is none, the file or the row is not valid, or there is no
+            such schedule.
+    """
+    now = datetime.now(UTC)
+    span = Span(now if first is None else bound(first, "--from"), None if last is None else bound(last, "--to"))
+    if count is None and last is None:
+        count = DEFAULT_COUNT
+    if _is_file(what):
+        rows = _rows_in(what)
+        found = [(row, upcoming(time_triggers(row, _calendars(connect)), span, count)) for row in rows]
+    else:
+        stage = connect()
+        found = [starts_of_stored(stage.store, stage.calendars, what, span, count)]
+    if as_json:
+        views = [{"scheduleId": row["scheduleId"], **upcoming_view(starts)} for row, starts in found]
+        put_json(upcoming_view(found[0][1]) if len(found) == 1 else {"schedules": views})
+        return 0
+    console = make_console()
+    for row, starts in found:
+        show_starts(console, row, starts)
+    say(console, f"Time zones: tzdata {tzdata_version()}", "dim")
+    return 0
+
+
+def _calendars(connect: Callable[[], Wiring]) -> Calendars:
+    """The calendars of the stage, which is only asked where a file names one."""
+    return lambda names: connect().calendars(named) if (named := list(names)) else {}
+
+
+def bound(text: str, option: str) -> Bound:
+    """A day or a moment of an option.
+
+    Raises:
+        Problem: it is neither.
+    """
+    try:
+        return read_bound(text)
+    except NoTime as error:
+        raise Problem(f"{option}: {error}.", f"Write {option} 2026-11-21, or {option} 2026-11-21T06:00:00Z.") from None
+
+
+def show_starts(console: Console, row: Mapping[str, Any], starts: Sequence[Start]) -> None:
+    """Print the starts of one schedule: local time, UTC, and why it starts or does not."""
+    texts = trigger_texts(row)
+    title = f"{row['scheduleId']}: {what_starts(row, new=False)}"
+    if not starts:
+        say(console, title, "bold")
+        console.print()
+        return
+    table = Table("start", "UTC", prose("why"), title=title)
+    for start in starts:
+        style = "yellow" if start.left_out else ""
+        why = f"left out: {start.left_out}" if start.left_out else f"{texts[start.trigger]}{_moved(start)}"
+        local = f"{start.local:%a %Y-%m-%d %H:%M:%S %Z}"
+        table.add_row(Text(local, style=style), utc_text(start.at), Text(why, style=style))
+    console.print(table)
+
+
+def _moved(start: Start) -> str:
+    """From which day a calendar has moved the start."""
+    day = start.scheduled.astimezone(start.local.tzinfo).date()
+    return "" if start.scheduled == start.at else f"; moved from {day:%a} {day}"
+
+
+def _is_file(what: str) -> bool:
+    return what == "-" or "/" in what or what.endswith(SUFFIXES) or Path(what).is_file()
+
+
+def _rows_in(file: str) -> Sequence[Mapping[str, Any]]:
+    checked = check_file(file)
+    if checked.errors:
+        lines = "".join(f"\n         {line}" for line in checked.lines)
+        raise Problem(f"{file} is not valid.{lines}", "Correct the document.", errors=checked.errors_as_json)
+    return checked.rows
