@@ -142,6 +142,12 @@ def test_the_exit_code_is_that_of_the_command_with_an_input() -> None:
     assert subprocess.run(command(only("@daily exit 3%input")), check=False).returncode == 3
 
 
+def test_a_random_delay_spreads_the_starts() -> None:
+    found = read_crontab("RANDOM_DELAY=45\n@daily a\nRANDOM_DELAY=0\n@daily b\nRANDOM_DELAY=x\n")
+    assert [each.document.get("spread") for each in found.schedules] == ["45m", None]
+    assert [each.line for each in found.reported] == [5]
+
+
 def test_a_column_of_users_is_read_if_it_is_said() -> None:
     document = only("17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly", user_column=True)
     assert command(document)[2] == "cd / && run-parts --report /etc/cron.hourly"

@@ -23,7 +23,7 @@ from universal_scheduler.domain.errors import ScheduleNotFound
 from universal_scheduler.domain.runs.model import AuditEntry, Verb
 from universal_scheduler.domain.time.starts import Start
 from universal_scheduler.usecases.backfill import Backfill, Date, State, backfill
-from universal_scheduler.usecases.upcoming import Span, starts_in, time_triggers, utc_text
+from universal_scheduler.usecases.upcoming import Span, checked_triggers, starts_in, utc_text
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
@@ -84,7 +84,7 @@ def backfill_command(
 def _dates(stage: Wiring, row: Mapping[str, Any], span: Span) -> tuple[list[Start], list[Start]]:
     """The dates to run, and those that the calendar leaves out."""
     schedule_id = row["scheduleId"]
-    triggers = time_triggers(row, stage.calendars)
+    triggers = checked_triggers(row, stage.calendars)
     if not triggers:
         advice = f"Only a schedule with a cron, rate or at has dates. Start one run with: usched run {schedule_id}"
         raise Problem(f"The schedule '{schedule_id}' has no time trigger, so it has no dates.", advice)

@@ -16,15 +16,15 @@ from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.tables import Table, prose
 from universal_scheduler.domain.documents.triggers import trigger_texts, what_starts
 from universal_scheduler.domain.time.starts import Start
+from universal_scheduler.usecases.timetable import Calendars
 from universal_scheduler.usecases.upcoming import (
     DEFAULT_COUNT,
     Bound,
-    Calendars,
     NoTime,
     Span,
+    checked_triggers,
     read_bound,
     starts_of_stored,
-    time_triggers,
     tzdata_version,
     upcoming,
     upcoming_view,
@@ -56,7 +56,7 @@ def next_command(
         count = DEFAULT_COUNT
     if _is_file(what):
         rows = _rows_in(what)
-        found = [(row, upcoming(time_triggers(row, _calendars(connect)), span, count)) for row in rows]
+        found = [(row, upcoming(checked_triggers(row, _calendars(connect)), span, count)) for row in rows]
     else:
         stage = connect()
         found = [starts_of_stored(stage.store, stage.calendars, what, span, count)]
@@ -91,7 +91,8 @@ def bound(text: str, option: str) -> Bound:
 def show_starts(console: Console, row: Mapping[str, Any], starts: Sequence[Start]) -> None:
     """Print the starts of one schedule: local time, UTC, and why it starts or does not."""
     texts = trigger_texts(row)
-    title = f"{row['scheduleId']}: {what_starts(row, new=False)}"
+    spread = f"; each within {row['spread']} after its time" if "spread" in row else ""
+    title = f"{row['scheduleId']}: {what_starts(row, new=False)}{spread}"
     if not starts:
         say(console, title, "bold")
         console.print()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import import_module
@@ -11,10 +11,11 @@ from typing import Any
 
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.errors import InvalidRow, InvalidSchedule, ScheduleNotFound
-from universal_scheduler.domain.time.calendars import Calendar
+from universal_scheduler.domain.time.entries import RATE_ANCHOR
 from universal_scheduler.domain.time.starts import Start, coming
 from universal_scheduler.domain.time.triggers import TimeTrigger, read_triggers
 from universal_scheduler.ports.store import Store
+from universal_scheduler.usecases.timetable import Calendars, calendar_names
 
 DEFAULT_COUNT, MOST_STARTS = 10, 10_000
 """How many starts an answer has if nobody says it, and at most."""
@@ -24,14 +25,10 @@ DAY = re.compile(r"\d{4}-?\d{2}-?\d{2}|\d{4}-?W\d{2}-?\d")
 YEARS = range(1970, 2200)
 """As far as expressions of EventBridge Scheduler go.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html"""
-RATE_ANCHOR = datetime(1970, 1, 1, tzinfo=UTC)
-"""A rate without a startDate counts from here, so that it keeps its phase whatever happens to its row."""
 INSTANT = timedelta(microseconds=1)
 FARTHEST = timedelta(days=2)
 """More than any local day is away from the same day in UTC."""
 
-Calendars = Callable[[Iterable[str]], Mapping[str, Calendar]]
-"""Answers the stage's calendars that have these names, by name."""
 Bound = date | datetime
 """A moment (with its zone), or a local day of the trigger's zone."""
 
@@ -94,7 +91,7 @@ def starts_in(triggers: Sequence[TimeTrigger], span: Span) -> Iterator[Start]:
     return (start for start in coming(triggers, span.after, span.until) if span.has(start))
 
 
-def time_triggers(row: Mapping[str, Any], calendars: Calendars) -> tuple[TimeTrigger, ...]:
+def checked_triggers(row: Mapping[str, Any], calendars: Calendars) -> tuple[TimeTrigger, ...]:
     """The time triggers of a row; `calendars` answers the calendars of the stage that it names.
 
     Raises:
@@ -103,13 +100,6 @@ def time_triggers(row: Mapping[str, Any], calendars: Calendars) -> tuple[TimeTri
     if errors := find_errors(row):
         raise InvalidSchedule(errors)
     return read_triggers(row.get("trigger", []), row.get("timezone", ""), calendars(calendar_names(row)), RATE_ANCHOR)
-
-
-def calendar_names(row: Mapping[str, Any]) -> list[str]:
-    """The calendars of the stage that the triggers of a valid row name, each once."""
-    triggers = row.get("trigger", [])
-    named = (each.get("calendar") for each in ([triggers] if isinstance(triggers, Mapping) else triggers))
-    return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def starts_of_stored(
@@ -126,7 +116,7 @@ def starts_of_stored(
         raise ScheduleNotFound(schedule_id)
     row.pop("scheduleErrors", None)
     try:
-        triggers = time_triggers(row, calendars)
+        triggers = checked_triggers(row, calendars)
     except InvalidSchedule as invalid:
         raise InvalidRow(schedule_id, invalid.errors) from None
     return row, upcoming(triggers, span, count, str(store.paused(schedule_id) or ""))

@@ -34,7 +34,9 @@ NO_MAIL = (
     "nobody gets the output by mail: usched logs shows it. For messages about failures give the schedules notifications"
 )
 TZ_NOTE = f"the commands get TZ, but their times do not follow it, as in cron: {ZONE} sets the zone of the times"
-DELAY_NOTE = "the times are not spread at random: give the schedules the key spread where that matters"
+DELAY = "RANDOM_DELAY"
+"""Of cronie: so many minutes at most a command may start after its time."""
+LONGEST_DELAY = 1440
 REBOOT = "the scheduler does not know when a machine starts. Run the command as a service of that machine"
 FIVE_FIELDS = "five fields (minute, hour, day of month, month, weekday)"
 DESCRIPTION_LIMIT = 4096
@@ -77,6 +79,8 @@ class _Settings:
     """What the lines above have set."""
 
     zone: str
+    delay: int = 0
+    """Minutes."""
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -124,8 +128,10 @@ def _set(settings: _Settings, found: re.Match[str]) -> Iterator[str]:
     elif name in OF_MAIL:
         if name == "MAILTO" and value:
             yield NO_MAIL
-    elif name == "RANDOM_DELAY":
-        yield DELAY_NOTE
+    elif name == DELAY:
+        if not re.fullmatch("[0-9]{1,4}", value) or int(value) > LONGEST_DELAY:
+            raise _Refused(f"{shown(value)} is no number of minutes from 0 to {LONGEST_DELAY}")
+        settings.delay = int(value)
     elif name.startswith("AWS_BATCH"):
         raise _Refused("AWS Batch keeps variables whose names start with AWS_BATCH to itself")
     else:
@@ -165,6 +171,7 @@ def _document(line: str, number: int, settings: _Settings, user_column: bool) ->
         "scheduleId": f"{name}-{digest(times, settings.zone, user, rest, length=6)}",
         "description": f"Line {number} of the crontab{of_user}: {line}"[:DESCRIPTION_LIMIT],
         "trigger": trigger,
+        **({"spread": f"{settings.delay}m"} if settings.delay else {}),
         "jobList": [
             {"jobName": name, "jobQueue": "default", "jobDefinition": "shell", "containerOverrides": overrides}
         ],
