@@ -86,6 +86,34 @@ def test_names_are_looked_up_on_the_engine(stage: Stage, tmp_path: Path) -> None
     assert [each["path"] for each in answer["warnings"]] == ["$.jobList[1].jobQueue", "$.jobList[1].jobDefinition"]
 
 
+def test_the_route_and_the_command_say_the_same_of_the_next_starts(stage: Stage, tmp_path: Path) -> None:
+    port = str(stage.engine.port)
+    trigger = {"cron": "0 6 * * 1-5", "timezone": "America/New_York", "calendar": {"holidays": "US"}}
+    file, schedule_id = written(tmp_path, "true", trigger=trigger)
+    assert usched("apply", file, "--port", port).returncode == 0
+    shown = usched("next", schedule_id, "--from", "2026-07-01", "--to", "2026-07-06", "--json", "--port", port)
+    status, answer = stage.call("GET", f"/schedules/{schedule_id}/next?from=2026-07-01&to=2026-07-06")
+    assert (status, json.loads(shown.stdout)) == (200, answer)
+    assert [start["at"][:10] for start in answer["starts"]] == ["2026-07-01", "2026-07-02", "2026-07-06"]
+    assert answer["leftOut"][0]["reason"] == "Independence Day (observed), US"
+    assert json.loads(usched("next", file, "--from", "2026-07-01", "--to", "2026-07-06", "--json").stdout) == answer
+    assert stage.call("GET", f"/schedules/{schedule_id}/next?n=none")[0] == 400
+    assert stage.call("GET", "/schedules/nobody/next")[0] == 404
+
+
+def test_a_line_of_a_crontab_runs_as_it_did(stage: Stage, tmp_path: Path) -> None:
+    port, word = str(stage.engine.port), uuid.uuid4().hex[:8]
+    crontab = tmp_path / "crontab"
+    crontab.write_text(f"WORD={word}\n0 4 1 1 * cat; echo $WORD 100\\%%one%two\n")
+    made = usched("import", "crontab", str(crontab), "--out", str(tmp_path / "made"), "--json")
+    assert made.returncode == 0, made.stderr
+    [schedule] = [entry["schedule"] for entry in json.loads(made.stdout)["schedules"]]
+    assert usched("apply", str(tmp_path / "made"), "--port", port).returncode == 0
+    assert usched("run", schedule["scheduleId"], "--wait", "--port", port).returncode == 0
+    printed = usched("logs", schedule["scheduleId"], "cat", "--port", port).stdout
+    assert printed.splitlines() == ["one", "two", f"{word} 100%"]
+
+
 def test_the_sdks_own_configuration_leads_to_the_stack(stage: Stage, tmp_path: Path) -> None:
     file, schedule_id = written(tmp_path, "true")
     configured = {

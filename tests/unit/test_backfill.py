@@ -11,8 +11,9 @@ from tests.oracles.documents import JOB
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.runs.model import Execution, Run, RunStatus
+from universal_scheduler.domain.time.policies import Firing
 from universal_scheduler.domain.time.starts import Start
-from universal_scheduler.usecases.backfill import Backfill, Date, State, backfill, firing_name
+from universal_scheduler.usecases.backfill import Backfill, Date, State, backfill
 from universal_scheduler.usecases.start import start_run
 
 FIRST = datetime(2026, 1, 1, 6, tzinfo=UTC)
@@ -149,7 +150,7 @@ def test_dates_that_succeeded_are_run_again_if_it_is_asked_for() -> None:
 
 def test_a_run_of_the_trigger_itself_counts() -> None:
     world = World()
-    name = firing_name("daily", start(0))
+    name = Firing.of(start(0)).execution("daily")
     world.workflow.start(
         name, {"scheduleId": "daily", "cause": {"kind": "time", "scheduledTime": "2026-01-01T06:00:00Z"}}
     )

@@ -209,8 +209,14 @@ def _kind_text(cause: View) -> str:
             return "REST API"
         case "cli":
             return "usched run"
+        case "time":
+            return f"time trigger of {cause.get('scheduledTime', '?')}"
         case "backfill":
             return f"backfill of {cause.get('scheduledTime', '?')}"
+        case "s3":
+            return f"object s3://{cause.get('bucket', '?')}/{cause.get('key', '?')}"
+        case "event":
+            return f"event of {cause.get('source', '?')}"
         case None:
             return ""
         case kind:

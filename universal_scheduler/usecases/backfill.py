@@ -9,6 +9,7 @@ from typing import Any
 
 from universal_scheduler.domain.names import execution_name
 from universal_scheduler.domain.runs.model import Execution, Run, RunStatus
+from universal_scheduler.domain.time.policies import Firing
 from universal_scheduler.domain.time.starts import Start
 from universal_scheduler.ports.runs import Runs
 from universal_scheduler.ports.workflow import Workflow
@@ -88,7 +89,7 @@ def backfill(store: Runs, workflow: Workflow, asked: Backfill, pause: Callable[[
 
 def _begin(store: Runs, workflow: Workflow, asked: Backfill, date: Date) -> None:
     """Start the run of a date, unless there is one that goes on or has succeeded."""
-    fired = store.find_run(firing_name(asked.schedule_id, date.start))
+    fired = store.find_run(Firing.of(date.start).execution(asked.schedule_id))
     if fired is not None and _settled(asked, date, fired):
         return
     while True:
@@ -136,16 +137,5 @@ def _name(schedule_id: str, date: Date) -> str:
     return execution_name("backfill", schedule_id, utc_text(date.start.at), *further)
 
 
-def firing_name(schedule_id: str, start: Start) -> str:
-    """The name of the run that the time trigger itself has started for this date."""
-    return execution_name("time", schedule_id, utc_text(start.at))
-
-
 def _cause(asked: Backfill, start: Start) -> dict[str, Any]:
-    return {
-        "kind": "backfill",
-        "scheduledTime": utc_text(start.scheduled),
-        "businessDate": start.business_date.isoformat(),
-        "trigger": str(start.trigger),
-        **asked.cause,
-    }
+    return {**Firing.of(start).cause, "kind": "backfill", **asked.cause}
