@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from tests.events import QUEUE
-from universal_scheduler.adapters.memory.calendars import MemoryCalendars
 from universal_scheduler.adapters.memory.job_log import MemoryJobLog
 from universal_scheduler.adapters.memory.objects import MemoryObjects
 from universal_scheduler.adapters.memory.outbox import MemoryOutbox
@@ -64,7 +63,6 @@ class Stage:
         self.objects = MemoryObjects()
         self.outbox = MemoryOutbox()
         self.job_log = MemoryJobLog()
-        self.calendar_rows = MemoryCalendars()
         self.settings = Settings(
             job_queues={name: QUEUE.replace("default", name) for name in ("high", "default", "low")},
             job_definitions={"shell": "arn:aws:batch:us-east-1:123456789012:job-definition/shell:1"},
@@ -82,7 +80,7 @@ class Stage:
         self.logs = SimpleNamespace(get_log_events=self.get_log_events)
 
     def calendars(self, names: Iterable[str]) -> dict[str, Calendar]:
-        return calendars_of(self.calendar_rows.get_calendars(names))
+        return calendars_of(self.store.get_calendars(names))
 
     def missing(self, kind: Kind, names: Sequence[str]) -> set[str]:
         assert kind in Kind

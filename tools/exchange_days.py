@@ -1,4 +1,4 @@
-"""Makes the tables of exchange days in universal_scheduler/domain/time/exchanges/, one JSON file for each exchange.
+"""Makes the tables of exchange days in universal_scheduler/domain/time/exchange_days/, one JSON file for each exchange.
 
     python3 -m venv /tmp/exchanges && /tmp/exchanges/bin/pip install exchange_calendars==4.13.2
     /tmp/exchanges/bin/python tools/exchange_days.py
@@ -20,7 +20,7 @@ from typing import Any
 import exchange_calendars
 import pandas
 
-FOLDER = Path(__file__).parents[1] / "universal_scheduler" / "domain" / "time" / "exchanges"
+FOLDER = Path(__file__).parents[1] / "universal_scheduler" / "domain" / "time" / "exchange_days"
 FIRST = date(2010, 1, 1)
 HORIZON = date(2028, 12, 31)
 """The New York Stock Exchange publishes its days for so long: https://www.nyse.com/markets/hours-calendars."""

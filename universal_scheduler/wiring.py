@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
     from universal_scheduler.adapters.batch_names import BatchNames
-    from universal_scheduler.adapters.dynamodb.calendars import DynamoCalendars
     from universal_scheduler.adapters.dynamodb.watch import DynamoWatch
     from universal_scheduler.adapters.log_tails import CloudWatchLogTails
     from universal_scheduler.adapters.notifier import ServiceNotifier
@@ -74,7 +73,11 @@ class Wiring:
     def store(self) -> DynamoStore:
         settings = self.settings
         return DynamoStore(
-            self.dynamodb, schedules=settings.schedules_table, history=settings.history_table, jobs=settings.jobs_table
+            self.dynamodb,
+            schedules=settings.schedules_table,
+            history=settings.history_table,
+            jobs=settings.jobs_table,
+            calendars=settings.calendars_table,
         )
 
     @cached_property
@@ -91,13 +94,7 @@ class Wiring:
         """The calendars with these names, by name. Those that there are not, or whose row is wrong, are left out."""
         from universal_scheduler.domain.documents.calendars import calendars_of
 
-        return calendars_of(self.calendar_rows.get_calendars(names))
-
-    @cached_property
-    def calendar_rows(self) -> DynamoCalendars:
-        from universal_scheduler.adapters.dynamodb.calendars import DynamoCalendars
-
-        return DynamoCalendars(self.dynamodb, table=self.settings.calendars_table)
+        return calendars_of(self.store.get_calendars(names))
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:

@@ -11,8 +11,8 @@ from moto import mock_aws
 
 from tests.engine_dynamodb import engine_dynamodb
 from tests.tables import create_tables
-from universal_scheduler.adapters.dynamodb.calendars import DynamoCalendars
-from universal_scheduler.adapters.memory.calendars import MemoryCalendars
+from universal_scheduler.adapters.dynamodb.store import DynamoStore
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.ports.calendars import Calendars
 
 BANK = {"calendarName": "bank", "holidays": ["US", "GB-ENG"], "off": ["2026-12-24 Christmas Eve"], "weekend": []}
@@ -21,18 +21,18 @@ BANK = {"calendarName": "bank", "holidays": ["US", "GB-ENG"], "off": ["2026-12-2
 @pytest.fixture(params=["memory", "dynamodb", "engine"])
 def calendars(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calendars]:
     if request.param == "memory":
-        yield MemoryCalendars()
+        yield MemoryStore()
         return
     if request.param == "engine":
         with engine_dynamodb() as client:
-            yield DynamoCalendars(client, table="BatchCalendars")
+            yield DynamoStore(client, schedules="s", history="h", jobs="j")
         return
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     with mock_aws():
         client = boto3.client("dynamodb", "us-east-1")
         create_tables(client)
-        yield DynamoCalendars(client, table="BatchCalendars")
+        yield DynamoStore(client, schedules="s", history="h", jobs="j")
 
 
 def test_a_calendar_comes_back_as_it_was_written(calendars: Calendars) -> None:

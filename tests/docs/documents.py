@@ -26,7 +26,9 @@ def check_yaml(example: Example, desk: Desk) -> None:
     """What is no whole schedule is put into one: its keys say whether it is part of a schedule, or of a job."""
     text = example.text
     keys = set(re.findall(r"^\{?([A-Za-z_]+):", text, re.MULTILINE))
-    if text.lstrip().startswith("-"):
+    if "calendarName" in keys:
+        _check_schedule(desk, text)
+    elif text.lstrip().startswith("-"):
         _check_schedule(desk, f"scheduleId: example\njobList:\n{_indented(text)}")
     elif keys & SCHEDULE_KEYS:
         missing = "" if "scheduleId" in keys else "scheduleId: example\n"

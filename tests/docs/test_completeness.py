@@ -14,8 +14,10 @@ from tests.docs.markdown import examples
 from tests.rest_api import openapi
 from tests.tables import template
 from universal_scheduler.cli import app
+from universal_scheduler.domain.documents.calendars import ROW_KEYS as CALENDAR_KEYS
 from universal_scheduler.domain.messages.notifications import Kind, Service
 from universal_scheduler.domain.runs.model import JobStatus, RunStatus, RunWhen, Verb
+from universal_scheduler.domain.time.exchanges import exchange_codes
 
 RECORDED = {"scheduleStatus", "startDateTime", "lastDateTime", "scheduleErrors", "jobId"}
 """Keys that rows of runs have, and that a document may carry along."""
@@ -68,6 +70,10 @@ def test_every_alarm_is_documented() -> None:
 def test_every_state_and_verb_is_in_the_glossary() -> None:
     words = set(re.findall(r"[\w-]+", page("glossary.md")))
     assert {*RunStatus, *JobStatus, *Verb} <= words
+
+
+def test_every_key_of_a_calendar_and_every_exchange_is_documented() -> None:
+    assert {*CALENDAR_KEYS, *exchange_codes()} <= code_in("calendars.md")
 
 
 def test_every_rule_and_every_kind_of_message_is_documented() -> None:

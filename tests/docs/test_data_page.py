@@ -23,6 +23,7 @@ from universal_scheduler.adapters.dynamodb.items import (
 )
 from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.adapters.dynamodb.watch import DynamoWatch
+from universal_scheduler.domain.documents.calendars import ROW_KEYS as CALENDAR_KEYS
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import (
     AuditEntry,
@@ -124,6 +125,10 @@ def test_the_attributes_of_control_rows(client: Any, store: DynamoStore) -> None
     assert store.write_activity("nightly", Activity(), busy, [LeftOut(firing.at, firing.at, "why", 1.0)])
     written = attributes(client, "BatchScheduleJobs") | set(audit_to_values("nightly", ENTRY, 0))
     assert written - {"runId", "jobName"} == documented("### Control rows")
+
+
+def test_the_attributes_of_a_calendar() -> None:
+    assert set(CALENDAR_KEYS) == documented("## `BatchCalendars`")
 
 
 def test_the_attributes_of_an_event(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from universal_scheduler.adapters.memory.calendars import MemoryCalendars
+from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.documents.calendars import (
     calendar_errors,
     calendar_row_errors,
@@ -117,7 +117,7 @@ def test_a_wrong_row_is_left_out_of_the_calendars() -> None:
 
 
 def test_only_a_right_calendar_is_stored() -> None:
-    kept = MemoryCalendars()
+    kept = MemoryStore()
     assert store_calendar(kept, BANK)
     assert not store_calendar(kept, BANK)
     with pytest.raises(InvalidCalendar, match=r"The calendar is not valid. \$.holidays"):
@@ -145,9 +145,9 @@ def test_only_a_right_calendar_is_stored() -> None:
     ],
 )
 def test_the_names_of_calendars_are_looked_up(trigger: Any, errors: list[str]) -> None:
-    kept = MemoryCalendars()
+    kept = MemoryStore()
     kept.put_calendar(BANK)
     kept.put_calendar({"calendarName": "bad", "holidays": "XX"})
-    found = calendar_name_errors(kept, {"scheduleId": "a", "trigger": trigger}, [{"calendarName": "new"}])
+    found = calendar_name_errors(kept, {"scheduleId": "a", "trigger": trigger}, [{"calendarName": "new"}], hints=True)
     assert len(found) == len(errors)
     assert all(says in str(error) for error, says in zip(found, errors, strict=True))

@@ -25,7 +25,7 @@ def test_calendars_are_stored_beside_schedules(stage: Stage, tmp_path: Path) -> 
     file = written(tmp_path / "both.yaml", BANK, row("x", trigger={"manual": True}))
     result = usched("apply", file)
     assert result.exit_code == 0
-    assert stage.calendar_rows.list_calendars() == [BANK]
+    assert stage.store.list_calendars() == [BANK]
     assert list(stage.store.schedules) == ["x"]
     assert "bank" in result.stdout
     assert "US; 1 off; known until 2034-12-31" in result.stdout
@@ -46,7 +46,7 @@ def test_apply_says_which_calendars_are_new_changed_and_unchanged(tmp_path: Path
 def test_an_icalendar_file_is_a_calendar_with_the_name_of_the_file(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "bank-days.ics").write_text(ICS)
     answer = told("apply", str(tmp_path))
-    assert stage.calendar_rows.list_calendars() == [
+    assert stage.store.list_calendars() == [
         {"calendarName": "bank-days", "off": ["2026-12-25 Christmas Day"], "until": "2026-12-31"}
     ]
     [warning] = answer["warnings"]
@@ -67,9 +67,9 @@ def test_a_wrong_calendar_is_not_stored(stage: Stage, tmp_path: Path, name: str,
     result = usched("apply", str(tmp_path / name))
     assert result.exit_code == 1
     assert says in result.stdout
-    assert not stage.calendar_rows.list_calendars()
+    assert not stage.store.list_calendars()
 
 
 def test_a_calendar_and_a_schedule_may_have_the_same_name(stage: Stage, tmp_path: Path) -> None:
     assert usched("apply", written(tmp_path / "s.yaml", {"calendarName": "x"}, row("x"))).exit_code == 0
-    assert stage.calendar_rows.list_calendars() == [{"calendarName": "x"}]
+    assert stage.store.list_calendars() == [{"calendarName": "x"}]

@@ -198,11 +198,11 @@ MAY = {
         "*: batch:ListJobs",
     },
     "usched-schedule-stream": {
+        "CalendarsTable: dynamodb:GetItem",
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:GetItem",
         "JobsTable #after#* #upstream#* #listeners#*: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:Query",
         "ScheduleRunner: states:StartExecution",
-        "CalendarsTable: dynamodb:GetItem",
         "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:DeleteSchedule scheduler:UpdateSchedule",
         "DueRole: iam:PassRole",
     },
@@ -279,6 +279,7 @@ MAY = {
         "execution:schedule_runner:*: states:DescribeExecution",
     },
     "usched-put-schedule": {
+        "CalendarsTable: dynamodb:GetItem",
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem",
         "JobsTable #after#*: dynamodb:BatchWriteItem",
     },
@@ -288,8 +289,7 @@ MAY = {
         "JobsTable: dynamodb:GetItem",
     },
     "usched-get-next-starts": {
-        "SchedulesTable: dynamodb:GetItem",
-        "CalendarsTable: dynamodb:GetItem",
+        "SchedulesTable CalendarsTable: dynamodb:GetItem",
         "JobsTable: dynamodb:GetItem",
     },
 }

@@ -12,6 +12,7 @@ import tzdata
 
 from tests.oracles.documents import JOB
 from tests.usched import Stage, usched
+from universal_scheduler.cli import target
 from universal_scheduler.domain.errors import InvalidRow, ScheduleNotFound
 from universal_scheduler.domain.runs.model import AuditEntry, Mark, Verb
 from universal_scheduler.usecases.upcoming import (
@@ -117,7 +118,7 @@ def test_a_stored_schedule_is_shown_by_its_id(stage: Stage) -> None:
 
 
 def test_a_calendar_of_the_stage_is_used(stage: Stage, file: Path) -> None:
-    stage.calendar_rows.put_calendar({"calendarName": "bank", "off": ["2026-07-01 audit"]})
+    stage.store.put_calendar({"calendarName": "bank", "off": ["2026-07-01 audit"]})
     document = row(WEEKDAYS | {"calendar": "bank"})
     answer = shown(file, document, "--from", "2026-07-01", "--to", "2026-07-02")
     assert "audit" in answer["leftOut"][0]["reason"]
@@ -191,3 +192,11 @@ def test_an_answer_without_starts() -> None:
 def test_a_rate_without_a_start_has_always_the_same_phase(file: Path) -> None:
     answer = shown(file, row({"rate": "rate(15 minutes)"}), "--from", "2026-07-01T06:07:00Z", "-n", "2")
     assert [start["at"][11:16] for start in answer["starts"]] == ["06:15", "06:30"]
+
+
+def test_a_calendar_of_the_same_file_is_used_and_no_stage_is_asked(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "connect", lambda _: pytest.fail("a stage was asked"))
+    calendar = {"calendarName": "bank", "off": ["2026-07-01 audit"]}
+    answer = shown(file, [calendar, row(WEEKDAYS | {"calendar": "bank"})], "--from", "2026-07-01", "--to", "2026-07-02")
+    assert [each["reason"] for each in answer["leftOut"]] == ["audit, bank"]
+    assert [each["at"] for each in answer["starts"]] == ["2026-07-02T13:00:00Z"]

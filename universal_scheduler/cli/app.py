@@ -519,6 +519,26 @@ def import_crontab(file: str, out: str | None, zone: str, user_column: bool, as_
     return crontab_command(file, out, zone, user_column, as_json)
 
 
+@main.command(epilog=EPILOG)
+@click.argument("what", metavar="[NAME|FILE|ID]", required=False)
+@click.option("--month", metavar="YYYY-MM", help="This month. Without it: the present one.")
+@_json
+@_stage
+@_command
+def calendar(what: str | None, month: str | None, as_json: bool) -> int:
+    """Draw a month: which days are closed, why, and what starts.
+
+    NAME is a stored calendar, a country (US, US-CA), a financial market (ECB) or an exchange (XNYS). ID is a schedule.
+    FILE has calendars or schedules, and needs no engine if it has all calendars that it names. Without any of them,
+    the stored calendars are listed.
+    """
+    from universal_scheduler.cli.calendar import calendar_command, calendars_command
+
+    if what is None:
+        return calendars_command(_connect(), as_json)
+    return calendar_command(_connect, what, month, as_json)
+
+
 @main.group(cls=Commands, epilog=EPILOG)
 def notify() -> None:
     """Test the channels of a schedule."""

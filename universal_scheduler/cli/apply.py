@@ -36,7 +36,7 @@ Rows: TypeAlias = Mapping[str, Mapping[str, Any]]
 def apply_command(stage: Wiring, paths: Sequence[str], as_json: bool) -> int:
     """Exit code 1 if a file was not stored."""
     checked = on_stage(stage, [check_file(file) for file in files_of(paths)])
-    calendars = store_calendars(stage.calendar_rows, checked)
+    calendars = store_calendars(stage.store, checked)
     stored = store_all(stage.store, checked)
     if as_json:
         put_json(
@@ -67,7 +67,7 @@ def _on_stage(
     for place, row in enumerate(entry.rows):
         wrong, doubtful = check_names(row, short, stage.batch_names)
         wrong += find_cycle(stage.store, row, together)
-        wrong += calendar_name_errors(stage.calendar_rows, row, calendars)
+        wrong += calendar_name_errors(stage.store, row, calendars, hints=True)
         doubtful += check_upstream(stage.store, row, list(together))
         errors += [entry.placed(place, error) for error in wrong]
         warnings += [entry.placed(place, warning) for warning in doubtful]

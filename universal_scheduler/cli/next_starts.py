@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from universal_scheduler.cli.console import make_console, put_json, say
-from universal_scheduler.cli.documents import SUFFIXES, check_file
+from universal_scheduler.cli.documents import SUFFIXES, Checked, check_file
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.tables import Table, prose
+from universal_scheduler.domain.documents.calendars import calendars_of
 from universal_scheduler.domain.documents.triggers import trigger_texts, what_starts
+from universal_scheduler.domain.time.calendars import Calendar
 from universal_scheduler.domain.time.starts import Start
 from universal_scheduler.usecases.timetable import Calendars
 from universal_scheduler.usecases.upcoming import (
@@ -54,9 +56,10 @@ def next_command(
     span = Span(now if first is None else bound(first, "--from"), None if last is None else bound(last, "--to"))
     if count is None and last is None:
         count = DEFAULT_COUNT
-    if _is_file(what):
-        rows = _rows_in(what)
-        found = [(row, upcoming(checked_triggers(row, _calendars(connect)), span, count)) for row in rows]
+    if is_file(what):
+        checked = read_file(what)
+        calendars = calendars_for(connect, checked)
+        found = [(row, upcoming(checked_triggers(row, calendars), span, count)) for row in checked.rows]
     else:
         stage = connect()
         found = [starts_of_stored(stage.store, stage.calendars, what, span, count)]
@@ -71,9 +74,15 @@ def next_command(
     return 0
 
 
-def _calendars(connect: Callable[[], Wiring]) -> Calendars:
-    """The calendars of the stage, which is only asked where a file names one."""
-    return lambda names: connect().calendars(named) if (named := list(names)) else {}
+def calendars_for(connect: Callable[[], Wiring], checked: Checked) -> Calendars:
+    """The calendars of a file, and of the stage, which is only asked where a trigger names another one."""
+    inside = calendars_of({row["calendarName"]: row for row in checked.calendars})
+
+    def named(names: Iterable[str]) -> Mapping[str, Calendar]:
+        others = [name for name in names if name not in inside]
+        return inside | (connect().calendars(others) if others else {})
+
+    return named
 
 
 def bound(text: str, option: str) -> Bound:
@@ -112,13 +121,18 @@ def _moved(start: Start) -> str:
     return "" if start.scheduled == start.at else f"; moved from {day:%a} {day}"
 
 
-def _is_file(what: str) -> bool:
+def is_file(what: str) -> bool:
     return what == "-" or "/" in what or what.endswith(SUFFIXES) or Path(what).is_file()
 
 
-def _rows_in(file: str) -> Sequence[Mapping[str, Any]]:
+def read_file(file: str) -> Checked:
+    """What a file has.
+
+    Raises:
+        Problem: it is not valid.
+    """
     checked = check_file(file)
     if checked.errors:
         lines = "".join(f"\n         {line}" for line in checked.lines)
         raise Problem(f"{file} is not valid.{lines}", "Correct the document.", errors=checked.errors_as_json)
-    return checked.rows
+    return checked

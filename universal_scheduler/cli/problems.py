@@ -10,6 +10,7 @@ import click
 from universal_scheduler.cli.printable import json_text, printable_lines
 from universal_scheduler.domain.errors import (
     IllegalVerb,
+    InvalidCalendar,
     InvalidName,
     InvalidSchedule,
     RunNotFound,
@@ -97,7 +98,8 @@ def explain(error: Exception) -> Problem | None:
             errors = [entry.as_dict() for entry in error.errors]
             lines = "".join(f"\n         {entry}" for entry in error.errors)
             advice = "Correct the document and store it again with: usched apply FILE"
-            return Problem(f"The schedule is not valid.{lines}", advice, errors=errors)
+            what = "calendar" if isinstance(error, InvalidCalendar) else "schedule"
+            return Problem(f"The {what} is not valid.{lines}", advice, errors=errors)
         case IllegalVerb():
             return Problem(str(error), error.advice)
         case ScheduleNotFound():

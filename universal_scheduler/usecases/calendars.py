@@ -26,17 +26,18 @@ def store_calendar(calendars: Calendars, row: Mapping[str, Any]) -> bool:
 
 
 def calendar_name_errors(
-    calendars: Calendars, row: Mapping[str, Any], together: Sequence[Mapping[str, Any]] = ()
+    calendars: Calendars, row: Mapping[str, Any], beside: Sequence[Mapping[str, Any]] = (), *, hints: bool = False
 ) -> list[DocumentError]:
     """What is wrong with the names of calendars in the triggers of a schedule: there is no such calendar, or its row
-    is wrong. `together` are rows of calendars that are stored with the schedule."""
+    is wrong. `beside` are rows of calendars that are stored with the schedule. With `hints`, all calendars are read to
+    say which one was meant."""
     uses = list(calendar_uses(row))
     found = calendars.get_calendars(name for _, name in uses)
-    found |= {calendar["calendarName"]: dict(calendar) for calendar in together}
+    found |= {calendar["calendarName"]: dict(calendar) for calendar in beside}
     errors = []
     for path, name in uses:
         if name not in found:
-            known = [each["calendarName"] for each in calendars.list_calendars()]
+            known = [*found, *(each["calendarName"] for each in (calendars.list_calendars() if hints else ()))]
             hint = did_you_mean(name, known)
             errors.append(DocumentError(path, f"{quoted(name)}{hint}, and there is no such calendar", A_CALENDAR))
         elif wrong := next(calendar_row_errors(found[name]), None):

@@ -18,6 +18,7 @@ from universal_scheduler.ports.followers import Followers
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.upstream_runs import SeenRuns
 from universal_scheduler.ports.workflow import Workflow
+from universal_scheduler.usecases.calendars import calendar_name_errors
 
 NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 CHAIN_LIMIT = 100
@@ -42,7 +43,7 @@ def schedule_written(
         return None
     try:
         schedule = parse(new)
-        _refuse(find_cycle(store, new))
+        _refuse(find_cycle(store, new) + calendar_name_errors(store, new))
     except InvalidSchedule as invalid:
         errors = [error.as_dict() for error in invalid.errors]
         if errors != new.get("scheduleErrors"):
@@ -157,7 +158,7 @@ def store_schedule(
         ItemTooLarge: the row is too large. Nothing was stored.
     """
     row = as_row(document)
-    errors = find_errors(row) or find_cycle(store, row, beside)
+    errors = find_errors(row) or find_cycle(store, row, beside) + calendar_name_errors(store, row)
     _refuse(errors)
     return row["scheduleId"], store.put_schedule(row)
 

@@ -1,8 +1,9 @@
-"""The store over DynamoDB: all its parts in one, over three tables."""
+"""The store over DynamoDB: all its parts in one, over four tables."""
 
 from __future__ import annotations
 
 from universal_scheduler.adapters.dynamodb.activities import DynamoActivities
+from universal_scheduler.adapters.dynamodb.calendars import DynamoCalendars
 from universal_scheduler.adapters.dynamodb.listeners import DynamoListeners
 from universal_scheduler.adapters.dynamodb.operators import DynamoOperators
 from universal_scheduler.adapters.dynamodb.runs import DynamoRuns
@@ -12,7 +13,14 @@ from universal_scheduler.adapters.dynamodb.waits import DynamoWaits
 
 
 class DynamoStore(
-    DynamoSchedules, DynamoUpstreamRuns, DynamoListeners, DynamoRuns, DynamoWaits, DynamoOperators, DynamoActivities
+    DynamoSchedules,
+    DynamoUpstreamRuns,
+    DynamoListeners,
+    DynamoRuns,
+    DynamoWaits,
+    DynamoOperators,
+    DynamoActivities,
+    DynamoCalendars,
 ):
     """`ports.store.Store` over a boto3 client of DynamoDB. `DynamoOperators` is a `DynamoJobs`, because operators
     change jobs."""

@@ -30,10 +30,11 @@ class Tables:
         schedules: str,
         history: str,
         jobs: str,
+        calendars: str = "BatchCalendars",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client, self._sleep = client, sleep
-        self._schedules, self._history, self._jobs = schedules, history, jobs
+        self._schedules, self._history, self._jobs, self._calendars = schedules, history, jobs, calendars
 
     def _get(self, table: str, key: Mapping[str, str]) -> dict[str, Any] | None:
         answer = self._client.get_item(TableName=table, Key=to_item(key), ConsistentRead=True)

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+from universal_scheduler.adapters.memory.state import Memory
 
-class MemoryCalendars:
+
+class MemoryCalendars(Memory):
     """`ports.calendars` in a dictionary."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[str, Any]] = {}
-
     def get_calendars(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        return {name: deepcopy(self.rows[name]) for name in dict.fromkeys(names) if name in self.rows}
+        return {name: deepcopy(self.calendars[name]) for name in dict.fromkeys(names) if name in self.calendars}
 
     def put_calendar(self, row: Mapping[str, Any]) -> bool:
-        new = row["calendarName"] not in self.rows
-        self.rows[row["calendarName"]] = deepcopy(dict(row))
+        new = row["calendarName"] not in self.calendars
+        self.calendars[row["calendarName"]] = deepcopy(dict(row))
         return new
 
     def list_calendars(self) -> list[dict[str, Any]]:
-        return [deepcopy(self.rows[name]) for name in sorted(self.rows)]
+        return [deepcopy(self.calendars[name]) for name in sorted(self.calendars)]

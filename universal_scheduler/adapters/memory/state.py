@@ -38,6 +38,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.schedules: dict[str, dict[str, Any]] = {}
+        self.calendars: dict[str, dict[str, Any]] = {}
         self.noted_followers: dict[str, set[str]] = {}
         self.seen_runs: dict[tuple[str, str], UpstreamRuns] = {}
         self.history: dict[RunKey, dict[str, Any]] = {}

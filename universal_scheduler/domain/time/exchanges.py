@@ -1,4 +1,4 @@
-"""The days and hours of stock exchanges, from the tables in `exchanges/`, which `tools/exchange_days.py` makes."""
+"""The days and hours of stock exchanges, from the tables in `exchange_days/`, which `tools/exchange_days.py` makes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from universal_scheduler.domain.time.calendars import BeyondHorizon
 from universal_scheduler.domain.time.zones import time_zone
 
-TABLES = files("universal_scheduler.domain.time").joinpath("exchanges")
+TABLES = files("universal_scheduler.domain.time").joinpath("exchange_days")
 
 
 @cache
