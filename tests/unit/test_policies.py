@@ -39,6 +39,36 @@ ON_THE_DOT = 0.0
 JOB = {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"}
 
 
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"overlap": "skip", "maxConcurrentRuns": 2},
+        {"catchUp": "last"},
+        {"catchUp": {"policy": "all", "window": "PT2H"}},
+        {"catchUp": {"policy": "all", "window": 60}},
+        {"pauseAfterFailures": 3},
+    ],
+)
+def test_policies_of_a_schedule_with_a_time_trigger_are_right(policies: dict[str, Any]) -> None:
+    assert not find_errors({"scheduleId": "load", "jobList": [JOB], "trigger": HOURLY, **policies})
+
+
+@pytest.mark.parametrize(
+    ("policies", "path"),
+    [
+        ({"overlap": "queue"}, "$.overlap"),
+        ({"maxConcurrentRuns": 0}, "$.maxConcurrentRuns"),
+        ({"catchUp": "every"}, "$.catchUp"),
+        ({"catchUp": {"window": "PT2H"}}, "$.catchUp"),
+        ({"catchUp": {"policy": "all", "window": "2 hours"}}, "$.catchUp.window"),
+        ({"pauseAfterFailures": 101}, "$.pauseAfterFailures"),
+    ],
+)
+def test_policies_that_mean_nothing_are_refused(policies: dict[str, Any], path: str) -> None:
+    errors = find_errors({"scheduleId": "load", "jobList": [JOB], "trigger": HOURLY, **policies})
+    assert [error.path for error in errors] == [path]
+
+
 @pytest.mark.parametrize("trigger", [{}, {"trigger": {"manual": True}}, {"trigger": {"after": ["other"]}}])
 def test_policies_of_time_triggers_alone_are_refused_without_one(trigger: dict[str, Any]) -> None:
     row = {"scheduleId": "load", "jobList": [JOB], "pauseAfterFailures": 3, "overlap": "skip", "catchUp": "all"}
