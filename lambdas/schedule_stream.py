@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.dynamodb.items import from_item
 from universal_scheduler.adapters.telemetry import about, failure_logged, observed
+from universal_scheduler.usecases.admission import schedule_changed
 from universal_scheduler.usecases.arrivals import change_listeners
 from universal_scheduler.usecases.timetable import Timetable, keep_in_step
 from universal_scheduler.usecases.triggers import schedule_written
@@ -29,6 +30,7 @@ def on_record(record: Any) -> None:
         before, after = _row(old), _row(new)
         schedule_written(wiring.store, wiring.workflow, raw["eventID"], before, after)
         change_listeners(wiring.store, before, after)
+        schedule_changed(wiring.store, timetable.triggers_of, before, after, time.time())
         keep_in_step(timetable, before, after)
 
 

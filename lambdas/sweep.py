@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from universal_scheduler.adapters.telemetry import emit, observed
+from universal_scheduler.usecases.admission import tend
 from universal_scheduler.usecases.indexes import complete_indexes
 from universal_scheduler.usecases.sweep import Watchdogs, sweep
 from universal_scheduler.usecases.timetable import Timetable, reconcile
@@ -31,7 +33,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         return watch(time_left)
     finally:
         complete_indexes(wiring.store, time_left)
-        mended = reconcile(timetable, wiring.store, time_left)
+        mended = reconcile(timetable, wiring.store, time_left, partial(tend, wiring.store, wiring.workflow))
         emit(wiring.settings.metrics_namespace, {"EntriesMended": ("Count", [mended])})
 
 

@@ -200,7 +200,7 @@ MAY = {
     "usched-schedule-stream": {
         "CalendarsTable: dynamodb:GetItem",
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:UpdateItem",
-        "JobsTable: dynamodb:GetItem",
+        "JobsTable: dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem",
         "JobsTable #after#* #upstream#* #listeners#*: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:Query",
         "ScheduleRunner: states:StartExecution",
         "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:DeleteSchedule scheduler:UpdateSchedule",
@@ -227,14 +227,16 @@ MAY = {
     },
     "usched-sweep": {
         "HistoryTable: dynamodb:GetItem dynamodb:Scan dynamodb:UpdateItem",
-        "HistoryTable/index/watch-index: dynamodb:Query",
+        "HistoryTable/index/watch-index HistoryTable/index/executionName-index: dynamodb:Query",
+        "ScheduleRunner: states:StartExecution",
         "SchedulesTable: dynamodb:BatchGetItem dynamodb:Scan",
         "CalendarsTable: dynamodb:GetItem",
         "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:DeleteSchedule scheduler:GetSchedule"
         " scheduler:UpdateSchedule",
         "*: scheduler:ListSchedules",
         "DueRole: iam:PassRole",
-        "JobsTable: dynamodb:BatchGetItem dynamodb:BatchWriteItem dynamodb:GetItem dynamodb:Query dynamodb:UpdateItem",
+        "JobsTable: dynamodb:BatchGetItem dynamodb:BatchWriteItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query"
+        " dynamodb:UpdateItem",
         "JobEventsTable: dynamodb:Query",
         "*: batch:DescribeJobs",
         "*: batch:ListJobs",
@@ -246,7 +248,11 @@ MAY = {
     "usched-starter": {
         "ScheduleRunner: states:StartExecution",
         "SchedulesTable: dynamodb:GetItem",
-        "JobsTable: dynamodb:GetItem",
+        "JobsTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
+        "HistoryTable: dynamodb:GetItem dynamodb:UpdateItem",
+        "HistoryTable/index/executionName-index: dynamodb:Query",
+        "execution:schedule_runner:*: states:DescribeExecution",
+        "stateMachine:schedule_runner: states:SendTaskSuccess",
         "CalendarsTable: dynamodb:GetItem",
         "schedule/ScheduleGroup/*: scheduler:CreateSchedule scheduler:UpdateSchedule",
         "DueRole: iam:PassRole",

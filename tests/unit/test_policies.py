@@ -266,7 +266,7 @@ def test_a_firing_names_its_execution_and_its_cause() -> None:
         "kind": "time",
         "scheduledTime": "2026-01-10T06:00:00Z",
         "businessDate": "2026-01-10",
-        "trigger": "0",
+        "trigger": 0,
     }
 
 

@@ -12,7 +12,7 @@ off between the two leaves a holder that has not begun, and the next to look beg
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -69,6 +69,7 @@ class Outcome(StrEnum):
     AGAIN = "delivered again"
     WAITS = "waits for the end of another run"
     LEFT_OUT = "left out"
+    OLD = "of an old entry"
     PAUSED = "paused"
 
 
@@ -126,17 +127,40 @@ def tend(
     if not policies.tracked:
         return []
     turns = _Turns(store, workflow, schedule_id, policies, triggers, now)
-    return turns.take(after=moment(now), paused=store.paused(schedule_id)).started
+    try:
+        return turns.take(after=moment(now), paused=store.paused(schedule_id)).started
+    except RunNotReady as error:
+        logger.info("A run is cancelled later: %s", error)
+        return []
+
+
+def schedule_changed(
+    store: Store,
+    triggers_of: Callable[[Mapping[str, Any] | None], Sequence[TimeTrigger]],
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+    now: float,
+) -> None:
+    """Handle a change of a schedule's row as `begin_schedule` does; of one that was removed, nothing waits any more.
+
+    `triggers_of` answers the time triggers of a row; none if the row is wrong.
+    """
+    was = old if triggers_of(old) else None
+    if new is None:
+        if was is not None and (read_policies(was).tracked or read_policies(was).pause_after_failures):
+            store.forget_activity(was["scheduleId"])
+    elif triggers_of(new):
+        begin_schedule(store, was, new, now)
 
 
 def begin_schedule(store: Store, old: Mapping[str, Any] | None, new: Mapping[str, Any], now: float) -> None:
-    """The row of a schedule, without errors, was inserted or changed: what is due from now on is decided by the new
-    one.
+    """The row of a schedule with time triggers was inserted or changed: what is due from now on is decided by the new
+    row.
 
-    Call it before the entries of its time triggers are made.
+    `old` is None if there was none, or a wrong one. Call it before the entries of its time triggers are made.
     """
     policies = read_policies(new)
-    before = read_policies(old) if old is not None and "scheduleErrors" not in old else Policies()
+    before = Policies() if old is None else read_policies(old)
     defined = ("trigger", "timezone")
     same = before.tracked and all((old or {}).get(key) == new.get(key) for key in defined)
     if not policies.tracked or same:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from universal_scheduler.domain.time.entries import is_chain, next_link, version_of
@@ -13,9 +12,9 @@ from universal_scheduler.domain.time.starts import Start, coming
 from universal_scheduler.domain.time.triggers import TimeTrigger
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.workflow import Workflow
+from universal_scheduler.usecases.admission import Outcome, admit
 from universal_scheduler.usecases.arrivals import start_by_event
 from universal_scheduler.usecases.timetable import Timetable, time_triggers
-from universal_scheduler.usecases.triggers import start_by_trigger
 
 INSTANT = timedelta(microseconds=1)
 
@@ -31,16 +30,6 @@ class Firing:
     """UTC: the time for which it calls, however late it is."""
     cause: Mapping[str, Any] = field(default_factory=dict)
     """What the run keeps of an event after which it was waited; empty for a time trigger."""
-
-
-class Outcome(StrEnum):
-    """What became of a firing."""
-
-    STARTED = "started"
-    AGAIN = "delivered again"
-    OLD = "of an old entry"
-    LEFT_OUT = "left out"
-    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +69,17 @@ def fire(store: Store, workflow: Workflow, timetable: Timetable, firing: Firing)
     """Start the run of a firing. The same firing starts one run, however often it is delivered.
 
     Nothing starts where the row is gone, wrong or changed since the entry was made, where the calendar leaves the day
-    out, and while the schedule is paused.
+    out, while the schedule is paused, and where its policies leave the start out or let it wait.
 
     Raises:
         TimetableUnavailable: the entry for the following start could not be made, so nothing has started yet.
+        RunNotReady: a run has to be cancelled first, and cannot be yet.
     """
     row = store.get_schedule(firing.schedule_id)
     if firing.cause:
         return _fire_object(store, workflow, row, firing)
-    trigger = _trigger(row, timetable, firing)
+    triggers = _triggers(row, timetable, firing)
+    trigger = next((trigger for trigger in triggers if trigger.position == firing.trigger), None)
     if row is None or trigger is None:
         return Fired(Outcome.OLD, "the row has no such trigger any more")
     chain = is_chain(trigger)
@@ -101,15 +92,9 @@ def fire(store: Store, workflow: Workflow, timetable: Timetable, firing: Firing)
     start = start_at(trigger, firing.scheduled)
     if start is None and chain:
         return Fired(Outcome.OLD, "the calendar has changed: this is no start any more")
-    if start is not None and start.left_out:
-        return Fired(Outcome.LEFT_OUT, start.left_out)
-    cause = cause_of(trigger, firing.scheduled, start)
-    event = f"{firing.scheduled:%Y-%m-%dT%H:%M:%SZ}"
-    found = start_by_trigger(store.paused, workflow, "time", firing.schedule_id, event, cause)
-    if found is None:
-        return Fired(Outcome.PAUSED, differs=start is None)
-    execution, new = found
-    return Fired(Outcome.STARTED if new else Outcome.AGAIN, execution=execution.name, differs=start is None)
+    due = start or _as_called(trigger, firing.scheduled)
+    admitted = admit(store, workflow, row, triggers, due, timetable.clock())
+    return Fired(admitted.outcome, admitted.reason, admitted.execution, differs=start is None)
 
 
 def _fire_object(store: Store, workflow: Workflow, row: Mapping[str, Any] | None, firing: Firing) -> Fired:
@@ -129,23 +114,17 @@ def start_at(trigger: TimeTrigger, moment: datetime) -> Start | None:
     return next((start for start in coming([trigger], moment - INSTANT, moment) if start.at == moment), None)
 
 
-def cause_of(trigger: TimeTrigger, scheduled: datetime, start: Start | None) -> dict[str, Any]:
-    """What the run keeps of the firing. By our own reckoning `start` is None at a time that is none."""
-    logical = start.scheduled if start is not None else scheduled
-    day = start.business_date if start is not None else scheduled.astimezone(trigger.zone).date()
-    return {
-        "kind": "time",
-        "scheduledTime": f"{logical.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "businessDate": day.isoformat(),
-        "trigger": trigger.position,
-    }
+def _as_called(trigger: TimeTrigger, scheduled: datetime) -> Start:
+    """The start at a time that is none by our own reckoning: EventBridge Scheduler says so."""
+    local = scheduled.astimezone(trigger.zone)
+    return Start(scheduled, local, trigger.position, scheduled, local.date())
 
 
-def _trigger(row: Mapping[str, Any] | None, timetable: Timetable, firing: Firing) -> TimeTrigger | None:
+def _triggers(row: Mapping[str, Any] | None, timetable: Timetable, firing: Firing) -> Sequence[TimeTrigger]:
+    """All time triggers of the row; none if the one that has fired was changed since its entry was made."""
     if row is None or version_of(row, firing.trigger) != firing.version:
-        return None
-    found = time_triggers(row, timetable.calendars)
-    return next((trigger for trigger in found if trigger.position == firing.trigger), None)
+        return ()
+    return time_triggers(row, timetable.calendars)
 
 
 def _outside(trigger: TimeTrigger, moment: datetime) -> bool:

@@ -24,8 +24,11 @@ STEPS = 10
 """Steps in one sweep, of rows and of entries, unless the end of the table comes first."""
 ENOUGH_SECONDS = 15.0
 """If less time is left, no further step begins."""
-TIME_ATTRIBUTES = ("scheduleId", "trigger", "timezone", "spread")
-"""What of a row its time triggers depend on."""
+TIME_ATTRIBUTES = (
+    *("scheduleId", "trigger", "timezone", "spread"),
+    *("overlap", "maxConcurrentRuns", "catchUp", "pauseAfterFailures"),
+)
+"""What of a row its time triggers and the starts by them depend on."""
 ANY_JOB = {"jobName": "any", "jobDefinition": "any", "jobQueue": "any"}
 TIME_KEYS = frozenset({"cron", "rate", "at", "businessDay", "exchange"})
 """The keys of a trigger of which one makes it a time trigger."""
@@ -41,6 +44,10 @@ class Timetable:
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock(), UTC)
+
+    def triggers_of(self, row: Mapping[str, Any] | None) -> Sequence[TimeTrigger]:
+        """The time triggers of a row; none if the row has errors."""
+        return time_triggers(row, self.calendars)
 
 
 def time_triggers(row: Mapping[str, Any] | None, calendars: Calendars) -> tuple[TimeTrigger, ...]:
@@ -86,11 +93,17 @@ def keep_in_step(timetable: Timetable, old: Mapping[str, Any] | None, new: Mappi
     _remove(timetable.entries, {entry.name for entry in before} - {entry.name for entry in after})
 
 
-def reconcile(timetable: Timetable, rows: Store, time_left: Callable[[], float]) -> int:
+def reconcile(
+    timetable: Timetable,
+    rows: Store,
+    time_left: Callable[[], float],
+    also: Callable[[Mapping[str, Any], Sequence[TimeTrigger], float], object] = lambda _row, _triggers, _now: None,
+) -> int:
     """Compare the next rows with their entries and the next entries with their rows, and mend what differs.
 
     It goes on where it stopped before, so that every row and every entry has its turn, and none costs a full read.
-    `time_left` answers how many seconds are left. Returns: how many entries were put or removed.
+    `time_left` answers how many seconds are left. `also` is called for each row with time triggers, with these and the
+    time in epoch seconds. Returns: how many entries were put or removed.
 
     Raises:
         TimetableUnavailable: the next call goes on where this one stopped.
@@ -102,6 +115,8 @@ def reconcile(timetable: Timetable, rows: Store, time_left: Callable[[], float])
         for row in found:
             rows.add_listener(row["scheduleId"], topics_of(row))
             mended += mend_row(timetable, row)
+            if triggers := time_triggers(row, timetable.calendars):
+                also(row, triggers, timetable.clock())
 
     for _ in range(STEPS):
         if time_left() < ENOUGH_SECONDS or rows.next_time_rows(ROWS, mend):

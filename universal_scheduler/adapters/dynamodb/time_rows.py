@@ -10,7 +10,11 @@ from universal_scheduler.adapters.dynamodb.passes import PASSES_KEY, Passes
 
 TIME_ROWS_PASS, ENTRIES_PASS = "#time-rows", "#time-entries"
 NAMES = {"#trigger": "trigger", "#timezone": "timezone"}  # reserved words
-PROJECTION = {"ProjectionExpression": "scheduleId, #trigger, #timezone, spread, scheduleErrors"}
+SHOWN = (
+    *("scheduleId", "#trigger", "#timezone", "spread", "scheduleErrors"),
+    *("overlap", "maxConcurrentRuns", "catchUp", "pauseAfterFailures"),
+)
+PROJECTION = {"ProjectionExpression": ", ".join(SHOWN)}
 
 
 class DynamoTimeRows(Passes):

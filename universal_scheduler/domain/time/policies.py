@@ -111,13 +111,13 @@ class Firing:
         return execution_name("time", schedule_id, self.at)
 
     @property
-    def cause(self) -> dict[str, str]:
+    def cause(self) -> dict[str, Any]:
         """What its run keeps of it."""
         return {
             "kind": "time",
             "scheduledTime": self.scheduled,
             "businessDate": self.business_date,
-            "trigger": str(self.trigger),
+            "trigger": self.trigger,
         }
 
 
