@@ -369,7 +369,8 @@ def _schedule_verb(verb: str, what: str) -> None:
 
 _schedule_verb("pause", "Stop the triggers of schedule ID until it is resumed. People can still start it.")
 _schedule_verb(
-    "resume", "Let triggers start schedule ID again. Runs that were missed while it was paused are not made up for."
+    "resume",
+    "Let triggers start schedule ID again. Its catchUp says what becomes of starts that were due in the pause.",
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -24,6 +25,8 @@ from universal_scheduler.domain.runs.restart import Variant
 from universal_scheduler.domain.runs.verbs import ALSO_AFTER_THE_END
 from universal_scheduler.usecases import verbs
 from universal_scheduler.usecases.notifying_store import notifying
+from universal_scheduler.usecases.resume import resume_schedule
+from universal_scheduler.usecases.timetable import time_triggers
 from universal_scheduler.usecases.views import audit_view
 
 if TYPE_CHECKING:
@@ -114,14 +117,20 @@ def restart_command(
 
 def pause_command(stage: Wiring, verb: Verb, schedule_id: str, reason: str, as_json: bool) -> int:
     """Pause the schedule, or resume it."""
-    act = verbs.pause if verb is Verb.PAUSE else verbs.resume
-    entry = act(stage.store, schedule_id, mark_of(stage, verb, reason))
+    mark = mark_of(stage, verb, reason)
+    if verb is Verb.PAUSE:
+        entry, began = verbs.pause(stage.store, schedule_id, mark), 0
+    else:
+        triggers_of = partial(time_triggers, calendars=stage.calendars)
+        entry, began = resume_schedule(stage.store, stage.workflow, triggers_of, schedule_id, mark)
     if as_json:
-        put_json({"scheduleId": schedule_id, **audit_view(entry)})
+        put_json({"scheduleId": schedule_id, **audit_view(entry)} | ({"caughtUp": began} if began else {}))
     elif verb is Verb.PAUSE:
         say(make_console(), f"{schedule_id}: paused, no trigger starts it")
     else:
-        say(make_console(), f"{schedule_id}: resumed, its triggers start it again")
+        several = "1 run that was" if began == 1 else f"{began:,} runs that were"
+        caught_up = f". It has started {several} due before" if began else ""
+        say(make_console(), f"{schedule_id}: resumed, its triggers start it again{caught_up}")
     return DONE
 
 

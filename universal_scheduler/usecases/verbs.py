@@ -214,7 +214,7 @@ def pause(store: Store, schedule_id: str, mark: Mark) -> AuditEntry:
 
 
 def resume(store: Store, schedule_id: str, mark: Mark) -> AuditEntry:
-    """Let the triggers start the schedule again. Runs that they would have started meanwhile are not started later.
+    """Let the triggers start the schedule again. `resume_schedule` also makes up for starts that were due meanwhile.
 
     Raises:
         ScheduleNotFound: there is no such schedule.
