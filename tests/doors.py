@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from tests.usched import Stage, usched
 from universal_scheduler.adapters.dynamodb.items import to_attribute
 from universal_scheduler.adapters.memory.outbox import MemoryOutbox
 from universal_scheduler.adapters.memory.platform import MemoryPlatform
+from universal_scheduler.adapters.memory.time_entries import MemoryTimeEntries
 from universal_scheduler.domain.errors import InvalidSchedule, SchedulerError
 from universal_scheduler.local.gateway import Answer, AwsRequest, RestApi
 
@@ -111,6 +113,8 @@ class Doors:
         wiring = vars(module.wiring)  # its cached properties
         wiring |= {"store": self._stage.store, "workflow": self._stage.workflow}
         wiring |= {"platform": MemoryPlatform(), "outbox": MemoryOutbox()}
+        if hasattr(module, "timetable"):
+            module.timetable = replace(module.timetable, entries=MemoryTimeEntries())
         return module
 
     def _behind(self, service: str, request: AwsRequest) -> tuple[int, Mapping[str, str], bytes]:
