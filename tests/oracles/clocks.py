@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
@@ -28,8 +28,8 @@ class Fields:
 class Watched:
     """What a clock shows at each minute, and the minutes that it has just jumped over."""
 
-    shown: Sequence[tuple[datetime, datetime]]
-    """UTC, and the clock without its zone."""
+    shown: Mapping[tuple[int, int], Sequence[tuple[datetime, datetime]]]
+    """By hour and minute on the clock: the UTC times, each with all that the clock shows."""
     jumped: Sequence[tuple[datetime, list[datetime]]]
     again: Set[datetime]
     """The UTC minutes at which the clock shows what it has shown before."""
@@ -37,21 +37,22 @@ class Watched:
 
 def watch(zone: tzinfo, first: datetime, before: datetime) -> Watched:
     """Look at the clock every minute."""
-    shown: list[tuple[datetime, datetime]] = []
+    shown: dict[tuple[int, int], list[tuple[datetime, datetime]]] = {}
     jumped: list[tuple[datetime, list[datetime]]] = []
     again: set[datetime] = set()
-    latest, moment = datetime.min, first
+    moment = first
+    expected = latest = first.astimezone(zone).replace(tzinfo=None, fold=0)
     while moment < before:
         wall = moment.astimezone(zone).replace(tzinfo=None, fold=0)
-        if shown:
-            expected = shown[-1][1] + MINUTE
-            if wall > max(expected, latest + MINUTE):
-                jumped.append((moment, [expected + MINUTE * each for each in range((wall - expected) // MINUTE)]))
-            elif wall <= latest:
-                again.add(moment)
-        latest = max(latest, wall)
-        shown.append((moment, wall))
+        if wall > expected and wall > latest:
+            jumped.append((moment, [expected + MINUTE * each for each in range((wall - expected) // MINUTE)]))
+        if wall < latest:
+            again.add(moment)
+        else:
+            latest = wall + MINUTE
+        shown.setdefault((wall.hour, wall.minute), []).append((moment, wall))
         moment += MINUTE
+        expected = wall + MINUTE
     return Watched(shown, jumped, again)
 
 
@@ -72,14 +73,14 @@ def debian(watched: Watched, fields: Fields) -> list[datetime]:
 
 
 def _matching(watched: Watched, fields: Fields) -> Iterator[tuple[datetime, datetime]]:
-    known: dict[date, bool] = {}
-    for at, wall in watched.shown:
-        if wall.minute in fields.minutes and wall.hour in fields.hours:
-            day = wall.date()
-            if day not in known:
-                known[day] = fields.days(day)
-            if known[day]:
-                yield at, wall
+    found = [
+        (at, wall)
+        for hour in fields.hours
+        for minute in fields.minutes
+        for at, wall in watched.shown.get((hour, minute), ())
+        if fields.days(wall.date())
+    ]
+    yield from sorted(found)
 
 
 def _last(day: date) -> bool:

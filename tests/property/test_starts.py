@@ -64,7 +64,7 @@ TRIGGERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.lists(TRIGGERS, min_size=1, max_size=3), st.integers(0, 150 * 1440), st.integers(1, 20 * 1440), st.randoms())
 def test_a_span_of_time_has_the_starts_of_its_parts(
     given_triggers: list[dict[str, Any]], first: int, length: int, chance: random.Random

@@ -136,6 +136,14 @@ def test_a_rolled_start_tells_when_it_was_scheduled() -> None:
     assert start.business_date == date(2026, 7, 3)
 
 
+def test_it_does_not_matter_for_a_reason_when_anybody_asks() -> None:
+    rolled = triggers({"cron": "0 9 * * SAT,SUN", "calendar": {"weekend": ["SAT", "SUN"]}, "roll": "previous"})
+    whole = list(coming(rolled, moment("2026-07-02T00:00:00Z"), moment("2026-07-06T00:00:00Z")))
+    sunday = list(coming(rolled, moment("2026-07-05T00:00:00Z"), moment("2026-07-06T00:00:00Z")))
+    assert [start.business_date.day for start in whole] == [3, 5]
+    assert sunday == whole[1:]
+
+
 @pytest.mark.parametrize(
     ("trigger", "last", "unknown_at"),
     [

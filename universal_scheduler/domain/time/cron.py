@@ -73,7 +73,7 @@ class Cron:
     clocks change."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Field:
     name: str
     low: int
@@ -134,7 +134,7 @@ def read_cron(text: str) -> Cron:
         _minutes_of_day(minute_values, hour_values),
         _day_rule(of_month, of_week),
         _values(MONTH, month),
-        sum(1 << value - FIRST_YEAR for value in _values(YEAR, year)),
+        _years(year),
         _is_wild(minutes) or _is_wild(hours),
     )
     if next(days_from(cron, date(FIRST_YEAR, 1, 1)), None) is None:
@@ -271,6 +271,7 @@ def _weekday(value: int) -> int:
     return (value + 5) % 7
 
 
+@lru_cache(maxsize=EXPRESSIONS_KEPT)
 def _values(field: _Field, word: str) -> tuple[int, ...]:
     """The values that a list of values, ranges and steps names, in order, each once."""
     return tuple(sorted({value for part in word.split(",") for value in _part_values(field, part)}))
@@ -305,6 +306,11 @@ def _value(field: _Field, word: str) -> int:
     if not word.isdigit() or not field.low <= int(word) <= field.high:
         raise TimeError(f"{field.name} '{word}': write {field.values}")
     return int(word)
+
+
+@lru_cache(maxsize=EXPRESSIONS_KEPT)
+def _years(word: str) -> int:
+    return sum(1 << value - FIRST_YEAR for value in _values(YEAR, word))
 
 
 def _is_wild(word: str) -> bool:

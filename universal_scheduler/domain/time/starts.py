@@ -267,7 +267,7 @@ def _day_starts(trigger: TimeTrigger, expression: Cron | At | BusinessDay, first
             if calendar is None or trigger.roll is Roll.SKIP:
                 batches = by_day.skipping(_named_days(expression, day), calendar)
             else:
-                since = _after_business_day(calendar, day) if trigger.roll is Roll.NEXT else day
+                since = _first_together(calendar, trigger.roll, day)
                 batches = by_day.rolling(_named_days(expression, since), calendar)
     return _until_unknown(_each_once(_in_order(batches, first, last)))
 
@@ -280,10 +280,12 @@ def _named_days(expression: Cron | At, first: date) -> Iterator[date]:
         yield expression.local.date()
 
 
-def _after_business_day(calendar: Calendar, day: date) -> date:
-    """The first of the closed days that end the day before this one; this day, if that is a business day."""
+def _first_together(calendar: Calendar, roll: Roll, day: date) -> date:
+    """The first of the days whose starts roll to the same business day as those of this one."""
     try:
-        return calendar.previous_business_day(day - ONE_DAY) + ONE_DAY
+        if roll is Roll.NEXT:
+            return calendar.previous_business_day(day - ONE_DAY) + ONE_DAY
+        return calendar.previous_business_day(day)
     except BeyondHorizon:
         return day
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from universal_scheduler.domain.time.cron import MONTHS, WEEK, read_cron
+from universal_scheduler.domain.time.cron import EXPRESSIONS_KEPT, MONTHS, WEEK, read_cron
 from universal_scheduler.domain.time.expressions import LONGEST, TimeError
 
 NICKNAMES = {
@@ -54,6 +55,7 @@ FIELDS = (
 """A week has 0 and 7 for Sunday."""
 
 
+@lru_cache(maxsize=EXPRESSIONS_KEPT)
 def to_aws(text: str) -> tuple[str, ...]:
     """The AWS expressions that together mean what five fields, or a nickname like `@daily`, mean.
 
