@@ -157,6 +157,20 @@ def test_a_column_of_users_is_read_if_it_is_said() -> None:
     assert "behind the name of the user" in reported.why
 
 
+def test_a_user_that_is_taken_for_a_command_is_noticed() -> None:
+    [note] = read_crontab("17 * * * * root run-parts /etc/cron.hourly").notes
+    assert "--user-column" in note.why
+
+
+def test_a_text_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
+    crontab = tmp_path / "crontab"
+    crontab.write_bytes(b"NAME=\xe9\n@daily a\n")
+    done = usched("import", "crontab", str(crontab))
+    assert done.exit_code == 2
+    assert "is not a text in UTF-8" in done.stderr
+    assert "iconv" in done.stderr
+
+
 def test_a_line_keeps_its_id_where_others_come_and_go() -> None:
     line = "5 4 * * * report"
     found = read_crontab(f"@daily first\n{line}\n{line}\n").schedules

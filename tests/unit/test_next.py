@@ -200,3 +200,16 @@ def test_a_calendar_of_the_same_file_is_used_and_no_stage_is_asked(file: Path, m
     answer = shown(file, [calendar, row(WEEKDAYS | {"calendar": "bank"})], "--from", "2026-07-01", "--to", "2026-07-02")
     assert [each["reason"] for each in answer["leftOut"]] == ["audit, bank"]
     assert [each["at"] for each in answer["starts"]] == ["2026-07-02T13:00:00Z"]
+
+
+def test_an_answer_that_is_cut_says_so(file: Path) -> None:
+    file.write_text(json.dumps(row({"rate": "rate(1 minute)"})))
+    done = usched("next", str(file), "--json", "--from", "2026-01-01", "--to", "2026-01-31")
+    assert len(json.loads(done.stdout)["starts"]) == 10_000
+    assert "Only the first starts are shown" in done.stderr
+    assert not usched("next", str(file), "--json", "-n", "5").stderr
+
+
+def test_a_time_in_which_nothing_starts_is_said(file: Path) -> None:
+    file.write_text(json.dumps(row({"at": "at(2027-01-01T00:00:00)"})))
+    assert "Nothing starts in this time." in usched("next", str(file), "--to", "2026-12-31").stdout

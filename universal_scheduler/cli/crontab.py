@@ -18,6 +18,7 @@ from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.tables import Table, number, prose
 from universal_scheduler.domain.documents.crontab import Crontab, Imported, Reported, read_crontab
 from universal_scheduler.domain.documents.text import unicode_text
+from universal_scheduler.domain.errors import UnreadableDocument
 
 SOME_REPORTED = 1
 ESCAPED = re.compile("[^\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
@@ -28,9 +29,10 @@ def crontab_command(file: str, out: str | None, zone: str, user_column: bool, as
     """Exit code 1 if a line has become no schedule.
 
     Raises:
-        Problem, UnreadableDocument: the crontab cannot be read, or a schedule cannot be written.
+        Problem: the crontab cannot be read, or a schedule cannot be written.
     """
-    found = read_crontab(unicode_text(_bytes(file)), zone=zone, user_column=user_column)
+    system_wide = file == "/etc/crontab" or file.startswith("/etc/cron.d/")
+    found = read_crontab(_text(file), zone=zone, user_column=user_column or system_wide)
     files = [] if out is None else _write(Path(out), found.schedules)
     if as_json:
         put_json(_as_json(found, files))
@@ -59,6 +61,14 @@ def yaml_of(document: Mapping[str, Any]) -> str:
 
 def _flow(value: object) -> str:
     return ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def _text(file: str) -> str:
+    try:
+        return unicode_text(_bytes(file))
+    except UnreadableDocument as unreadable:
+        advice = f"Convert it: iconv -f LATIN1 -t UTF-8 {file}"
+        raise Problem(f"{file} is not a text in UTF-8: {unreadable.errors[0]}", advice) from None
 
 
 def _bytes(file: str) -> bytes:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -18,13 +19,15 @@ from universal_scheduler.domain.documents.calendars import calendars_of
 from universal_scheduler.domain.documents.triggers import trigger_texts, what_starts
 from universal_scheduler.domain.time.calendars import Calendar
 from universal_scheduler.domain.time.starts import Start
-from universal_scheduler.usecases.timetable import Calendars
+from universal_scheduler.usecases.timetable import Calendars, has_time_triggers
 from universal_scheduler.usecases.upcoming import (
     DEFAULT_COUNT,
+    MOST_STARTS,
     Bound,
     NoTime,
     Span,
     checked_triggers,
+    is_cut,
     read_bound,
     starts_of_stored,
     tzdata_version,
@@ -63,6 +66,8 @@ def next_command(
     else:
         stage = connect()
         found = [starts_of_stored(stage.store, stage.calendars, what, span, count)]
+    if any(is_cut(starts, count) for _, starts in found):
+        click.echo(f"Only the first starts are shown, {MOST_STARTS:,} at most. Choose a shorter time.", err=True)
     if as_json:
         views = [{"scheduleId": row["scheduleId"], **upcoming_view(starts)} for row, starts in found]
         put_json(upcoming_view(found[0][1]) if len(found) == 1 else {"schedules": views})
@@ -104,6 +109,8 @@ def show_starts(console: Console, row: Mapping[str, Any], starts: Sequence[Start
     title = f"{row['scheduleId']}: {what_starts(row, new=False)}{spread}"
     if not starts:
         say(console, title, "bold")
+        if has_time_triggers(row):
+            say(console, "Nothing starts in this time.")
         console.print()
         return
     table = Table("start", "UTC", prose("why"), title=title)

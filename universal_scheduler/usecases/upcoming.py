@@ -158,6 +158,12 @@ def upcoming(
     return found
 
 
+def is_cut(found: Sequence[Start], count: int | None) -> bool:
+    """Whether there may be more starts than an answer has, although more were asked for."""
+    left_out = sum(bool(start.left_out) for start in found)
+    return left_out >= MOST_LEFT_OUT or (count is None and len(found) - left_out >= MOST_STARTS)
+
+
 def _paused(start: Start, paused: str) -> Start:
     return replace(start, left_out=f"the schedule is paused {paused}")
 

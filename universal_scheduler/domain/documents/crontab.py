@@ -33,6 +33,7 @@ OF_MAIL = ("MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING")
 NO_MAIL = (
     "nobody gets the output by mail: usched logs shows it. For messages about failures give the schedules notifications"
 )
+USER_NOTE = "the command is 'root': if that is a user, as in /etc/crontab, give --user-column"
 TZ_NOTE = f"the commands get TZ, but their times do not follow it, as in cron: {ZONE} sets the zone of the times"
 DELAY = "RANDOM_DELAY"
 """Of cronie: so many minutes at most a command may start after its time."""
@@ -115,6 +116,8 @@ def read_crontab(text: str, *, zone: str = "UTC", user_column: bool = False) -> 
         if errors := find_errors(document):
             reported.append(Reported(number, written, "; ".join(f"{each.path}: {each.problem}" for each in errors)))
             continue
+        if not user_column and document["jobList"][0]["jobName"] == "root":
+            notes.append(Reported(number, written, USER_NOTE))
         known.add(document["scheduleId"])
         schedules.append(Imported(number, document))
     return Crontab(schedules, reported, notes)
