@@ -73,3 +73,20 @@ def test_a_wrong_calendar_is_not_stored(stage: Stage, tmp_path: Path, name: str,
 def test_a_calendar_and_a_schedule_may_have_the_same_name(stage: Stage, tmp_path: Path) -> None:
     assert usched("apply", written(tmp_path / "s.yaml", {"calendarName": "x"}, row("x"))).exit_code == 0
     assert stage.store.list_calendars() == [{"calendarName": "x"}]
+
+
+NAMED = {"cron": "0 6 * * *", "calendar": "bank"}
+
+
+def test_a_schedule_may_name_a_calendar_of_another_file_of_the_same_command(stage: Stage, tmp_path: Path) -> None:
+    schedule = written(tmp_path / "a.yaml", row("x", trigger=NAMED))
+    assert usched("apply", schedule, written(tmp_path / "b.yaml", BANK)).exit_code == 0
+    assert list(stage.store.schedules) == ["x"]
+
+
+def test_a_schedule_that_names_an_unknown_calendar_is_not_stored(stage: Stage, tmp_path: Path) -> None:
+    stage.store.put_calendar({**BANK, "calendarName": "bnak"})
+    result = usched("apply", written(tmp_path / "a.yaml", row("x", trigger=NAMED)))
+    assert result.exit_code == 1
+    assert "x, $.trigger.calendar: found 'bank' (did you mean 'bnak'?), and there is no such calendar" in result.stdout
+    assert not stage.store.schedules

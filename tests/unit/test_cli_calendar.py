@@ -165,3 +165,10 @@ def test_what_cannot_be_drawn_is_said(stage: Stage, words: list[str], says: str)
     result = usched("calendar", *words)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_a_schedule_in_a_file_is_drawn_with_the_calendars_of_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path / "both.yaml", BANK, row("nightly", trigger=TRIGGERS))
+    answer = told("calendar", file, "--month", "2026-11")
+    assert [view["name"] for view in answer["months"]] == ["bank", "nightly"]
+    assert day(answer["months"][1], "2026-11-26")["closed"] == "Thanksgiving Day, US"

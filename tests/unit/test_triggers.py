@@ -172,3 +172,30 @@ def huge() -> list[dict[str, Any]]:
 )
 def test_what_starts_a_schedule_is_told(trigger: Any, text: str) -> None:
     assert what_starts(row(trigger=trigger), new=True) == text
+
+
+NAMED = {"cron": "0 6 * * *", "calendar": "bank"}
+
+
+def test_a_row_that_names_an_unknown_calendar_is_kept_with_its_error_until_it_is_stored_again() -> None:
+    store, workflow = MemoryStore(), MemoryWorkflow()
+    written(store, workflow, row(trigger=NAMED))
+    kept = store.get_schedule("load") or {}
+    [error] = kept["scheduleErrors"]
+    assert (error["path"], error["found"]) == ("$.trigger.calendar", "'bank', and there is no such calendar")
+    store.put_calendar({"calendarName": "bank", "holidays": "XX"})
+    schedule_written(store, workflow, "event-2", kept, row(trigger=NAMED))
+    assert "whose row is wrong" in (store.get_schedule("load") or {})["scheduleErrors"][0]["found"]
+    store.put_calendar({"calendarName": "bank", "holidays": "US"})
+    schedule_written(store, workflow, "event-3", kept, store.get_schedule("load") or {})
+    assert store.get_schedule("load") == row(trigger=NAMED)
+    assert not workflow.started
+
+
+def test_a_schedule_that_names_an_unknown_calendar_is_not_stored() -> None:
+    store = MemoryStore()
+    with pytest.raises(InvalidSchedule, match=r"\$.trigger.calendar: found 'bank', and there is no such calendar"):
+        store_schedule(store, row(trigger=NAMED))
+    assert not store.schedules
+    store.put_calendar({"calendarName": "bank"})
+    assert store_schedule(store, row(trigger=NAMED)) == ("load", True)
