@@ -3,6 +3,7 @@ so."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from lambdas.rest import answer, body_of, error_answer
@@ -11,7 +12,7 @@ from universal_scheduler.domain.documents.json_text import read_json
 from universal_scheduler.domain.documents.parse import as_row
 from universal_scheduler.domain.documents.stage import Kind
 from universal_scheduler.domain.errors import DocumentError, SchedulerError
-from universal_scheduler.usecases.stage_check import check_names, check_upstream
+from universal_scheduler.usecases.stage_check import check_names, check_over, check_upstream
 from universal_scheduler.usecases.triggers import store_schedule
 from universal_scheduler.wiring import from_env
 
@@ -36,4 +37,5 @@ def _doubts(row: dict[str, Any]) -> list[DocumentError]:
     """What this stage does not have of a row that is stored. Batch is not asked."""
     settings = wiring.settings
     _, doubts = check_names(row, {Kind.QUEUE: settings.job_queues, Kind.DEFINITION: settings.job_definitions})
-    return doubts + check_upstream(wiring.store, row)
+    over = check_over(row, wiring.calendars, datetime.now(UTC))
+    return doubts + check_upstream(wiring.store, row) + over

@@ -152,3 +152,19 @@ def test_schedules_that_would_start_each_other_for_ever_are_refused_where_they_a
     }
     assert set(verdicts.values()) == {("$.trigger[1].after[1]",)}, verdicts
     assert "load" not in stage.store.schedules
+
+
+def test_a_calendar_that_there_is_not_is_refused_where_a_schedule_is_stored(doors: Doors, stage: Stage) -> None:
+    document = row("s", trigger=[AFTER, {**CRON, "calendar": "bnak"}])
+
+    def verdicts() -> set[Verdict]:
+        text = json.dumps(document)
+        by_file = doors.by_command("apply", doors.file("s.json", text))
+        return {by_file, doors.by_request(text)["schedules"], doors.by_row(document)}
+
+    stage.store.put_calendar({"calendarName": "bank", "off": ["2026-12-24"]})
+    assert verdicts() == {("$.trigger[1].calendar",)}
+    stage.store.put_calendar({"calendarName": "bnak", "holidays": "XX"})
+    assert verdicts() == {("$.trigger[1].calendar",)}, "a calendar that is wrong"
+    stage.store.put_calendar({"calendarName": "bnak"})
+    assert verdicts() == {ACCEPTED}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.usched import Stage, row, told, usched, written
 from universal_scheduler.adapters.memory.store import MemoryStore
 from universal_scheduler.domain.documents.stage import Kind, foreign_names, misspelt
 from universal_scheduler.domain.errors import PlatformUnavailable
-from universal_scheduler.usecases.stage_check import MAX_NAMES, check_names, check_upstream
+from universal_scheduler.usecases.stage_check import MAX_NAMES, check_names, check_over, check_upstream
 from universal_scheduler.usecases.triggers import find_cycle
 
 SHORT = {Kind.QUEUE: ("high", "default", "low"), Kind.DEFINITION: ("shell",)}
@@ -246,3 +247,31 @@ def test_apply_may_turn_an_order_round(stage: Stage, tmp_path: Path) -> None:
     answer = told("apply", file)
     assert answer["errors"] == []
     assert [entry["scheduleId"] for entry in answer["stored"]] == ["b", "a", "new"]
+
+
+# Times that are over
+
+
+def test_a_trigger_whose_time_is_over_is_told() -> None:
+    triggers: list[dict[str, Any]] = [
+        {"at": "at(2026-12-24T18:00:00)", "timezone": "Asia/Tokyo"},
+        {"at": "at(2026-12-24T18:00:00)"},
+        {"after": "x"},
+        {"cron": "cron(0 6 ? * MON 2025)"},
+        {"rate": "rate(5 minutes)"},
+        {"rate": "rate(5 minutes)", "endDate": "2026-12-23"},
+        {"cron": "0 6 * * *", "calendar": {"holidays": "US"}},
+    ]
+    now = datetime(2026, 12, 24, 12, tzinfo=UTC)
+    over = check_over(row(trigger=triggers), lambda _: {}, now)
+    assert [warning.path for warning in over] == ["$.trigger[0]", "$.trigger[3]", "$.trigger[5]"]
+    assert "which is over: it starts nothing" in over[0].found
+    assert check_over(row(trigger={"cron": "0 6 * * *", "calendar": "new"}), lambda _: {}, now) == []
+    assert check_over(row(), lambda _: {}, now) == []
+
+
+def test_apply_stores_a_schedule_whose_time_is_over(stage: Stage, tmp_path: Path) -> None:
+    file = written(tmp_path / "s.yaml", row("s", trigger={"at": "at(2020-12-24T18:00:00)"}))
+    answer = told("apply", file)
+    assert [warning["path"] for warning in answer["warnings"]] == ["$.trigger"]
+    assert set(stage.store.schedules) == {"s"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +23,7 @@ from universal_scheduler.domain.documents.upstreams import upstreams_of
 from universal_scheduler.ports.calendars import Calendars
 from universal_scheduler.ports.store import Store
 from universal_scheduler.usecases.calendars import calendar_name_errors, store_calendar
-from universal_scheduler.usecases.stage_check import check_names, check_upstream
+from universal_scheduler.usecases.stage_check import check_names, check_over, check_upstream
 from universal_scheduler.usecases.triggers import find_cycle, store_schedule
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _on_stage(
         wrong += find_cycle(stage.store, row, together)
         wrong += calendar_name_errors(stage.store, row, calendars, hints=True)
         doubtful += check_upstream(stage.store, row, list(together))
+        doubtful += check_over(row, stage.calendars, datetime.now(UTC))
         errors += [entry.placed(place, error) for error in wrong]
         warnings += [entry.placed(place, warning) for warning in doubtful]
     kept = (*entry.warnings, *warnings)
