@@ -91,7 +91,7 @@ def test_each_date_has_a_run_with_its_scheduled_time() -> None:
         "kind": "backfill",
         "scheduledTime": "2026-01-01T06:00:00Z",
         "businessDate": "2026-01-01",
-        "trigger": "0",
+        "trigger": 0,
         "by": "ann",
     }
     assert [cause["businessDate"] for cause in causes] == ["2026-01-01", "2026-01-02", "2026-01-03"]
