@@ -101,7 +101,7 @@ def _given_files(target: Path) -> set[str]:
         if info.name.rpartition("-")[0].partition("-")[0].replace("_", "-") in _GIVEN:
             names.add(info.name)
             record = (info / "RECORD").read_text().splitlines()
-            names |= {line.partition("/")[0] for line in record if not line.startswith("..")}
+            names |= {line.partition(",")[0].partition("/")[0] for line in record if not line.startswith("..")}
     return names
 
 
