@@ -166,6 +166,48 @@ def test_a_restart_is_for_the_same_time_and_day(world: World) -> None:
     assert world.start(restart).cause == {"kind": "restart", **for_a_day}
 
 
+DATED = {
+    "command": ["a", "{{run.businessDate-1bd}}"],
+    "environment": [{"name": "X", "value": "{{run.businessDate+1bd}}"}],
+}
+US = {"cron": "0 6 * * *", "calendar": {"holidays": "US"}}
+NEW_YORK = {"exchange": {"close": "XNYS"}}
+BANK = {"rate": "rate(1 hour)", "calendar": "bank"}
+
+
+@pytest.mark.parametrize(
+    ("more", "cause", "days"),
+    [
+        ({}, {}, {"-1": "2026-11-25", "+1": "2026-11-27"}),
+        ({"trigger": US}, {}, {"-1": "2026-11-25", "+1": "2026-11-27"}),
+        ({"trigger": {"after": "x"}}, {"businessDate": "2026-11-23"}, {"-1": "2026-11-20", "+1": "2026-11-24"}),
+        ({"trigger": BANK}, {}, {"-1": "2026-11-24", "+1": "2026-11-27"}),
+        ({"trigger": {**BANK, "calendar": "nosuch"}}, {}, {}),
+        ({"trigger": NEW_YORK}, {"businessDate": "2026-11-25"}, {"-1": "2026-11-24", "+1": "2026-11-27"}),
+        (
+            {"trigger": [NEW_YORK, BANK]},
+            {"trigger": "1"},
+            {"-1": "2026-11-24", "+1": "2026-11-27"},
+        ),
+        ({"trigger": NEW_YORK}, {"businessDate": "2090-01-03"}, {}),
+    ],
+)
+def test_the_business_days_that_a_document_asks_for_are_noted_when_the_run_starts(
+    world: World, more: dict[str, Any], cause: dict[str, Any], days: dict[str, str]
+) -> None:
+    world.store.put_calendar({"calendarName": "bank", "off": ["2026-11-25"]})
+    row = document({"a": ()}, **more)
+    row["jobList"][0]["containerOverrides"] = DATED
+    world.store.put_schedule(row)
+    given = {"kind": "time", "scheduledTime": "2026-11-26T06:00:00Z", **cause}
+    run = world.start({"scheduleId": "nightly", "cause": given})
+    assert run.cause["businessDays"] == days
+    world.store.finish_run(run, RunStatus.FAILED, "why", "2026-11-26T06:10:00.000001", [])
+    world.store.put_calendar({"calendarName": "bank"})
+    again = {"scheduleId": "nightly", "startDateTime": run.key.start, "scheduleStatus": "RESTART"}
+    assert world.start(again).cause["businessDays"] == days, "as they were"
+
+
 def test_pass_written_into_the_history_row_skips_the_job_on_restart(world: World) -> None:
     run = world.start(document({"a": (), "b": ("a",)}))
     world.submit(run)

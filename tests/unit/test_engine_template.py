@@ -165,7 +165,7 @@ def test_subnets_need_security_groups(subnets: str, groups: str, taken: bool) ->
 MAY = {
     "usched-start-run": {
         "NotificationsQueue: sqs:SendMessage",
-        "SchedulesTable: dynamodb:GetItem",
+        "SchedulesTable CalendarsTable: dynamodb:GetItem",
         "HistoryTable: dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem",
         "JobsTable: dynamodb:BatchWriteItem dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query",
         "execution:schedule_runner:*: states:DescribeExecution",

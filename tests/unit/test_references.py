@@ -97,6 +97,14 @@ def test_a_run_is_for_a_time_and_a_day(run: Run, text: str, value: str) -> None:
     assert resolve(Job("a", "q", "d", parameters={"x": text}), Values(run)).parameters["x"] == value
 
 
+def test_business_days_are_those_that_the_run_has_noted() -> None:
+    noted = replace(TIMED, cause={**TIMED.cause, "businessDays": {"-1": "2026-02-26", "+2": "2026-03-03"}})
+    assert Values(noted).of("run.businessDate-1bd") == Values(noted).of("run.businessDate - 01bd") == "2026-02-26"
+    assert Values(noted).of("run.businessDate+2bd") == "2026-03-03"
+    with pytest.raises(ValueError, match="nobody knows this business day"):
+        Values(noted).of("run.businessDate-2bd")
+
+
 def test_a_day_that_there_is_not_has_no_value() -> None:
     early = replace(RUN, cause={"businessDate": "0003-01-01"})
     with pytest.raises(ValueError, match="is in no year from 1 to 9999"):
@@ -152,7 +160,9 @@ def test_a_document_names_the_jobs_whose_outputs_it_needs() -> None:
         ("{{run.parameters.dya}}", "found '{{run.parameters.dya}}' (did you mean 'day'?), expected a parameter"),
         ("{{run.dat}}", "found '{{run.dat}}' (did you mean 'run.date'?), expected run.parameters.NAME"),
         ("{{jobs.list}}", "expected run.parameters.NAME, run.scheduleId"),
-        ("{{run.businessDate-1h}}", "expected run.businessDate with an offset like -1d"),
+        ("{{run.businessDate-1h}}", "expected run.businessDate with an offset like -1d, -1bd"),
+        ("{{run.businessDate-367bd}}", "expected an offset of at most 366 business days"),
+        ("{{run.scheduledTime-1bd}}", "expected run.scheduledTime with an offset like -1d, -1h, -1m"),
         ("{{run.scheduledTime-1w}}", "expected run.scheduledTime with an offset like -1d, -1h, -1m"),
         ("{{run.businessDat-1d}}", "(did you mean 'run.businessDate'?), expected run.parameters.NAME"),
         ("{{run.businessDate-1}}", "(did you mean 'run.businessDate'?), expected run.parameters.NAME"),

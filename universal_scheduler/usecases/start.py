@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from universal_scheduler.domain.documents.message import Message, read_message, run_named
 from universal_scheduler.domain.documents.parameters import with_parameters
 from universal_scheduler.domain.documents.parse import parse
+from universal_scheduler.domain.documents.triggers import calendar_given
 from universal_scheduler.domain.errors import (
     IllegalVerb,
     InvalidRow,
@@ -33,7 +35,10 @@ from universal_scheduler.domain.runs.model import (
     Schedule,
     Verb,
 )
+from universal_scheduler.domain.runs.references import business_day_offsets
 from universal_scheduler.domain.runs.restart import Variant, fresh, redefined, remaining, same_array
+from universal_scheduler.domain.runs.run_dates import business_date
+from universal_scheduler.ports.calendars import Calendars
 from universal_scheduler.ports.operators import Operators
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.schedules import Schedules
@@ -42,7 +47,7 @@ from universal_scheduler.usecases.places import take_place
 
 KEPT = {"SUCCEEDED": JobStatus.SUCCEEDED, "SKIPPED": JobStatus.SKIPPED, "SKIP": JobStatus.SKIPPED}
 SKIP_WORD = "PASS"
-OF_THE_FIRST_START = ("chain", "scheduledTime", "businessDate", "trigger")
+OF_THE_FIRST_START = ("chain", "scheduledTime", "businessDate", "businessDays", "trigger")
 """What a restarted run keeps of the cause of its first start: what led to it, and what it is for."""
 TRIGGERS = frozenset({"row", "upstream", "time"})
 """Causes for which somebody has already checked that the schedule is not paused. It saves a read."""
@@ -86,6 +91,7 @@ def start_run(
         document=with_parameters(schedule.document, message.parameters),
         preparing=True,
     )
+    run = _with_business_days(store, run)
     while not store.create_run(run):
         run = replace(run, key=replace(run.key, start=next_start(run.key.start)))
     take_place(store, run, _epoch(started))
@@ -127,6 +133,32 @@ def _with_pause(store: Operators, schedule_id: str, cause: Mapping[str, Any]) ->
     """The cause, with who paused the schedule: no trigger starts it then, but people still can."""
     paused = None if cause.get("kind") in TRIGGERS else store.paused(schedule_id)
     return cause if paused is None else {**cause, "schedulePaused": str(paused)}
+
+
+def _with_business_days(store: Calendars, run: Run) -> Run:
+    """The run with the business days that its document asks for in its cause, so that they stay what they are now.
+
+    The document has its jobs and triggers where the run starts, or takes a newer definition. The calendar is that of
+    the trigger that fired, else that of the first trigger that has one.
+    """
+    offsets = business_day_offsets(run.document.get("jobList", ()))
+    if not offsets:
+        return run
+    from universal_scheduler.domain.documents.calendars import calendars_of, read_calendar  # not where no day is asked
+    from universal_scheduler.domain.time.calendars import BeyondHorizon, Calendar
+
+    given = calendar_given(run.document, str(run.cause.get("trigger", "")))
+    if isinstance(given, str):
+        calendar = calendars_of(store.get_calendars([given])).get(given)
+    else:
+        calendar = Calendar() if given is None else read_calendar(given)
+    found: dict[str, str] = {}
+    if calendar is not None:
+        day = business_date(run)
+        for offset in sorted(offsets):
+            with suppress(BeyondHorizon, OverflowError):  # then the reference has no value
+                found[f"{offset:+d}"] = calendar.add_business_days(day, offset).isoformat()
+    return replace(run, cause={**run.cause, "businessDays": found})
 
 
 def _row(store: Schedules, schedule_id: str) -> Mapping[str, Any]:
@@ -183,7 +215,9 @@ def _restart(
         known = store.list_jobs(key.run_id)
         jobs = _remaining(store, platform, run, known, message, variant, newest, mark)
         wait_seconds = run.wait_seconds if newest is None else newest.wait_seconds
-        restarted = run if ours else _restarted(run, execution, cause, document, wait_seconds)
+        restarted = (
+            run if ours else _with_business_days(store, _restarted(run, execution, cause, document, wait_seconds))
+        )
         if ours or store.restart_run(restarted, run, _entry(run, variant, mark)):
             break
     take_place(store, restarted, _epoch(started))

@@ -197,3 +197,19 @@ def what_starts(row: Mapping[str, Any], *, new: bool) -> str:
 def trigger_texts(row: Row) -> list[str]:
     """What starts the schedule of a checked row, for each of its triggers in their order."""
     return [TRIGGERS[next(key for key in given if key in TRIGGERS)].starts(row, given) for _, given in triggers_of(row)]
+
+
+def calendar_given(row: Mapping[str, Any], place: str = "") -> str | Mapping[str, Any] | None:
+    """The calendar of the trigger at this place of a checked row, as it is written there: a name, or the calendar
+    itself. If that trigger has none, or there is no such place, the first that a trigger has; None if none has one."""
+    triggers = [trigger for _, trigger in triggers_of(row)]
+    if place.isdecimal() and int(place) < len(triggers):
+        triggers.insert(0, triggers[int(place)])
+    for trigger in triggers:
+        if "calendar" in trigger:
+            given: str | Mapping[str, Any] = trigger["calendar"]
+            return given
+        if "exchange" in trigger:
+            times = trigger["exchange"]
+            return {"exchange": times.get("open", times.get("close"))}
+    return None

@@ -13,7 +13,7 @@ from typing import Any
 from universal_scheduler.domain.documents.values import quoted
 from universal_scheduler.domain.errors import DocumentError, did_you_mean
 from universal_scheduler.domain.runs.model import Job, Run, Scalar
-from universal_scheduler.domain.runs.run_dates import DATED, UNITS, dated
+from universal_scheduler.domain.runs.run_dates import DATED, MOST_BUSINESS_DAYS, UNITS, dated
 
 TOKEN = re.compile(r"\{\{\s*((?:run|jobs)\.[^{}\s]*(?:\s+[^{}\s]+)*)\s*\}\}")
 """Only these are references. Every other `{{…}}` belongs to the job itself and stays as it is."""
@@ -104,6 +104,17 @@ def resolve(job: Job, values: Values) -> Job:
     )
 
 
+def business_day_offsets(jobs: Sequence[Mapping[str, Any]]) -> set[int]:
+    """How many business days before or after its business date the jobs of a document ask for."""
+    offsets = set()
+    for _, text in (each for entry in jobs for each in _texts(entry)):
+        for token in TOKEN.finditer(text) if "bd" in text else ():
+            found = DATED.fullmatch(token[1])
+            if found and found[4] == "bd":
+                offsets.add(int(found[2] + found[3]))
+    return offsets
+
+
 def outputs_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """The jobs whose output a job of a document needs: a reference or the `output` of a dependency names them."""
     return tuple(dict.fromkeys(job for _, job, _ in outputs_referred_to(entry)))
@@ -164,6 +175,8 @@ def _token_errors(
         if of_date[4] and of_date[4] not in units:
             offsets = ", ".join(f"-1{unit}" for unit in units)
             yield DocumentError(path, written, f"run.{of_date[1]} with an offset like {offsets}")
+        elif of_date[4] == "bd" and int(of_date[3]) > MOST_BUSINESS_DAYS:
+            yield DocumentError(path, written, f"an offset of at most {MOST_BUSINESS_DAYS} business days")
     elif reference.startswith(PARAMETER):
         name = reference.removeprefix(PARAMETER)
         if name not in parameters:

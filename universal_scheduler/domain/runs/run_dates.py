@@ -17,9 +17,10 @@ DATED = re.compile(r"run\.(scheduledTime|businessDate)(?:\s*([+-])\s*([0-9]{1,4}
 """A reference to one of the two: its name; then the sign, the number and the unit of an offset, if there is one."""
 UNITS: Mapping[str, Mapping[str, str]] = {
     "scheduledTime": {"d": "days", "h": "hours", "m": "minutes"},
-    "businessDate": {"d": "days"},
+    "businessDate": {"d": "days", "bd": "business days"},
 }
 """The units of offsets. A day of `scheduledTime` has 24 hours."""
+MOST_BUSINESS_DAYS = 366
 
 
 def dated(run: Run, reference: str) -> str | None:
@@ -27,12 +28,17 @@ def dated(run: Run, reference: str) -> str | None:
     reference.
 
     Raises:
-        ValueError: the offset leads out of the years 1 to 9999, or nobody knows when the run started.
+        ValueError: the offset leads out of the years 1 to 9999, or nobody knows the day.
     """
     found = DATED.fullmatch(reference)
     if found is None or (found[4] and found[4] not in UNITS[found[1]]):
         return None
     name, sign, number, unit = found.groups()
+    if unit == "bd":
+        day: str | None = run.cause.get("businessDays", {}).get(f"{int(sign + number):+d}")
+        if day is None:
+            raise ValueError(f"'{{{{{reference}}}}}' has no value: nobody knows this business day of the calendar")
+        return day
     offset = timedelta(**{UNITS[name][unit]: int(sign + number)}) if unit else timedelta()
     try:
         if name == "businessDate":
