@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 MINUTE = timedelta(minutes=1)
 SAVING = timedelta(hours=3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fields:
     """A cron expression as sets of values. `days` says whether it names a day."""
 
@@ -24,7 +25,7 @@ class Fields:
         return shown.minute in self.minutes and shown.hour in self.hours and self.days(shown.date())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Watched:
     """What a clock shows at each minute, and the minutes that it has just jumped over."""
 
@@ -72,15 +73,19 @@ def debian(watched: Watched, fields: Fields) -> list[datetime]:
     return sorted(caught_up.union(aws(watched, fields)))
 
 
-def _matching(watched: Watched, fields: Fields) -> Iterator[tuple[datetime, datetime]]:
-    found = [
-        (at, wall)
-        for hour in fields.hours
-        for minute in fields.minutes
-        for at, wall in watched.shown.get((hour, minute), ())
-        if fields.days(wall.date())
-    ]
-    yield from sorted(found)
+@lru_cache(maxsize=1)
+def _matching(watched: Watched, fields: Fields) -> list[tuple[datetime, datetime]]:
+    named: dict[date, bool] = {}
+    found = []
+    for hour in fields.hours:
+        for minute in fields.minutes:
+            for at, wall in watched.shown.get((hour, minute), ()):
+                day = wall.date()
+                if day not in named:
+                    named[day] = fields.days(day)
+                if named[day]:
+                    found.append((at, wall))
+    return sorted(found)
 
 
 def _last(day: date) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.oracles.clocks import EXPRESSIONS, oracle, utc, watch
 from universal_scheduler.domain.time.starts import between, coming
-from universal_scheduler.domain.time.triggers import OnDst, TimeTrigger, read_expression, read_triggers
+from universal_scheduler.domain.time.triggers import OnDst, TimeError, TimeTrigger, read_expression, read_triggers
 from universal_scheduler.domain.time.zones import time_zone
 
 ZONES = [
@@ -81,3 +82,39 @@ def test_a_span_of_time_has_the_starts_of_its_parts(
     assert started == sorted(set(started))
     assert all(begin < start.at <= end for start in whole)
     assert all(start.local.astimezone(UTC) == start.at for start in whole)
+
+
+WORDS = [
+    "0",
+    "5",
+    "31",
+    "60",
+    "*",
+    "?",
+    "L",
+    "W",
+    "#",
+    "/",
+    "-",
+    ",",
+    "MON",
+    "cron(",
+    "rate(",
+    "at(",
+    ")",
+    "minutes",
+    "@",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(max_size=40)
+    | st.lists(st.sampled_from(WORDS)).map(" ".join)
+    | st.lists(st.text("0123*?LW#/,-", min_size=1, max_size=3), min_size=5, max_size=6).map(" ".join)
+)
+def test_a_text_is_an_expression_or_is_told_to_be_none(text: str) -> None:
+    for written in (text, f"cron({text})", f"rate({text})", f"at({text})"):
+        with suppress(TimeError):
+            trigger = TimeTrigger(0, read_expression(written), time_zone("Europe/Zurich"), start=utc(2026))
+            list(between([trigger], utc(2026), utc(2026, 1, 3)))

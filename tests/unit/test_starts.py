@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.oracles.clocks import EXPRESSIONS, oracle, utc, watch
 from universal_scheduler.domain.documents.calendars import read_calendar
 from universal_scheduler.domain.time.calendars import Calendar
 from universal_scheduler.domain.time.starts import Start, between, coming
-from universal_scheduler.domain.time.triggers import TimeTrigger, read_triggers, time_errors
+from universal_scheduler.domain.time.triggers import OnDst, TimeTrigger, read_expression, read_triggers, time_errors
+from universal_scheduler.domain.time.zones import time_zone
 
 CASES = [json.loads(line) for line in (Path(__file__).parents[1] / "cases/starts.jsonl").read_text().splitlines()]
 STARTS = [case for case in CASES if "starts" in case]
@@ -52,6 +54,26 @@ def test_a_case_that_is_refused(case: dict[str, Any]) -> None:
 def test_what_aws_is_given_for_five_fields(case: dict[str, Any]) -> None:
     [trigger] = triggers(case["trigger"])
     assert [expression.text for expression in trigger.expressions] == case["aws"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("Europe/Zurich", utc(2026, 3, 28)),
+        ("Europe/Zurich", utc(2026, 10, 24)),
+        ("Australia/Lord_Howe", utc(2026, 4, 4)),
+        ("America/St_Johns", utc(2005, 10, 29)),
+        ("America/Nuuk", utc(2024, 3, 30)),
+    ],
+)
+def test_starts_are_what_somebody_sees_who_watches_the_clock(zone: str, day: datetime) -> None:
+    end = day + timedelta(days=3)
+    watched = watch(time_zone(zone), day, end)
+    for fields in EXPRESSIONS:
+        for rule in OnDst:
+            trigger = TimeTrigger(0, read_expression(fields.text), time_zone(zone), on_dst=rule)
+            found = [start.at for start in between([trigger], day, end) if not start.left_out]
+            assert found == oracle(rule)(watched, fields), (fields.text, rule)
 
 
 def test_it_is_after_one_moment_and_up_to_another() -> None:

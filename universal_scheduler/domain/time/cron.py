@@ -112,11 +112,11 @@ def read_cron(text: str) -> Cron:
     Raises:
         TimeError: AWS would refuse it, or it names no day that ever comes.
     """
+    if len(text) > LONGEST:
+        raise TimeError(f"it has {len(text)} characters: AWS takes {LONGEST}")
     found = EXPRESSION.fullmatch(text.strip())
     if found is None:
         raise TimeError("a cron expression is written cron(MINUTES HOURS DAY-OF-MONTH MONTH DAY-OF-WEEK YEAR)")
-    if len(text) > LONGEST:
-        raise TimeError(f"it has {len(text)} characters: AWS takes {LONGEST}")
     words = found[1].upper().split()
     if len(words) > 6:
         raise TimeError(

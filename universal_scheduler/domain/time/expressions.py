@@ -67,8 +67,8 @@ def read_rate(text: str) -> Rate:
     Raises:
         TimeError: it is none.
     """
-    found = RATE.fullmatch(text.strip())
-    if found is None or len(text) > LONGEST:
+    found = RATE.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    if found is None:
         raise TimeError("a rate is written rate(VALUE UNIT): rate(5 minutes)")
     value, unit = found[1], found[2]
     if unit not in SECONDS:
@@ -92,8 +92,8 @@ def read_at(text: str) -> At:
     Raises:
         TimeError: it is none, or there is no such day or time.
     """
-    found = AT.fullmatch(text.strip())
-    if found is None or len(text) > LONGEST:
+    found = AT.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    if found is None:
         raise TimeError(
             "a single time is written at(YYYY-MM-DDThh:mm:ss), without a zone: at(2026-12-24T18:00:00). "
             "The zone goes into timezone"
