@@ -47,7 +47,7 @@ def test_a_schedule_that_waits_for_all_starts_when_the_last_has_ended(stage: Sta
     good, bad = schedule(job("a"), trigger={"manual": True}), schedule(job("a", command="false"))
     bad["trigger"] = [{"after": good["scheduleId"]}]
     names = [good["scheduleId"], bad["scheduleId"]]
-    dated = job("b", command="test -n {{run.businessDate-1d}}")
+    dated = job("b", command="test -n {{run.businessDate-1bd}}")
     last = schedule(dated, trigger={"after": names, "when": "all", "outcome": "ENDED", "within": "6h"})
     for each in (bad, last, good):
         assert stage.call("POST", "/schedules", each)[0] == 201

@@ -126,6 +126,15 @@ TIMES: list[tuple[Any, str]] = [
     ({"exchange": {"close": "XNYS", "offset": "2d"}}, "$.trigger.exchange.offset"),
     ({"exchange": {"offset": "30m"}}, "$.trigger.exchange"),
     ({"exchange": {"open": "XNYS", "close": "XNYS"}}, "$.trigger.exchange"),
+    ([{"s3": {"bucket": "inbox", "prefix": "in/", "suffix": ".csv", "stableFor": "2m"}}, CRON], ""),
+    ({"event": {"source": ["my.shop"], "detail": {"total": [{"numeric": [">", 5]}]}}}, ""),
+    ({"s3": {"prefix": "in/"}}, "$.trigger.s3"),
+    ({"s3": {"bucket": "s3://inbox"}}, "$.trigger.s3.bucket"),
+    ({"s3": {"bucket": "inbox", "stableFor": "soon"}}, "$.trigger.s3.stableFor"),
+    ({"s3": {"bucket": "inbox"}, "roll": "next"}, "$.trigger.roll"),
+    ({"event": {}}, "$.trigger.event"),
+    ({"event": {"source": ["aws.batch"]}}, "$.trigger.event.source[0]"),
+    ({"event": {"detail-type": ["Order"]}}, "$.trigger.event.source"),
 ]
 
 
