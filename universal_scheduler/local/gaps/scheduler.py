@@ -168,13 +168,16 @@ def _listed(scheduler: Any, query: Json) -> Answer:
         missing: Answer = scheduler._error(404, "ResourceNotFoundException", f"Schedule group {group} does not exist.")
         return missing
     after, most = query.get("NextToken", ""), min(int(query.get("MaxResults", _PAGE)), _PAGE)
-    found = sorted(
-        key
-        for key, each in scheduler._schedules.items()
-        if key > after
-        and (not group or each["GroupName"] == group)
-        and each["Name"].startswith(prefix)
-        and (not state or each["State"] == state)
+    found = heapq.nsmallest(
+        most + 1,
+        (
+            key
+            for key, each in scheduler._schedules.items()
+            if key > after
+            and (not group or each["GroupName"] == group)
+            and each["Name"].startswith(prefix)
+            and (not state or each["State"] == state)
+        ),
     )
     shown = ("Arn", "Name", "GroupName", "State", "CreationDate", "LastModificationDate")
     page: Json = {"Schedules": []}
