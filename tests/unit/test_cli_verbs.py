@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from tests.usched import Stage, execution, row, told, usched
-from universal_scheduler.domain.runs.model import JobStatus, Observation, RunKey, RunStatus
+from universal_scheduler.domain.runs.model import AuditEntry, JobStatus, Mark, Observation, RunKey, RunStatus, Verb
 from universal_scheduler.usecases.drive import RunRef, submit_jobs
 
 
@@ -255,3 +256,16 @@ def test_of_what_is_not_there_nothing_is_done(stage: Stage) -> None:
         assert usched(*command).exit_code == 2
     stage.store.put_schedule(row())
     assert "No operator has done anything to load yet" in usched("audit", "load").stdout
+
+
+def test_a_schedule_that_is_resumed_catches_up_and_the_audit_trail_has_what_was_left_out(stage: Stage) -> None:
+    stage.store.put_schedule({**row(), "trigger": {"rate": "rate(1 hour)"}, "catchUp": "last"})
+    since = time.time() - 3 * 3600
+    stage.store.pause("load", AuditEntry(Mark(Verb.PAUSE, "ann", since)))
+    assert "It has started 1 run that was due before" in usched("resume", "load").stdout
+    [message] = stage.workflow.started.values()
+    assert message["cause"]["kind"] == "time"
+    [left_out] = [line for line in told("audit", "load")["audit"] if line["verb"] == "left out"]
+    assert left_out["by"] == "the scheduler"
+    assert left_out["given"]["at"] < left_out["given"]["until"] < message["cause"]["scheduledTime"]
+    assert "catchUp is last" in left_out["reason"]

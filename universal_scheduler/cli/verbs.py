@@ -27,12 +27,14 @@ from universal_scheduler.usecases import verbs
 from universal_scheduler.usecases.notifying_store import notifying
 from universal_scheduler.usecases.resume import resume_schedule
 from universal_scheduler.usecases.timetable import time_triggers
-from universal_scheduler.usecases.views import audit_view
+from universal_scheduler.usecases.views import audit_view, left_out_view
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring
 
 DONE, SOME_REFUSED = 0, 1
+LEFT_OUT_SHOWN = 100
+"""So many of the newest starts that were left out are among the lines of an audit trail."""
 
 
 def jobs_command(
@@ -117,14 +119,16 @@ def restart_command(
 
 def pause_command(stage: Wiring, verb: Verb, schedule_id: str, reason: str, as_json: bool) -> int:
     """Pause the schedule, or resume it."""
-    mark = mark_of(stage, verb, reason)
+    mark, began = mark_of(stage, verb, reason), 0
     if verb is Verb.PAUSE:
-        entry, began = verbs.pause(stage.store, schedule_id, mark), 0
+        entry = verbs.pause(stage.store, schedule_id, mark)
     else:
         triggers_of = partial(time_triggers, calendars=stage.calendars)
         entry, began = resume_schedule(stage.store, stage.workflow, triggers_of, schedule_id, mark)
     if as_json:
-        put_json({"scheduleId": schedule_id, **audit_view(entry)} | ({"caughtUp": began} if began else {}))
+        put_json(
+            {"scheduleId": schedule_id, **audit_view(entry)} | ({"caughtUp": began} if verb is Verb.RESUME else {})
+        )
     elif verb is Verb.PAUSE:
         say(make_console(), f"{schedule_id}: paused, no trigger starts it")
     else:
@@ -141,6 +145,7 @@ def audit_command(stage: Wiring, schedule_id: str, start: str | None, as_json: b
     if not runs and store.get_schedule(schedule_id) is None:
         raise ScheduleNotFound(schedule_id)
     trail = [] if start else [audit_view(entry) for entry in store.audit(schedule_id)]
+    trail += [] if start else [left_out_view(left) for left in store.left_out(schedule_id, LEFT_OUT_SHOWN)]
     for run in runs:
         trail += [{"startDateTime": run.key.start, **audit_view(entry)} for entry in store.audit(run.key.run_id)]
     trail.sort(key=lambda entry: str(entry["at"]))

@@ -11,6 +11,7 @@ from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.names import iso
 from universal_scheduler.domain.runs.model import AuditEntry, JobRun, JobStatus, Mark, Run
 from universal_scheduler.domain.runs.planner import Wait, Withdraw, plan, waiting_for, why_waiting
+from universal_scheduler.domain.time.policies import LeftOut
 from universal_scheduler.ports.store import Store
 
 ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
@@ -84,6 +85,13 @@ def audit_view(entry: AuditEntry) -> dict[str, Any]:
     """One line of the audit trail."""
     shown = {"job": entry.job, "before": entry.before, "after": entry.after, "given": dict(entry.given)}
     return mark_view(entry.mark) | present(shown)
+
+
+def left_out_view(left_out: LeftOut) -> dict[str, Any]:
+    """Starts that began no run, as a line of the audit trail."""
+    given = {"at": left_out.at} | ({"until": left_out.until} if left_out.until != left_out.at else {})
+    decided = {"by": "the scheduler", "at": iso(left_out.decided_at), "reason": left_out.reason}
+    return {"verb": "left out", **decided, "given": given}
 
 
 def mark_view(mark: Mark | None) -> dict[str, Any]:
