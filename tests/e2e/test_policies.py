@@ -18,7 +18,7 @@ from universal_scheduler.domain.time.entries import version_of
 
 pytestmark = pytest.mark.e2e
 EVERY_MINUTE = {"cron": "cron(* * * * ? *)"}
-OUTLASTS = "sleep 75"
+OUTLASTS = "sleep 65"
 """It goes on for longer than a minute: its schedule is due again before it has ended."""
 
 
@@ -70,10 +70,8 @@ def test_each_overlap_policy_with_a_job_that_outlasts_its_period(stage: Stage) -
     ids = {overlap: stored(stage, schedule(overlap, OUTLASTS, overlap=overlap)) for overlap in overlaps}
     store = store_of(stage)
     first = eventually(lambda: min(times(stage, ids["allow"]), default=""), what="the first start")
-    second, third = (
-        f"{datetime.fromisoformat(first.replace('Z', '+00:00')) + timedelta(minutes=number):%Y-%m-%dT%H:%M:%SZ}"
-        for number in (1, 2)
-    )
+    following = datetime.fromisoformat(first.replace("Z", "+00:00")) + timedelta(minutes=1)
+    second = f"{following:%Y-%m-%dT%H:%M:%SZ}"
 
     eventually(lambda: times(stage, ids["allow"]).keys() >= {first, second}, what="a second run beside the first")
     assert times(stage, ids["allow"])[first] == "RUNNING"
@@ -88,13 +86,12 @@ def test_each_overlap_policy_with_a_job_that_outlasts_its_period(stage: Stage) -
     for overlap in ("queueOne", "queueAll"):
         eventually(lambda name=ids[overlap]: times(stage, name).get(second), what=f"a run that has waited ({overlap})")
         assert times(stage, ids[overlap])[first] == "SUCCEEDED", "one after the other"
-    eventually(lambda: times(stage, ids["skip"]).get(third), what="a run after the one that was left out")
     assert second not in times(stage, ids["skip"])
     for name in ids.values():
         stage.table("BatchSchedules").delete_item(Key={"scheduleId": name})
         for run in stage.runs(name):
             if run["scheduleStatus"] == "RUNNING":
-                usched(stage, "cancel", name, run["startDateTime"])
+                usched(stage, "cancel", name, "--start", run["startDateTime"])
 
 
 def usched(stage: Stage, *words: str) -> Any:

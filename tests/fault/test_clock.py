@@ -21,13 +21,17 @@ from tests.fault.world import Crash, Faults, Faulty
 from tests.oracles.clock import Case, random_case
 from universal_scheduler.adapters.memory.outbox import MemoryOutbox
 from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.time_entries import MemoryTimeEntries
 from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import PlatformUnavailable, StoreUnavailable
 from universal_scheduler.domain.runs.model import Run, RunKey, RunStatus
-from universal_scheduler.domain.time.policies import Firing, moment, read_policies
-from universal_scheduler.domain.time.starts import Start, coming
+from universal_scheduler.domain.time.entries import version_of
+from universal_scheduler.domain.time.policies import moment, read_policies
+from universal_scheduler.domain.time.starts import coming
 from universal_scheduler.domain.time.triggers import read_triggers
-from universal_scheduler.usecases.admission import admit, begin_schedule, run_over, tend
+from universal_scheduler.usecases.admission import begin_schedule, run_over, tend
+from universal_scheduler.usecases.fire import Firing, fire
+from universal_scheduler.usecases.timetable import Timetable
 
 SCHEDULES = int(os.environ.get("USCHED_CLOCK_SCHEDULES", "40"))
 DAYS = int(os.environ.get("USCHED_CLOCK_DAYS", "4"))
@@ -58,7 +62,11 @@ class World:
         job = {"jobName": "a", "jobDefinition": "shell", "jobQueue": "default"}
         self.row = {"scheduleId": f"s{seed}", "jobList": [job], "trigger": case.trigger, **policies}
         self.policies = read_policies(self.row)
-        self.triggers = read_triggers(case.trigger, "", {})
+        self.store.put_schedule(self.row)
+        entries: Any = Faulty(MemoryTimeEntries(), self.faults)
+        self._timetable = Timetable(entries, lambda _: {}, lambda: self.now)
+        self._version = version_of(self.row, 0)
+        self.triggers = self._timetable.triggers_of(self.row)
         self.expected = case.starts(first, first + timedelta(days=days))
         self.now = first.timestamp()
         self._last = (first + timedelta(days=days)).timestamp()
@@ -102,14 +110,11 @@ class World:
     def _delivery(self, at: datetime) -> Callable[[], None]:
         def deliver() -> None:
             self.delivered += 1
-            [start] = [each for each in coming(self.triggers, at - timedelta(seconds=1), at) if not each.left_out]
-            self._handle(start)
+            store, workflow = self._ports
+            fired = fire(store, workflow, self._timetable, Firing(self.row["scheduleId"], 0, self._version, at))
+            assert not fired.differs
 
         return deliver
-
-    def _handle(self, start: Start) -> None:
-        store, workflow = self._ports
-        admit(store, workflow, self.row, self.triggers, start, self.now)
 
     def _sweep(self) -> None:
         store, workflow = self._ports
@@ -163,4 +168,4 @@ def test_the_oracle_and_our_own_reckoning_name_the_same_starts() -> None:
         last = first + timedelta(days=DAYS)
         found = [start for start in coming(read_triggers(case.trigger, "", {}), first, last) if not start.left_out]
         assert [start.at for start in found] == case.starts(first, last), case.trigger
-        assert len({Firing.of(start).at for start in found}) == len(found)
+        assert len({start.at for start in found}) == len(found)
