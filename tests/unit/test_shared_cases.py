@@ -36,7 +36,7 @@ def trigger_of(case: dict[str, Any]) -> dict[str, Any]:
     if isinstance(case.get("calendar"), dict):
         own = case["calendar"]
         given["calendar"] = {"weekend": own["weekend"], "off": own.get("off", []), "on": own.get("workdays", [])}
-    return given | ({"onDst": "cron"} if "rule" in case else {})
+    return given
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])

@@ -213,8 +213,16 @@ class _Reading:
             self._end,
             self._calendar,
             Roll(self._given.get("roll", Roll.SKIP)),
-            OnDst(self._given.get("onDst", OnDst.AWS)),
+            OnDst(self._given.get("onDst", self._usual_rule())),
         )
+
+    def _usual_rule(self) -> OnDst:
+        """AWS's. But five fields with * in minute or hour mean what they mean in a crontab: all of them start again in
+        an hour that comes twice. In UTC both are the same.
+        """
+        of_crontab = self._kind == "cron" and "(" not in self._given["cron"] and self._zone.key != DEFAULT_ZONE
+        wild = any(isinstance(each, Cron) and each.wildcard for each in self._expressions)
+        return OnDst.CRON if of_crontab and wild else OnDst.AWS
 
     def _wrong(self, key: str, found: str, expected: str, message: str = "") -> None:
         self.errors.append(DocumentError(f"{self._path}.{key}", found, expected, message))
