@@ -91,17 +91,20 @@ def _drift(here: Stage) -> int:
             return drift
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.registering", description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS, help="how many (default: 10,000)")
-    rows = parser.parse_args(arguments).rows
-    with stages.started() as here:
-        found = measure(here, rows)
+def show(found: Registered) -> None:
     print(f"{found.rows:,} rows were written in {found.write_seconds:.1f} s")
     print(
         f"each had its entry after {found.entry_seconds:.1f} s: {found.rows / found.entry_seconds:,.0f} rows a second"
     )
     print(f"{found.drift} entries differed from their rows at the end")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.registering", description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS, help="how many (default: 10,000)")
+    rows = parser.parse_args(arguments).rows
+    with stages.started() as here:
+        show(measure(here, rows))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import registering
+from benchmarks import stage as stages
 from universal_scheduler.domain.time.starts import coming
 from universal_scheduler.domain.time.triggers import read_triggers
 
@@ -158,10 +160,15 @@ def tables(figures: Figures) -> Iterator[Table]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.schedules", description=__doc__)
     parser.add_argument("--schedules", type=int, default=SCHEDULES, help="how many (default: a million)")
+    parser.add_argument("--rows", type=int, default=registering.ROWS, help="put into an engine; 0 for none (10,000)")
+    given = parser.parse_args(arguments)
     console = Console()
     console = Console(width=max(console.width, WIDTH))
-    for table in tables(measure(parser.parse_args(arguments).schedules)):
+    for table in tables(measure(given.schedules)):
         console.print(table)
+    if given.rows:
+        with stages.started() as here:
+            registering.show(registering.measure(here, given.rows))
 
 
 if __name__ == "__main__":
