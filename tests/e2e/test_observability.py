@@ -35,4 +35,4 @@ def test_a_runs_lines_and_metrics_name_it(stage: Stage) -> None:
     cloudwatch = stage.client("cloudwatch")
     name = f"universal-scheduler-{cloudwatch.meta.region_name}"
     body = cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
-    assert len(json.loads(body)["widgets"]) == 8
+    assert len(json.loads(body)["widgets"]) == 9
