@@ -47,7 +47,14 @@ def test_a_backfill_that_is_interrupted_and_resumed_runs_each_date_once(stage: S
         str(stage.engine.port),
     ]
     command += ["--from", "2025-03-05", "--to", "2025-04-04", "--parallel", str(LIVE), "--json"]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"USCHED_USER": "ann"})
+    first = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"USCHED_USER": "ann"},
+        # A shell lets what runs in the background ignore the signal, and then all that these tests start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     begun = FIRST_DAYS + LIVE
     eventually(lambda: len(stage.runs(schedule_id)) >= begun, what=f"{begun} runs of the backfill")
     first.send_signal(signal.SIGINT)
