@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from universal_scheduler.domain.documents.check import find_errors
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.policies import (
     WAITING_LIMIT,
     Activity,
@@ -25,7 +26,6 @@ from universal_scheduler.domain.time.policies import (
     moment,
     read_policies,
     run_ended,
-    time_text,
     together,
 )
 from universal_scheduler.domain.time.starts import Start, coming
@@ -279,4 +279,4 @@ def test_failures_are_counted_once_each_until_a_run_succeeds() -> None:
 
 
 def test_times_are_written_in_utc() -> None:
-    assert time_text(moment(0.0)) == "1970-01-01T00:00:00Z"
+    assert utc_text(moment(0.0)) == "1970-01-01T00:00:00Z"

@@ -21,9 +21,10 @@ from universal_scheduler.cli.times import clock_now
 from universal_scheduler.domain.documents.parse import parse
 from universal_scheduler.domain.errors import ScheduleNotFound
 from universal_scheduler.domain.runs.model import AuditEntry, Verb
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.starts import Start
 from universal_scheduler.usecases.backfill import Backfill, Date, State, backfill
-from universal_scheduler.usecases.upcoming import Span, checked_triggers, starts_in, utc_text
+from universal_scheduler.usecases.upcoming import Span, checked_triggers, starts_in
 
 if TYPE_CHECKING:
     from universal_scheduler.wiring import Wiring

@@ -18,6 +18,7 @@ from universal_scheduler.cli.tables import Table, prose
 from universal_scheduler.domain.documents.calendars import calendars_of
 from universal_scheduler.domain.documents.triggers import trigger_texts, what_starts
 from universal_scheduler.domain.time.calendars import Calendar
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.starts import Start
 from universal_scheduler.usecases.timetable import Calendars, has_time_triggers
 from universal_scheduler.usecases.upcoming import (
@@ -33,7 +34,6 @@ from universal_scheduler.usecases.upcoming import (
     tzdata_version,
     upcoming,
     upcoming_view,
-    utc_text,
 )
 
 if TYPE_CHECKING:

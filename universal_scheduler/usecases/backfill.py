@@ -9,11 +9,11 @@ from typing import Any
 
 from universal_scheduler.domain.names import execution_name
 from universal_scheduler.domain.runs.model import Execution, Run, RunStatus
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.policies import Firing
 from universal_scheduler.domain.time.starts import Start
 from universal_scheduler.ports.runs import Runs
 from universal_scheduler.ports.workflow import Workflow
-from universal_scheduler.usecases.upcoming import utc_text
 
 LOOKS_BETWEEN_DOUBTS = 20
 """After so many looks that find no run, Step Functions is asked whether the execution goes on."""

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from universal_scheduler.domain.time.calendars import BeyondHorizon, Calendar
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.starts import coming
 from universal_scheduler.domain.time.triggers import TimeTrigger
 
@@ -28,7 +29,7 @@ def month_view(
     after = datetime.combine(first, time(), UTC) - FARTHEST
     for start in coming(triggers, after, datetime.combine(last, time(), UTC) + FARTHEST) if triggers else ():
         if (day := days.get(start.local.date())) is not None:
-            moment = {"at": _utc(start.at), "local": start.local.isoformat(), "trigger": start.trigger}
+            moment = {"at": utc_text(start.at), "local": start.local.isoformat(), "trigger": start.trigger}
             if start.left_out:
                 day["leftOut"].append(moment | {"reason": start.left_out})
             else:
@@ -54,7 +55,3 @@ def _day(calendars: Iterable[Calendar], day: date) -> dict[str, Any]:
         "starts": [],
         "leftOut": [],
     }
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,7 +11,14 @@ from universal_scheduler.domain.documents.schema import schema_errors
 from universal_scheduler.domain.errors import InvalidSchedule
 from universal_scheduler.domain.events.arrivals import topics_of
 from universal_scheduler.domain.time.calendars import Calendar
-from universal_scheduler.domain.time.entries import RATE_ANCHOR, Entry, entries_of, same_entry, trigger_list
+from universal_scheduler.domain.time.entries import (
+    RATE_ANCHOR,
+    Entry,
+    at_expression,
+    entries_of,
+    same_entry,
+    trigger_list,
+)
 from universal_scheduler.domain.time.triggers import TimeTrigger, read_triggers
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.time_entries import TimeEntries
@@ -163,7 +170,7 @@ def _calls_now(entry: Entry, rows: Mapping[str, Any], now: datetime) -> bool:
     """Also the start of an object that is waited for: it goes by itself."""
     if entry.schedule_id not in rows:
         return False
-    return bool(entry.cause) or (entry.once and entry.expression <= now.strftime("at(%Y-%m-%dT%H:%M:%S)"))
+    return bool(entry.cause) or (entry.once and entry.expression <= at_expression(now))
 
 
 def _wanted(timetable: Timetable, row: Mapping[str, Any] | None, now: datetime) -> list[Entry]:

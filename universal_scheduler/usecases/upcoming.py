@@ -12,6 +12,7 @@ from typing import Any
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.errors import InvalidRow, InvalidSchedule, ScheduleNotFound
 from universal_scheduler.domain.time.entries import RATE_ANCHOR
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.starts import Start, coming
 from universal_scheduler.domain.time.triggers import TimeTrigger, read_triggers
 from universal_scheduler.ports.store import Store
@@ -184,8 +185,3 @@ def tzdata_version() -> str:
 
 def _moment(start: Start) -> dict[str, Any]:
     return {"at": utc_text(start.at), "local": start.local.isoformat(timespec="seconds")}
-
-
-def utc_text(moment: datetime) -> str:
-    """`2026-11-21T06:00:00Z`"""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

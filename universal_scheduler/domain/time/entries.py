@@ -12,6 +12,7 @@ from typing import Any
 
 from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.names import digest
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.starts import coming
 from universal_scheduler.domain.time.triggers import At, BusinessDay, Cron, ExchangeTime, OnDst, Rate, Roll, TimeTrigger
 
@@ -85,10 +86,9 @@ def next_link(row: Mapping[str, Any], trigger: TimeTrigger, after: datetime) -> 
 
 def stable_entry(row: Mapping[str, Any], position: int, at: datetime, cause: Mapping[str, Any]) -> Entry:
     """The entry that starts the run of an object at this moment, if no other object has come under its key by then."""
-    text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return Entry(
         name=_name(row["scheduleId"], position, str(cause["eventId"])),
-        expression=f"at({text})",
+        expression=at_expression(at),
         zone="UTC",
         schedule_id=row["scheduleId"],
         trigger=position,
@@ -171,14 +171,22 @@ def _entries(row: Mapping[str, Any], trigger: TimeTrigger, now: datetime) -> Ite
 def _link(row: Mapping[str, Any], trigger: TimeTrigger, at: datetime) -> Entry:
     """Its name has the moment: EventBridge Scheduler deletes an entry some time after it has called, and must not
     delete the one that comes after it."""
-    text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return Entry(
-        name=_name(row["scheduleId"], trigger.position, text),
-        expression=f"at({text})",
+        name=_name(row["scheduleId"], trigger.position, _clock_text(at)),
+        expression=at_expression(at),
         zone="UTC",
         once=True,
         **_common(row, trigger),
     )
+
+
+def at_expression(at: datetime) -> str:
+    """The expression of a single call at this moment, in UTC: `at(2026-11-21T06:00:00)`."""
+    return f"at({_clock_text(at)})"
+
+
+def _clock_text(at: datetime) -> str:
+    return utc_text(at).removesuffix("Z")
 
 
 def _common(row: Mapping[str, Any], trigger: TimeTrigger) -> dict[str, Any]:

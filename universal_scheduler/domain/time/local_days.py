@@ -71,6 +71,11 @@ def moment(second: int) -> datetime:
     return EPOCH + timedelta(seconds=second)
 
 
+def utc_text(moment: datetime) -> str:
+    """A time with a zone as answers, messages and rows have it: `2026-11-21T06:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def local_midnight(day: date) -> int:
     """The local second at which the day begins."""
     return (day.toordinal() - EPOCH_ORDINAL) * DAY

@@ -15,6 +15,7 @@ from typing import Any, assert_never
 from universal_scheduler.domain.documents.durations import duration_seconds
 from universal_scheduler.domain.names import execution_name
 from universal_scheduler.domain.records import replace
+from universal_scheduler.domain.time.local_days import utc_text
 from universal_scheduler.domain.time.starts import Start, coming
 from universal_scheduler.domain.time.triggers import TimeTrigger
 
@@ -104,7 +105,7 @@ class Firing:
 
     @classmethod
     def of(cls, start: Start) -> Firing:
-        return cls(time_text(start.at), time_text(start.scheduled), start.business_date.isoformat(), start.trigger)
+        return cls(utc_text(start.at), utc_text(start.scheduled), start.business_date.isoformat(), start.trigger)
 
     def execution(self, schedule_id: str) -> str:
         """The name of the execution. The same firing has the same name however often it is delivered."""
@@ -180,11 +181,6 @@ class Decided:
     started: list[Firing] = field(default_factory=list)
     """Those whose runs begin now."""
     left_out: list[LeftOut] = field(default_factory=list)
-
-
-def time_text(moment: datetime) -> str:
-    """A time as messages and rows have it: `2026-11-21T06:00:00Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def moment(seconds: float) -> datetime:

@@ -175,15 +175,7 @@ class Plain:
         _only(request, _PUT)
         item = _mapping(request, "Item")
         place = self._place(request, item)
-        new = self._checked(place, item)
-        returns = request.get("ReturnValues", "NONE")
-        if returns not in ("NONE", "ALL_OLD"):
-            raise NotPlain
-        old = place.old()
-        if not self._holds(request, old):
-            return self._refused(request, old)
-        self._write(_Write(place, old, new))
-        return _answer(Attributes=encoded(old) if old and returns == "ALL_OLD" else None)
+        return self._replaced(request, place, self._checked(place, item))
 
     def _update_item(self, request: Json) -> Answer:
         _only(request, _UPDATE)
@@ -206,14 +198,17 @@ class Plain:
 
     def _delete_item(self, request: Json) -> Answer:
         _only(request, _DELETE)
-        place = self._place(request, _mapping(request, "Key"), alone=True)
+        return self._replaced(request, self._place(request, _mapping(request, "Key"), alone=True), None)
+
+    def _replaced(self, request: Json, place: _Place, new: _New | None) -> Answer:
+        """Put an item in its place whole, or with None take it away, where the request's condition holds."""
         returns = request.get("ReturnValues", "NONE")
         if returns not in ("NONE", "ALL_OLD"):
             raise NotPlain
         old = place.old()
         if not self._holds(request, old):
             return self._refused(request, old)
-        self._write(_Write(place, old, None))
+        self._write(_Write(place, old, new))
         return _answer(Attributes=encoded(old) if old and returns == "ALL_OLD" else None)
 
     def _get_item(self, request: Json) -> Answer:
