@@ -42,8 +42,9 @@ def _service() -> Any:
 
     from universal_scheduler.local.gaps import dynamodb as gap
     from universal_scheduler.local.gaps import dynamodb_storage
+    from universal_scheduler.local.state import State
 
-    gap.apply(dynamodb_storage.apply())
+    gap.apply(dynamodb_storage.apply(State()))
     return dynamodb
 
 

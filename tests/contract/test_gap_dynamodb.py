@@ -21,7 +21,8 @@ import asyncio, json, random, sys
 
 if sys.argv[1] == "ours":
     from universal_scheduler.local.gaps import dynamodb as gap, dynamodb_storage
-    gap.apply(dynamodb_storage.apply())
+    from universal_scheduler.local.state import State
+    gap.apply(dynamodb_storage.apply(State()))
 from ministack.services import dynamodb
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 if sys.argv[1] != "stock":
     from universal_scheduler.local.gaps import dynamodb as gap, dynamodb_storage
-    storage = dynamodb_storage.apply(Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+    from universal_scheduler.local.state import State
+    storage = dynamodb_storage.apply(State(Path(sys.argv[3]) if len(sys.argv) > 3 else None))
     database = storage.database
     gap.apply(storage)
 from ministack.services import dynamodb
@@ -268,7 +269,7 @@ call("DeleteItem", TableName="texts", Key={"pk": {"S": "p"}, "sk": {"S": "7"}})
 os.kill(os.getpid(), signal.SIGKILL)
 """
     )
-    subprocess.run([sys.executable, "-c", script, "ours", "1", str(file)], check=False)
+    subprocess.run([sys.executable, "-c", script, "ours", "1", str(file.parent)], check=False)
     with sqlite3.connect(file) as left:
         assert left.execute("SELECT count(*) FROM items").fetchone() == (49,)
         assert left.execute("SELECT count(*) FROM entries WHERE name = 'by-g'").fetchone() == (49,)

@@ -14,7 +14,8 @@ import asyncio, json, random, sys
 
 if sys.argv[1] != "stock":
     from universal_scheduler.local.gaps import logs_storage
-    logs = logs_storage.apply()
+    from universal_scheduler.local.state import State
+    logs = logs_storage.apply(State())
 from ministack.services import cloudwatch_logs
 
 

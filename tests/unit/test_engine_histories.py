@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from universal_scheduler.local.gaps.histories import Histories
+from universal_scheduler.local.state import State
 
 EVENTS = [{"id": number, "type": "Test", "details": {"input": "{}"}} for number in range(1, 6)]
 
 
 def test_a_history_that_was_put_away_reads_as_before() -> None:
-    histories = Histories()
+    histories = Histories(State())
     other, history = histories.keep(EVENTS[:2]), histories.keep(EVENTS)
     assert list(history) == EVENTS
     assert history[-1] == EVENTS[-1]
@@ -18,6 +19,6 @@ def test_a_history_that_was_put_away_reads_as_before() -> None:
 
 
 def test_an_event_that_comes_after_the_end_is_the_last() -> None:
-    history = Histories().keep(EVENTS[:4])
+    history = Histories(State()).keep(EVENTS[:4])
     history.append(EVENTS[4])
     assert (len(history), list(history)) == (5, EVENTS)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from universal_scheduler.local import package, processes
+from universal_scheduler.local.state import Safety
 
 HOST = "127.0.0.1"
 PORT = 4566
@@ -27,6 +28,8 @@ START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 INFO = "engine.json"
 LOG = "engine.log"
+STATE = "state"
+"""The folder with the files of the services."""
 
 _REMADE = ("jobs", "lambda", "s3")  # of the last engine; data/ stays for who wants to look at what the jobs made
 
@@ -101,6 +104,7 @@ def start(
     *,
     bare: bool = False,
     events: bool = True,
+    safety: Safety = Safety.EPHEMERAL,
 ) -> Engine:
     """Start an engine and return it when the template is deployed. An engine that runs already is returned as it is.
 
@@ -123,7 +127,7 @@ def start(
             return running
         _clean(home)
         with listener or _listen(number) as bound:
-            options = [*(["--bare"] if bare else []), *([] if events else ["--no-events"])]
+            options = ["--safety", safety, *(["--bare"] if bare else []), *([] if events else ["--no-events"])]
             return _launch(home, bound, vcpus or default_vcpus(), foreground, options)
 
 

@@ -24,7 +24,7 @@ import uvloop
 
 from universal_scheduler.local import inprocess, package, sfn_local
 from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
-from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
+from universal_scheduler.local.engine import HOST, INFO, PORT, STATE, Engine, default_vcpus
 from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import dynamodb as dynamodb_gap
 from universal_scheduler.local.gaps import (
@@ -42,6 +42,7 @@ from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import MARK
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
+from universal_scheduler.local.state import Safety, State
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -74,7 +75,8 @@ def main() -> None:
             "JobEvents": "DISABLED" if arguments.no_events else "ENABLED",
             "JobEventBatch": "100",
         }
-        uvloop.run(_Server(listener, home, parameters, arguments.ready).run(bare=arguments.bare))
+        state = State(home / STATE, Safety(arguments.safety))
+        uvloop.run(_Server(listener, home, state, parameters, arguments.ready).run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
         _log.exception("the engine did not start")
         _report(arguments.ready, {"error": str(error) or repr(error)})
@@ -90,6 +92,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--vcpus", type=int, default=default_vcpus())
+    parser.add_argument("--safety", choices=list(Safety), default=Safety.EPHEMERAL)
     parser.add_argument("--bare", action="store_true", help="deploy nothing")
     parser.add_argument("--no-events", action="store_true", help="deploy it deaf to job state changes")
     parser.add_argument("--listener", type=int, help="the descriptor of a listening socket, instead of --port")
@@ -196,8 +199,16 @@ async def _send(send: Send, status: int, headers: Iterable[tuple[str, str]], bod
 
 
 class _Server:
-    def __init__(self, listener: socket.socket, home: Path, parameters: dict[str, str], ready: int | None) -> None:
-        self._listener, self._home, self._parameters, self._ready = listener, home, parameters, ready
+    def __init__(
+        self, listener: socket.socket, home: Path, state: State, parameters: dict[str, str], ready: int | None
+    ) -> None:
+        self._listener, self._home, self._state, self._parameters, self._ready = (
+            listener,
+            home,
+            state,
+            parameters,
+            ready,
+        )
         self._port: int = listener.getsockname()[1]
         self._endpoint = f"http://{HOST}:{self._port}"
         elsewhere = os.environ.get(ENDPOINT_VARIABLE)
@@ -270,14 +281,14 @@ class _Server:
             )
         )
         batch_gap.apply(batch)
-        dynamodb_gap.apply(dynamodb_storage.apply(self._home / "dynamodb.sqlite"))
+        dynamodb_gap.apply(dynamodb_storage.apply(self._state))
         lambda_workers.apply(runtime)
-        logs_storage.apply(self._home / "logs.sqlite")
+        logs_storage.apply(self._state)
         queue_mappings.apply()
         rest_api.apply(stages)
         scheduler.apply()
         step_functions.apply()
-        histories.apply(self._home / "histories.sqlite")
+        histories.apply(self._state)
         stream_mappings.apply()
         if self._sfn_local:
             sfn_local.apply(self._sfn_local)

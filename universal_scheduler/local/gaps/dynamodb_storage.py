@@ -19,11 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 from universal_scheduler.local.gaps import between, edit, require_ministack
-from universal_scheduler.local.gaps.files import new_file
+from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
 Item = dict[str, Any]
@@ -60,13 +59,12 @@ CREATE TABLE changes (stream INTEGER NOT NULL, number INTEGER NOT NULL, record T
 class Database:
     """The file, and one connection to it for all threads."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Make the file anew; without a path it is a temporary one that nobody else sees."""
+    def __init__(self, state: State) -> None:
         self.lock = threading.RLock()
         self.dropped: deque[int] = deque()
         self.dropped_streams: deque[int] = deque()
         self._streams = itertools.count(1)
-        self._connection = new_file(path, _SCHEMA, cache_kilobytes=_CACHE_KILOBYTES)
+        self._connection = state.open("dynamodb", [_SCHEMA], self.lock, cache_kilobytes=_CACHE_KILOBYTES)
         self.read = self._connection.execute
 
     def write(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
@@ -268,12 +266,12 @@ class Records(Sequence[Json]):
         return [json.loads(text) for (text,) in rows.fetchall()]
 
 
-def apply(path: Path | None = None) -> Storage:
-    """Keep the items of DynamoDB in a new database; without a path in a temporary one."""
+def apply(state: State) -> Storage:
+    """Keep the items of DynamoDB in a file of this state."""
     require_ministack("DynamoDB keeps every item in memory")
     from ministack.services import dynamodb
 
-    storage = Storage(dynamodb, Database(path))
+    storage = Storage(dynamodb, Database(state))
     dynamodb._set_item = storage.set_item
     dynamodb._remove_item = storage.remove_item
     dynamodb._items_replaced = storage.items_replaced

@@ -9,11 +9,10 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from universal_scheduler.local.gaps import require_ministack
-from universal_scheduler.local.gaps.files import new_file
+from universal_scheduler.local.state import State
 
 Event = dict[str, Any]
 
@@ -28,9 +27,9 @@ CREATE TABLE events (
 class Histories:
     """The file. Its connection is for all threads."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._connection = new_file(path, _SCHEMA, cache_kilobytes=_CACHE_KILOBYTES)
+    def __init__(self, state: State) -> None:
         self._lock = threading.RLock()
+        self._connection = state.open("histories", [_SCHEMA], self._lock, cache_kilobytes=_CACHE_KILOBYTES)
         self._numbers = itertools.count(1)
 
     def keep(self, events: Sequence[Event]) -> History:
@@ -82,12 +81,12 @@ class History(Sequence[Event]):
         return iter(self._histories.select(self._number, 0, self._length))
 
 
-def apply(path: Path | None = None) -> None:
+def apply(state: State) -> None:
     """Put histories away when their executions end; must run after the other changes to Step Functions."""
     require_ministack("histories stay in memory")
     from ministack.services import stepfunctions
 
-    histories = Histories(path)
+    histories = Histories(state)
     run: Callable[[str], None] = stepfunctions._run_execution
 
     def run_execution(execution_arn: str) -> None:

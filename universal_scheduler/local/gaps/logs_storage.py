@@ -9,11 +9,10 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from universal_scheduler.local.gaps import between, edit, require_ministack
-from universal_scheduler.local.gaps.files import new_file
+from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
 Event = dict[str, Any]
@@ -45,9 +44,9 @@ _EVENT = "timestamp, message, events.ingested, events.id"
 class Logs:
     """The file. Its connection is for all threads."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._connection = new_file(path, _SCHEMA, cache_kilobytes=_CACHE_KILOBYTES)
+    def __init__(self, state: State) -> None:
         self._lock = threading.RLock()
+        self._connection = state.open("logs", [_SCHEMA], self._lock, cache_kilobytes=_CACHE_KILOBYTES)
         self.groups = itertools.count(1)
         self.names: dict[int, str] = {}
         self.read = self._connection.execute
@@ -292,12 +291,12 @@ class Records:
         """The streams are cleared with their groups."""
 
 
-def apply(path: Path | None = None) -> Logs:
-    """Keep streams and events in a new file; without a path in a temporary one."""
+def apply(state: State) -> Logs:
+    """Keep streams and events in a file of this state."""
     require_ministack("CloudWatch Logs keeps everything in memory")
     from ministack.services import cloudwatch_logs
 
-    logs = Logs(path)
+    logs = Logs(state)
 
     class Groups(type(cloudwatch_logs._log_groups)):  # type: ignore[misc]
         """Gives each new group streams that are on disk; those of a deleted one go."""
