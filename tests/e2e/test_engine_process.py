@@ -16,6 +16,8 @@ import pytest
 
 from tests.e2e.conftest import eventually
 from universal_scheduler.local import deploy, engine, processes
+from universal_scheduler.local.batch import supervisor as supervisors
+from universal_scheduler.local.state import Safety
 
 pytestmark = pytest.mark.e2e
 
@@ -112,17 +114,73 @@ def test_a_template_that_cannot_be_deployed_is_an_error_that_names_the_resource(
     code.unlink()
 
 
-def test_an_engine_in_the_foreground_ends_with_its_signal() -> None:
+def test_a_process_that_becomes_an_engine_ends_with_its_signal() -> None:
     script = (
         "import signal\n"
         "from universal_scheduler.local import engine\n"
         # Whoever starts the tests in the background has Ctrl-C ignored, for their children too.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "engine.wait(engine.start(0, bare=True, foreground=True))"
+        "engine.become(0, bare=True)"
     )
     terminal = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL)
     started = eventually(lambda: next(iter(engine.running()), None))
+    assert started.pid == terminal.pid
     os.killpg(terminal.pid, signal.SIGINT)
-    assert terminal.wait(120) != 0
-    eventually(lambda: not engine.running())
+    assert terminal.wait(120) == 0
+    assert not engine.running()
     eventually(lambda: not processes.marked(started.state_dir), what="the end of all its processes")
+
+
+def test_nobody_becomes_an_engine_that_runs_already() -> None:
+    started = engine.start(0, bare=True)
+    with pytest.raises(engine.EngineError, match=f"runs on port {started.port} already, as process {started.pid}"):
+        engine.become(started.port, bare=True)
+
+
+def test_an_ephemeral_engine_does_not_delete_what_a_durable_one_has_kept() -> None:
+    durable = engine.start(0, bare=True, safety=Safety.PROCESS)
+    assert durable.safety is Safety.PROCESS
+    engine.stop(durable)
+    with pytest.raises(engine.EngineError, match="has the state of a durable engine"):
+        engine.start(durable.port, bare=True)
+    assert engine.start(durable.port, bare=True, safety=Safety.POWER).safety is Safety.POWER
+
+
+def test_a_durable_engine_finds_nothing_of_an_ephemeral_one() -> None:
+    ephemeral = engine.start(0, bare=True)
+    client(ephemeral, "s3").create_bucket(Bucket="forgotten")
+    engine.stop(ephemeral)
+    left = ephemeral.state_dir / engine.STATE / "dynamodb.sqlite"
+    assert left.exists()
+    before = left.stat().st_ino
+    durable = engine.start(ephemeral.port, bare=True, safety=Safety.PROCESS)
+    assert left.stat().st_ino != before
+    assert client(durable, "s3").list_buckets()["Buckets"] == []
+
+
+def test_only_a_durable_engine_lets_its_jobs_run_on() -> None:
+    started = engine.start(0, bare=True)
+    with pytest.raises(engine.EngineError, match="ephemeral and cannot keep its jobs"):
+        engine.stop(started, keep_jobs=True)
+    assert engine.status(started.port) == started
+
+
+def test_the_start_of_a_durable_engine_spares_jobs_and_what_they_live_under() -> None:
+    started = engine.start(0, bare=True, safety=Safety.PROCESS)
+    engine.stop(started)
+    home = {processes.MARK: str(started.state_dir)}
+    sleep = ["sleep", "1000"]
+    with (
+        subprocess.Popen(sleep, env=home | {processes.JOB_MARK: "all"}) as supervisor,
+        subprocess.Popen(sleep, env=home) as left,
+    ):
+        eventually(lambda: set(processes.marked(started.state_dir)) == {supervisor.pid, left.pid})
+        engine.start(started.port, bare=True, safety=Safety.PROCESS)
+        assert left.wait(60) == -signal.SIGKILL
+        assert supervisor.poll() is None
+        engine.stop(started)
+        assert supervisor.wait(60) == -signal.SIGKILL
+
+
+def test_the_supervisor_marks_jobs_as_the_sweep_reads_it() -> None:
+    assert supervisors.MARK == processes.JOB_MARK

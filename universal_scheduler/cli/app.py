@@ -23,6 +23,8 @@ Command = Callable[P, int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 LOCAL_SECONDS, AWS_SECONDS = 0.3, 2.0
 INTERRUPTED = 130
+DEFAULT_SAFETY = "ephemeral"
+"""What outlives an engine that is started without --ephemeral and --safety."""
 BATCH_STATES = ("PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 EPILOG = (
     "Exit codes: 0 done; 1 it was tried and did not succeed (a run FAILED, a file was not stored, the engine did not "
@@ -573,24 +575,38 @@ def _port(text: str) -> Decorator:
 @local.command("start", epilog=EPILOG)
 @_port("The port of the engine (default 4566). 0 takes a free one.")
 @click.option("--vcpus", type=click.IntRange(1), help="How many vCPUs all running jobs may have together.")
+@click.option("--ephemeral", is_flag=True, help="Keep nothing when the engine stops: for tests and CI.")
+@click.option(
+    "--safety",
+    type=click.Choice(("process", "power")),
+    help="What survives a power cut: with power all that was answered, with process all but the last seconds.",
+)
+@click.option(
+    "--foreground", is_flag=True, help="Be the engine until a signal ends it, and print its log: for services."
+)
 @_json
 @_command
-def local_start(vcpus: int | None, as_json: bool) -> int:
+def local_start(vcpus: int | None, ephemeral: bool, safety: str | None, foreground: bool, as_json: bool) -> int:
     """Start an engine. One that already runs on the port stays as it is."""
     from universal_scheduler.cli.local import start_command
+    from universal_scheduler.local.state import Safety
 
-    return start_command(target.chosen().port, vcpus, as_json)
+    if ephemeral and safety:
+        raise click.UsageError("--ephemeral keeps nothing: give it, or --safety, but not both.")
+    wanted = Safety.EPHEMERAL if ephemeral else Safety(safety or DEFAULT_SAFETY)
+    return start_command(target.chosen().port, vcpus, wanted, foreground, as_json)
 
 
 @local.command("stop", epilog=EPILOG)
 @_port("The port of the engine. Without it: the only engine that runs.")
+@click.option("--keep-jobs", is_flag=True, help="Let its jobs run on. The engine that starts next takes them over.")
 @_json
 @_command
-def local_stop(as_json: bool) -> int:
+def local_stop(keep_jobs: bool, as_json: bool) -> int:
     """Stop an engine, its jobs, and whatever a killed one has left behind."""
     from universal_scheduler.cli.local import stop_command
 
-    return stop_command(target.chosen().port, as_json)
+    return stop_command(target.chosen().port, keep_jobs, as_json)
 
 
 @local.command("status", epilog=EPILOG)

@@ -12,11 +12,21 @@ from universal_scheduler.cli.problems import Failure, Problem
 from universal_scheduler.cli.target import find_engine
 from universal_scheduler.local import engine as engines
 from universal_scheduler.local.engine import Engine
+from universal_scheduler.local.state import Safety
+
+KEPT = {
+    Safety.EPHEMERAL: "nothing: it forgets everything when it stops (--ephemeral)",
+    Safety.PROCESS: "everything; a power cut may cost the last seconds (--safety process)",
+    Safety.POWER: "everything, also at a power cut (--safety power)",
+}
 
 
-def start_command(port: int | None, vcpus: int | None, as_json: bool) -> int:
+def start_command(port: int | None, vcpus: int | None, safety: Safety, foreground: bool, as_json: bool) -> int:
+    number = engines.PORT if port is None else port
     with _engine_errors():
-        engine = engines.start(engines.PORT if port is None else port, vcpus=vcpus)
+        if foreground:
+            engines.become(number, vcpus=vcpus, safety=safety)
+        engine = engines.start(number, vcpus=vcpus, safety=safety)
     if as_json:
         put_json(engine.to_json())
         return 0
@@ -27,7 +37,7 @@ def start_command(port: int | None, vcpus: int | None, as_json: bool) -> int:
     return 0
 
 
-def stop_command(port: int | None, as_json: bool) -> int:
+def stop_command(port: int | None, keep_jobs: bool, as_json: bool) -> int:
     """Stop the engine on this port, or the only one. If none runs, end what a killed engine has left behind."""
     running = engines.running()
     if port is not None:
@@ -38,7 +48,7 @@ def stop_command(port: int | None, as_json: bool) -> int:
     else:
         homes = [engine.state_dir for engine in running] or sorted(engines.engines_dir().glob("engine-*"))
     with _engine_errors():
-        stopped = [home for home in homes if home.is_dir() and engines.stop(home)]
+        stopped = [home for home in homes if home.is_dir() and engines.stop(home, keep_jobs=keep_jobs)]
     if as_json:
         put_json({"stopped": [str(home) for home in stopped]})
     elif stopped:
@@ -72,6 +82,7 @@ def _describe(engine: Engine) -> None:
         "queues": ", ".join(engine.queues),
         "definitions": ", ".join(engine.job_definitions),
         "state": str(engine.state_dir),
+        "keeps": KEPT[engine.safety],
     }
     put_facts(console, facts)
 

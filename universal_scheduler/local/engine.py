@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from universal_scheduler.local import package, processes
 from universal_scheduler.local.state import Safety
@@ -31,7 +31,11 @@ LOG = "engine.log"
 STATE = "state"
 """The folder with the files of the services."""
 
-_REMADE = ("jobs", "lambda", "s3")  # of the last engine; data/ stays for who wants to look at what the jobs made
+_LOCK = "lock"  # an engine holds it from before its start to its end
+_KEPT = "kept"  # in the folder of the services: marks it as that of a durable engine
+_REMADE = ("lambda",)
+_FORGOTTEN = ("jobs", "s3", STATE)  # data/ stays for who wants to look at what the jobs made
+_POLL_SECONDS = 0.02
 
 
 class EngineError(RuntimeError):
@@ -51,6 +55,7 @@ class Engine:
     pid: int
     port: int
     state_dir: Path
+    safety: Safety = Safety.EPHEMERAL
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -63,6 +68,7 @@ class Engine:
             "pid": self.pid,
             "port": self.port,
             "stateDir": str(self.state_dir),
+            "safety": str(self.safety),
         }
 
     @classmethod
@@ -77,6 +83,7 @@ class Engine:
             pid=info["pid"],
             port=info["port"],
             state_dir=Path(info["stateDir"]),
+            safety=Safety(info["safety"]),
         )
 
 
@@ -100,7 +107,6 @@ def start(
     port: int = PORT,
     state_dir: Path | None = None,
     vcpus: int | None = None,
-    foreground: bool = False,
     *,
     bare: bool = False,
     events: bool = True,
@@ -108,27 +114,39 @@ def start(
 ) -> Engine:
     """Start an engine and return it when the template is deployed. An engine that runs already is returned as it is.
 
-    Port 0 takes a free port. An engine in the foreground belongs to the caller's terminal: Ctrl-C ends it, its log goes
-    to the terminal, and `wait` waits for its end. A bare engine has the services and nothing deployed. Without
-    `events`, the deployed scheduler gets no job state changes.
+    Port 0 takes a free port. A bare engine has the services and nothing deployed. Without `events`, the deployed
+    scheduler gets no job state changes. `safety` says what outlives the engine: without it, nothing.
 
     Raises:
         EngineError: it did not start.
     """
-    listener = None if port else _listen(0)
-    number = port if listener is None else listener.getsockname()[1]
-    home = (state_dir or state_dir_of(number)).absolute()
-    with _locked(home):
-        if running := find(home):
-            if listener:
-                listener.close()
-            if port not in (0, running.port):
-                raise EngineError(f"{home} belongs to the engine on port {running.port}. Stop that engine first.")
-            return running
-        _clean(home)
-        with listener or _listen(number) as bound:
-            options = ["--safety", safety, *(["--bare"] if bare else []), *([] if events else ["--no-events"])]
-            return _launch(home, bound, vcpus or default_vcpus(), foreground, options)
+    with _claimed(port, state_dir, safety) as place:
+        return place if isinstance(place, Engine) else _launch(place, _options(safety, vcpus, bare=bare, events=events))
+
+
+def become(
+    port: int = PORT,
+    state_dir: Path | None = None,
+    vcpus: int | None = None,
+    *,
+    bare: bool = False,
+    safety: Safety = Safety.EPHEMERAL,
+) -> NoReturn:
+    """Turn this process into an engine, in the foreground: its log goes where this process prints, a signal ends it.
+
+    The arguments are those of `start`.
+
+    Raises:
+        EngineError: it cannot start, or an engine runs there already.
+    """
+    with _claimed(port, state_dir, safety) as place:
+        if isinstance(place, Engine):
+            raise EngineError(f"An engine runs on port {place.port} already, as process {place.pid}.")
+        for descriptor in place.descriptors:
+            os.set_inheritable(descriptor, True)
+        os.chdir(package.ROOT)
+        command = _command(place, _options(safety, vcpus, bare=bare, events=True))
+        os.execve(command[0], command, _environment(place))
 
 
 def find(state_dir: Path) -> Engine | None:
@@ -137,7 +155,7 @@ def find(state_dir: Path) -> Engine | None:
         info = json.loads((state_dir / INFO).read_text())
     except (OSError, ValueError):
         return None
-    return Engine.from_json(info) if info["pid"] in processes.marked(state_dir) else None
+    return Engine.from_json(info) if _is_held(state_dir / _LOCK) and processes.alive(info["pid"]) else None
 
 
 def status(port: int = PORT) -> Engine | None:
@@ -151,29 +169,41 @@ def running() -> list[Engine]:
     return [engine for home in homes if (engine := find(home))]
 
 
-def stop(engine: Engine | Path) -> bool:
+def stop(engine: Engine | Path, *, keep_jobs: bool = False) -> bool:
     """Stop an engine, given itself or its state directory, and everything that it has started. False if there was
     nothing.
 
-    It also ends what a killed engine has left behind.
+    It also ends what a killed engine has left behind. With `keep_jobs`, the jobs of a durable engine run on, for the
+    engine that starts next.
+
+    Raises:
+        EngineError: the engine is another user's, or cannot keep its jobs.
     """
     home = engine.state_dir if isinstance(engine, Engine) else engine.absolute()
     found = find(home)
+    if keep_jobs and not _is_durable(home):
+        raise EngineError(f"The engine of {home} is ephemeral and cannot keep its jobs. Stop it without --keep-jobs.")
     if found:
-        with suppress(ProcessLookupError):
-            os.kill(found.pid, signal.SIGTERM)
+        _signal(found, signal.SIGUSR1 if keep_jobs else signal.SIGTERM)
         if not _ended(found.pid, STOP_SECONDS):
-            os.kill(found.pid, signal.SIGKILL)
+            _signal(found, signal.SIGKILL)
             _ended(found.pid, STOP_SECONDS)
-    left = processes.sweep(home)
+    left = processes.sweep(home, spare_jobs=keep_jobs)
     _reap()
     (home / INFO).unlink(missing_ok=True)
     return found is not None or left > 0
 
 
-def wait(engine: Engine) -> None:
-    """Wait for the end of an engine that this process has started in the foreground."""
-    _ended(engine.pid, float("inf"))
+def _signal(engine: Engine, number: signal.Signals) -> None:
+    try:
+        os.kill(engine.pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError as error:
+        raise EngineError(
+            f"The engine on port {engine.port}, process {engine.pid}, is another user's. Stop it as that user, or as "
+            "root. If it is a service of the system: sudo systemctl stop usched"
+        ) from error
 
 
 def _listen(port: int) -> socket.socket:
@@ -191,41 +221,129 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an engine may start: its state directory, which is in order, its port, and its lock."""
+
+    home: Path
+    listener: socket.socket
+    lock: int
+    durable: bool
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        return self.listener.fileno(), self.lock
+
+
 @contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """One start at a time for one state directory."""
+def _claimed(port: int, state_dir: Path | None, safety: Safety) -> Iterator[_Place | Engine]:
+    """A place for an engine that nobody else has, or the engine that has it."""
+    listener = None if port else _listen(0)
+    number = port if listener is None else listener.getsockname()[1]
+    home = (state_dir or state_dir_of(number)).absolute()
+    with _locked(home) as held:
+        if isinstance(held, Engine):
+            if listener:
+                listener.close()
+            if port not in (0, held.port):
+                raise EngineError(f"{home} belongs to the engine on port {held.port}. Stop that engine first.")
+            yield held
+        else:
+            _clean(home, safety)
+            with listener or _listen(number) as bound:
+                yield _Place(home, bound, held, durable=safety is not Safety.EPHEMERAL)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[int | Engine]:
+    """The descriptor of the lock of a state directory, or the engine that holds it."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with (home / _LOCK).open("a") as lock:
+        deadline = time.monotonic() + START_SECONDS
+        while not _lock(lock.fileno(), fcntl.LOCK_EX):
+            if running := find(home):
+                yield running
+                return
+            if time.monotonic() > deadline:
+                raise EngineError(f"Another engine starts or stops in {home} and does not get ready. Try again later.")
+            _reap()
+            time.sleep(_POLL_SECONDS)
+        yield lock.fileno()
 
 
-def _clean(home: Path) -> None:
-    processes.sweep(home)
+def _lock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    """Whether an engine holds this lock, of this user or another."""
+    try:
+        with path.open() as lock:
+            return not _lock(lock.fileno(), fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+def _is_durable(home: Path) -> bool:
+    return (home / STATE / _KEPT).exists()
+
+
+def _clean(home: Path, safety: Safety) -> None:
+    """Bring a state directory in order for an engine of this safety."""
+    kept = _is_durable(home)
+    if kept and safety is Safety.EPHEMERAL:
+        raise EngineError(
+            f"{home} has the state of a durable engine, and an ephemeral engine would delete it. Start the engine "
+            "without --ephemeral, or on another port. If nobody needs this state, delete the directory."
+        )
+    processes.sweep(home, spare_jobs=kept)
     _reap()
     (home / INFO).unlink(missing_ok=True)
-    for name in _REMADE:
+    for name in _REMADE if kept else (*_REMADE, *_FORGOTTEN):
         shutil.rmtree(home / name, ignore_errors=True)
     (home / "data").mkdir(exist_ok=True)
+    if safety is not Safety.EPHEMERAL:
+        (home / STATE).mkdir(exist_ok=True)
+        (home / STATE / _KEPT).touch()
 
 
-def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, options: list[str]) -> Engine:
+def _options(safety: Safety, vcpus: int | None, *, bare: bool, events: bool) -> list[str]:
+    options = ["--safety", safety, "--vcpus", str(vcpus or default_vcpus())]
+    return [*options, *(["--bare"] if bare else []), *([] if events else ["--no-events"])]
+
+
+def _command(place: _Place, options: list[str]) -> list[str]:
+    listener, lock = map(str, place.descriptors)
+    command = [sys.executable, "-m", "universal_scheduler.local.server", "--state-dir", str(place.home)]
+    return [*command, "--listener", listener, "--lock", lock, *options]
+
+
+def _environment(place: _Place) -> dict[str, str]:
+    """One arena of memory for all threads: each would else keep its own, full of holes.
+
+    https://man7.org/linux/man-pages/man3/mallopt.3.html
+    """
+    return {"MALLOC_ARENA_MAX": "1", **os.environ, processes.MARK: str(place.home)}
+
+
+def _launch(place: _Place, options: list[str]) -> Engine:
     ready, tell = os.pipe()
-    command = [sys.executable, "-m", "universal_scheduler.local.server", "--state-dir", str(home)]
-    command += ["--listener", str(listener.fileno()), "--ready", str(tell), "--vcpus", str(vcpus)]
-    with os.fdopen(ready) as news, (home / LOG).open("w") as log:
+    home = place.home
+    with os.fdopen(ready) as news, (home / LOG).open("a" if place.durable else "w") as log:
         try:
             process = subprocess.Popen(
-                [*command, *options],
-                pass_fds=(listener.fileno(), tell),
-                # One arena of memory for all threads: each would else keep its own, full of holes.
-                # https://man7.org/linux/man-pages/man3/mallopt.3.html
-                env={"MALLOC_ARENA_MAX": "1", **os.environ, processes.MARK: str(home)},
+                [*_command(place, options), "--ready", str(tell)],
+                pass_fds=(*place.descriptors, tell),
+                env=_environment(place),
                 cwd=package.ROOT,
                 stdin=subprocess.DEVNULL,
-                stdout=None if foreground else log,
-                stderr=None if foreground else log,
-                start_new_session=not foreground,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         finally:
             os.close(tell)
@@ -236,8 +354,8 @@ def _launch(home: Path, listener: socket.socket, vcpus: int, foreground: bool, o
         return Engine.from_json(answer["engine"])
     process.kill()
     process.wait()
-    processes.sweep(home)
-    last = "" if foreground else "".join(f"\n  {line}" for line in (home / LOG).read_text().splitlines()[-5:])
+    processes.sweep(home, spare_jobs=place.durable)
+    last = "".join(f"\n  {line}" for line in (home / LOG).read_text().splitlines()[-5:])
     raise EngineError(f"The engine did not start: {answer.get('error', 'it ended')}. Its log is {home / LOG}{last}")
 
 

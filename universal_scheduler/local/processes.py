@@ -11,8 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "USCHED_ENGINE"  # set to the engine's state directory in everything that it starts
+JOB_MARK = "USCHED_PROCESS"
+"""Set in every job, to the id of its attempt, and in the process under which jobs live: they may outlive an engine."""
 
 _PROC = Path("/proc")
+_JOB_VARIABLE = f"{JOB_MARK}=".encode()
 _SWEEPS = 50
 _YOUNG_SECONDS = 60.0
 
@@ -22,23 +25,24 @@ def marked(state_dir: Path) -> list[int]:
     return _marked(f"{MARK}={state_dir}")[0]
 
 
-def _marked(mark: str) -> tuple[list[int], bool]:
+def _marked(mark: str, *, spare_jobs: bool = False) -> tuple[list[int], bool]:
     """The processes with the mark, and whether there is one that cannot be judged."""
     by_proc = _PROC.joinpath("self", "environ").exists()
-    found, unclear = _marked_by_proc(mark) if by_proc else (_marked_by_ps(mark), False)
+    found, unclear = _marked_by_proc(mark, spare_jobs) if by_proc else (_marked_by_ps(mark, spare_jobs), False)
     return [pid for pid in found if pid != os.getpid()], unclear
 
 
-def _marked_by_proc(mark: str) -> tuple[list[int], bool]:
+def _marked_by_proc(mark: str, spare_jobs: bool) -> tuple[list[int], bool]:
     """A process in the middle of execve(2) has no environment, on a busy machine for as long as it has no processor."""
     found, unclear = [], False
     for directory in _PROC.iterdir():
         if directory.name.isdigit():
             with suppress(OSError):  # it has ended, or is another user's
-                environment = directory.joinpath("environ").read_bytes()
-                if mark.encode() in environment.split(b"\0"):
+                environment = directory.joinpath("environ").read_bytes().split(b"\0")
+                is_job = any(variable.startswith(_JOB_VARIABLE) for variable in environment)
+                if mark.encode() in environment and not (spare_jobs and is_job):
                     found.append(int(directory.name))
-                unclear = unclear or (not environment and _is_starting(directory))
+                unclear = unclear or (environment == [b""] and _is_starting(directory))
     return found, unclear
 
 
@@ -53,36 +57,40 @@ def _is_starting(directory: Path) -> bool:
     return state != "Z" and parent not in ("0", "2") and up - started < _YOUNG_SECONDS
 
 
-def _marked_by_ps(mark: str) -> list[int]:
+def _marked_by_ps(mark: str, spare_jobs: bool) -> list[int]:
     """Where there is no /proc (macOS, BSD), ps shows the environment after the command."""
     listing = subprocess.run(["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=False).stdout
     rows = [line.split() for line in listing.splitlines()]
-    return [int(row[0]) for row in rows if mark in row]
+    jobs = [row for row in rows if spare_jobs and any(word.startswith(f"{JOB_MARK}=") for word in row)]
+    return [int(row[0]) for row in rows if mark in row and row not in jobs]
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs. A process that has ended does not, even if its parent has not waited for it."""
+    """Whether a process runs, of this user or another. A process that has ended does not, even if its parent has not
+    waited for it."""
     try:
-        os.kill(pid, 0)
+        with suppress(PermissionError):  # it is another user's
+            os.kill(pid, 0)
         state = _PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return not _PROC.joinpath("self").exists()  # there is no /proc here: the signal's answer counts
-    except (ProcessLookupError, PermissionError):
+    except ProcessLookupError:
         return False
     return state != "Z"
 
 
-def sweep(state_dir: Path) -> int:
-    """Kill every process with the engine's mark. Answers how many there were."""
-    return end_marked(f"{MARK}={state_dir}")
+def sweep(state_dir: Path, *, spare_jobs: bool = False) -> int:
+    """Kill every process with the engine's mark; on request all but the jobs and what they live under. Answers how
+    many there were."""
+    return end_marked(f"{MARK}={state_dir}", spare_jobs=spare_jobs)
 
 
-def end_marked(mark: str) -> int:
+def end_marked(mark: str, *, spare_jobs: bool = False) -> int:
     """Kill every process that was started with this `NAME=value` in its environment. Answers how many there were."""
     killed: set[int] = set()
     clean = 0
     for _ in range(_SWEEPS):  # again, because what is about to die may still have forked
-        left, unclear = _marked(mark)
+        left, unclear = _marked(mark, spare_jobs=spare_jobs)
         clean = 0 if left or unclear else clean + 1
         if clean == 2:
             break

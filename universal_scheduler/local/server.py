@@ -2,7 +2,7 @@
 
     python -m universal_scheduler.local.server --port 4566 --state-dir DIR
 
-It deploys the template, then writes engine.json; SIGTERM ends it with all that it started.
+It deploys the template, then writes engine.json; SIGTERM ends it with all that it started, SIGUSR1 without its jobs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from universal_scheduler.local.gaps import (
 )
 from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
-from universal_scheduler.local.processes import MARK
+from universal_scheduler.local.processes import JOB_MARK, MARK
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 from universal_scheduler.local.state import Safety, State
 
@@ -65,6 +65,8 @@ _log = logging.getLogger("usched.engine")
 def main() -> None:
     arguments = _arguments()
     listener = _listener(arguments)
+    if arguments.lock is not None:
+        os.set_inheritable(arguments.lock, False)
     home = arguments.state_dir.absolute()
     home.mkdir(parents=True, exist_ok=True)
     _set_up_environment(listener.getsockname()[1], home)
@@ -96,6 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bare", action="store_true", help="deploy nothing")
     parser.add_argument("--no-events", action="store_true", help="deploy it deaf to job state changes")
     parser.add_argument("--listener", type=int, help="the descriptor of a listening socket, instead of --port")
+    parser.add_argument("--lock", type=int, help="the descriptor of the state directory's lock, to hold on to")
     parser.add_argument("--ready", type=int, help="a descriptor to write one line of JSON to when ready")
     return parser.parse_args()
 
@@ -215,9 +218,9 @@ class _Server:
         self._sfn_local = SfnLocal(elsewhere) if elsewhere else None
 
     async def run(self, *, bare: bool) -> None:
-        """Serve until SIGTERM or SIGINT. Raises what kept the engine from starting."""
+        """Serve until a signal. Raises what kept the engine from starting."""
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         common = {"PATH": os.environ.get("PATH", os.defpath), MARK: str(self._home)}
         zygote = lambda_workers.Zygote(common)  # first: it makes itself ready while this process imports ministack
@@ -260,7 +263,7 @@ class _Server:
                 state_dir=self._home,
                 base_env=environment,
                 log_sink=inprocess.CloudWatchLogs(),
-                runner=ProcessRunner(common),
+                runner=ProcessRunner(common | ({JOB_MARK: "all"} if self._state.durable else {})),
                 listener=inprocess.publish_job_state,
                 on_blocked=inprocess.publish_queue_blocked,
             )
@@ -367,6 +370,7 @@ class _Server:
             pid=os.getpid(),
             port=self._port,
             state_dir=self._home,
+            safety=self._state.safety,
         )
 
 
