@@ -33,6 +33,7 @@ from universal_scheduler.local.gaps import (
     lambda_workers,
     logs_storage,
     queue_mappings,
+    queue_storage,
     rest_api,
     scheduler,
     step_functions,
@@ -288,6 +289,7 @@ class _Server:
         lambda_workers.apply(runtime)
         logs_storage.apply(self._state)
         queue_mappings.apply()
+        self._restore = queue_storage.apply(self._state)
         rest_api.apply(stages)
         scheduler.apply()
         step_functions.apply()
@@ -347,6 +349,7 @@ class _Server:
                     stateMachineArn=outputs["StateMachineArn"]
                 )
                 self._sfn_local.take(machine["stateMachineArn"], machine["definition"], machine["roleArn"])
+        self._restore()
         engine = self._engine(outputs)
         unfinished = self._home / f"{INFO}.part"
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")

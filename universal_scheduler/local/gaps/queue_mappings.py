@@ -35,7 +35,7 @@ def apply() -> None:
     from ministack.services import lambda_svc, sqs
 
     at_work = _AtWork()
-    sqs._receive_messages_for_esm = functools.partial(_receive, sqs)
+    sqs._receive_messages_for_esm = functools.partial(_receive, sqs, sqs._collect_msgs)
     sqs._delete_messages_for_esm = functools.partial(_delete, sqs)
     lambda_svc._run_sqs_batch = functools.partial(_run_batch, lambda_svc, sqs, at_work)
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = _LOOK_SECONDS
@@ -75,7 +75,7 @@ class _AtWork:
         return 1
 
 
-def _receive(sqs: Any, queue_url: str, number: int) -> list[Json]:
+def _receive(sqs: Any, collect: Callable[..., list[Json]], queue_url: str, number: int) -> list[Json]:
     """Take visible messages, from the oldest on, and no further than needed; give up those that came too often."""
     with sqs._queues_lock:
         queue = sqs._get_q(queue_url)
@@ -83,8 +83,7 @@ def _receive(sqs: Any, queue_url: str, number: int) -> list[Json]:
         if queue["is_fifo"]:
             sqs._expire_retained(queue)
             sqs._dlq_sweep(queue)
-            messages: list[Json] = sqs._collect_msgs(queue, min(number, 10), seconds)
-            return messages
+            return collect(queue, min(number, 10), seconds)
         now = time.time()
         oldest = now - int(queue["attributes"].get("MessageRetentionPeriod", "345600"))
         most = _most_receives(queue)
