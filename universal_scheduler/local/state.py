@@ -6,10 +6,22 @@ Each service of the engine has one file. What a service has answered is in its f
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+_FREEZE_SECONDS = 10.0
+_LOCK_SECONDS = 0.05
+_COPIED_PAGES = 256
+"""Of a file in one step. So many at most are left for the moment in which all files are frozen."""
 
 
 class StateError(RuntimeError):
@@ -33,21 +45,42 @@ class Safety(StrEnum):
 _SYNCHRONOUS = {Safety.EPHEMERAL: "OFF", Safety.PROCESS: "NORMAL", Safety.POWER: "FULL"}
 
 
+class Lock(Protocol):
+    """threading.Lock or RLock."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+    def release(self) -> None: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    connection: sqlite3.Connection
+    lock: Lock
+    version: int
+
+
 class State:
     """The folder with the files of one engine. Without a folder each file is a temporary one that nobody else sees."""
 
     def __init__(self, folder: Path | None = None, safety: Safety = Safety.EPHEMERAL) -> None:
         self.folder, self.safety = folder, safety
-        self._locks: list[AbstractContextManager[object]] = []
+        self._files: dict[str, _File] = {}
 
     @property
     def durable(self) -> bool:
         """Whether what is in the files outlives the engine."""
         return self.folder is not None and self.safety is not Safety.EPHEMERAL
 
-    def open(
-        self, name: str, migrations: Sequence[str], lock: AbstractContextManager[object], *, cache_kilobytes: int
-    ) -> sqlite3.Connection:
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """The version of each file, by its service's name."""
+        return {name: file.version for name, file in self._files.items()}
+
+    def open(self, name: str, migrations: Sequence[str], lock: Lock, *, cache_kilobytes: int) -> sqlite3.Connection:
         """A connection, for all threads, to the file of this name.
 
         `migrations` are scripts: the first makes the tables, each later one brings the file of an earlier release to
@@ -67,16 +100,91 @@ class State:
         for pragma in (*pragmas, f"cache_size=-{cache_kilobytes}", "wal_autocheckpoint=4000"):
             connection.execute(f"PRAGMA {pragma}").close()
         _migrate(connection, migrations, path)
-        self._locks.append(lock)
+        self._files[name] = _File(connection, lock, len(migrations))
         return connection
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """While this goes on no service writes, and no transaction is open."""
-        with ExitStack() as held:
-            for lock in self._locks:
-                held.enter_context(lock)
-            yield
+        """While this goes on no service writes, and no transaction is open.
+
+        Raises:
+            StateError: there is no such moment.
+        """
+        deadline = time.monotonic() + _FREEZE_SECONDS
+        files = deque(self._files.values())
+        while time.monotonic() < deadline:
+            with ExitStack() as held:
+                # Somebody may hold one service's lock and wait for another's: begin with what could not be had.
+                hindrance = next((place for place, file in enumerate(files) if not _acquired(file.lock, held)), None)
+                if hindrance is not None:
+                    files.rotate(-hindrance)
+                elif not any(file.connection.in_transaction for file in files):
+                    yield
+                    return
+            time.sleep(0.001)
+        raise StateError("The services of the engine do not come to a rest. Try again later.")
+
+    def copy(self, folder: Path, also: Callable[[], None] = lambda: None) -> None:
+        """Copy the files into a folder, all as they are at one moment. Only in that moment services cannot write.
+
+        `also` is called in it, for what is not in these files.
+
+        Raises:
+            StateError, OSError, sqlite3.Error: they cannot be copied.
+        """
+        copies = [_Copy(file, folder / f"{name}.sqlite") for name, file in self._files.items()]
+        with ThreadPoolExecutor(max(1, len(copies))) as threads:
+            try:
+                running = [threads.submit(copy.run) for copy in copies]
+                for copy in copies:
+                    copy.nearly.wait()
+                with self.frozen():
+                    also()
+                    for copy in copies:
+                        copy.finish.set()
+                    wait(running)
+            finally:
+                for copy in copies:
+                    copy.finish.set()
+        for each in running:
+            each.result()
+
+
+def _acquired(lock: Lock, held: ExitStack) -> bool:
+    if not lock.acquire(timeout=_LOCK_SECONDS):
+        return False
+    held.callback(lock.release)
+    return True
+
+
+class _Copy:
+    """Copies a file while it is written, up to the last pages; these when it is told to finish.
+
+    What its own connection writes meanwhile is copied once more: https://www.sqlite.org/backup.html
+    """
+
+    def __init__(self, file: _File, target: Path) -> None:
+        self._file, self._target = file, target
+        self.nearly, self.finish = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        try:
+            with closing(sqlite3.connect(self._target, isolation_level=None)) as target:
+                target.execute("PRAGMA synchronous=OFF").close()
+                [pages] = self._file.connection.execute("PRAGMA page_count").fetchone()
+                self._pause(pages)
+                self._file.connection.backup(target, pages=_COPIED_PAGES, progress=self._progress, sleep=0.001)
+        finally:
+            self.nearly.set()
+
+    def _progress(self, status: int, remaining: int, _: Any) -> None:
+        if status == sqlite3.SQLITE_OK:  # and not busy
+            self._pause(remaining)
+
+    def _pause(self, remaining: int) -> None:
+        if remaining <= _COPIED_PAGES:
+            self.nearly.set()
+            self.finish.wait()
 
 
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[str], path: Path | None) -> None:
