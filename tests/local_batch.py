@@ -11,6 +11,7 @@ from signal import Signals
 from typing import Any
 
 from universal_scheduler.local.batch import Batch, BatchApi, Exit
+from universal_scheduler.local.batch.runner import UNBOUNDED, Bounds
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 ARN = f"arn:aws:batch:{REGION}:{ACCOUNT}"
@@ -59,6 +60,7 @@ class Command:
     output: Path
     on_start: Callable[[int], None]
     on_exit: Callable[[Exit], None]
+    bounds: Bounds
     signals: list[Signals] = field(default_factory=list)
 
 
@@ -85,10 +87,11 @@ class FakeRunner:
         cwd: Path,
         output_path: Path,
         *,
+        bounds: Bounds = UNBOUNDED,
         on_start: Callable[[int], None],
         on_exit: Callable[[Exit], None],
     ) -> None:
-        command = Command(list(argv), dict(env), cwd, output_path, on_start, on_exit)
+        command = Command(list(argv), dict(env), cwd, output_path, on_start, on_exit, bounds)
         self.order.append(job_id)
         if (error := self.refuses) is not None:
             self._clock.call_later(0, lambda: on_exit(Exit(error=error)))
@@ -145,10 +148,13 @@ class World:
         found = [self.job(job_id)["status"] for job_id in job_ids]
         return found[0] if len(found) == 1 else found
 
-    def exit(self, job_id: str, code: int | None = 0, signal: int | None = None) -> None:
+    def exit(
+        self, job_id: str, code: int | None = 0, signal: int | None = None, *, out_of_memory: bool = False
+    ) -> None:
         """The job's current attempt ends."""
         number = len(self.job(job_id)["attempts"]) + 1
-        self.runner.commands.pop(f"{job_id}/{number}").on_exit(Exit(code=code, signal=signal))
+        how = Exit(code=code, signal=signal, out_of_memory=out_of_memory)
+        self.runner.commands.pop(f"{job_id}/{number}").on_exit(how)
         self.clock.advance()
 
     def running(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,17 @@ def test_a_branch_is_taken_by_exit_code() -> None:
     )
     assert statuses(trial) == {"check": "FAILED", "small": "SKIPPED", "large": "SUCCEEDED", "report": "SUCCEEDED"}
     assert trial.run.status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what a process holds")
+def test_a_job_that_holds_more_memory_than_the_document_gives_it_fails_for_that() -> None:
+    hold = f"exec {sys.executable} -c 'import time; held = bytearray(200 << 20); time.sleep(1000)'"
+    greedy = job("greedy", command=hold)
+    greedy["containerOverrides"]["resourceRequirements"] = [{"type": "MEMORY", "value": "64"}]
+    trial = tried(greedy)
+    [failed] = trial.jobs
+    assert failed.exit_code == 137
+    assert failed.reason.endswith("OutOfMemoryError: Container killed due to memory usage")
 
 
 def test_a_clean_up_runs_after_a_failure_and_the_run_says_what_failed() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.local_batch import ARN, World, definition, queue
 from universal_scheduler.local.batch import ClientError
+from universal_scheduler.local.batch.runner import Bounds
 
 
 @pytest.fixture
@@ -381,3 +382,42 @@ def test_a_job_whose_overrides_are_too_long_for_ecs_fails_when_it_should_start(
     assert world.status(array) == "FAILED"
     assert world.running() == []
     assert world.status(world.submit()) == "RUNNING"  # what they held is given back
+
+
+def test_a_job_that_held_too_much_memory_says_so(world: World) -> None:
+    job = world.submit()
+    world.exit(job, None, signal=Signals.SIGKILL, out_of_memory=True)
+    detail = world.job(job)
+    assert (detail["status"], detail["statusReason"]) == ("FAILED", "Essential container in task exited")
+    assert detail["container"]["exitCode"] == 137
+    assert detail["container"]["reason"] == "OutOfMemoryError: Container killed due to memory usage"
+
+
+def test_a_rule_may_try_a_job_again_that_held_too_much_memory(world: World) -> None:
+    rules = [{"onReason": "OutOfMemoryError*", "action": "RETRY"}, {"onExitCode": "*", "action": "EXIT"}]
+    job = world.submit(retryStrategy={"attempts": 3, "evaluateOnExit": rules})
+    world.exit(job, None, signal=Signals.SIGKILL, out_of_memory=True)
+    assert world.status(job) == "RUNNING"
+    world.exit(job, None, signal=Signals.SIGKILL)
+    assert world.status(job) == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "nice"), [("0.25", 6), ("0.5", 3), ("1", 0), ("4", 0), ("0.001", 19)], ids=lambda it: str(it)
+)
+def test_a_job_has_the_bounds_that_it_asks_for(world: World, vcpus: str, nice: int) -> None:
+    world.call("RegisterJobDefinition", definition("sized", vcpus))
+    job = world.submit(jobDefinition="sized")
+    assert world.command(job).bounds == Bounds(memory=512 << 20, nice=nice)
+
+
+def test_the_memory_of_an_override_is_the_bound(world: World) -> None:
+    job = world.submit(containerOverrides={"resourceRequirements": [{"type": "MEMORY", "value": "2048"}]})
+    assert world.command(job).bounds.memory == 2048 << 20
+
+
+@pytest.mark.parametrize("memory", ["lots", "0", "-5", "1.5", ""])
+def test_a_definition_with_no_number_of_mebibytes_is_refused(world: World, memory: str) -> None:
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": memory}]
+    with pytest.raises(ClientError, match="not a valid number of MiB"):
+        world.call("RegisterJobDefinition", definition("odd", container={"resourceRequirements": needs}))

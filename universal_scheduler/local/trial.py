@@ -220,7 +220,9 @@ class _Trial:
             self._watcher.observe(job_id, detail)
 
     def _make_queue(self) -> None:
-        requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+        # What the job's own definition gives it is unknown here: only what the document itself asks for is a bound.
+        memory = str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20)
+        requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": memory}]
         self._api.call(
             "CreateComputeEnvironment",
             {

@@ -219,3 +219,14 @@ def millicpus(container: Json) -> int:
     if millis <= 0:
         raise ClientError(f"{asked!r} is not a valid number of vCPUs.")
     return millis
+
+
+def mebibytes(container: Json) -> int | None:
+    """MiB of memory that container properties ask for, None where they do not say; ClientError for what is no positive
+    number."""
+    asked = resource(container, "MEMORY")
+    if asked is None:
+        return None
+    if not asked.isascii() or not asked.isdecimal() or not int(asked):
+        raise ClientError(f"{asked!r} is not a valid number of MiB of memory.")
+    return int(asked)

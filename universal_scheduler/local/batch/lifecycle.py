@@ -21,6 +21,7 @@ from uuid import uuid4
 from universal_scheduler.domain.batch.limits import OVERRIDES_LIMIT
 from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.archive import Archive
+from universal_scheduler.local.batch.bounds import bounds_of
 from universal_scheduler.local.batch.clock import Clock
 from universal_scheduler.local.batch.dependencies import Waiters
 from universal_scheduler.local.batch.jobs import JobStore
@@ -42,6 +43,9 @@ from universal_scheduler.local.batch.retry import should_retry
 from universal_scheduler.local.batch.runner import Exit, Runner
 
 MAX_REASON = 255
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+"""What ECS says of a container that was killed for this, which Batch passes on:
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html"""
 STOP_GRACE_SECONDS = 30.0
 """Between SIGTERM and SIGKILL: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html"""
 FORGET_SECONDS = 3600.0
@@ -227,6 +231,7 @@ class Lifecycle:
             self._environment(job, environment, number),
             folder,
             output,
+            bounds=bounds_of(job.spec),
             on_start=lambda _: self._started(job, key, output),
             on_exit=lambda how: self._exited(job, key, how),
         )
@@ -281,6 +286,8 @@ class Lifecycle:
         else:
             status_reason = Reason.EXITED if ran else Reason.NOT_STARTED
         reason = None if how.error is None else f"CannotStartContainerError: {how.error}"[:MAX_REASON]
+        if how.out_of_memory:
+            reason = OUT_OF_MEMORY
         attempt = Attempt(
             task_arn=self._naming.task_arn(job.environment.name, job.task_id),
             log_stream=job.log_stream if ran else None,

@@ -172,6 +172,7 @@ class Resources:
             if describe.resource(container, kind) is None:
                 raise ClientError(f"{'vCPU' if kind == 'VCPU' else 'Memory'} is not provided.")
         describe.millicpus(container)
+        describe.mebibytes(container)
         revision = len(self._definitions.get(name, ())) + 1
         arn = self._naming.arn("job-definition", f"{name}:{revision}")
         tags = check_tags(request.get("tags") or {})

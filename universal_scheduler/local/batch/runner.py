@@ -23,12 +23,29 @@ CLOSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a command and all that it starts may take together."""
+
+    memory: int | None = None
+    """Bytes. On Linux it is killed when it holds more."""
+    nice: int = 0
+    """Its share of the processors, in the measure of nice(2)."""
+
+
+UNBOUNDED = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
-    """How a command ended: with an exit code, by a signal, or with the error for which it never started."""
+    """How a command ended: with an exit code, by a signal, or with the error for which it never started.
+
+    ``out_of_memory``: it was killed because it held more memory than it may.
+    """
 
     code: int | None = None
     signal: int | None = None
     error: str | None = None
+    out_of_memory: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -52,6 +69,7 @@ class Runner(Protocol):
         cwd: Path,
         output_path: Path,
         *,
+        bounds: Bounds = UNBOUNDED,
         on_start: Callable[[int], None],
         on_exit: Callable[[Exit], None],
     ) -> None:
@@ -125,17 +143,29 @@ class ProcessRunner:
         cwd: Path,
         output_path: Path,
         *,
+        bounds: Bounds = UNBOUNDED,
         on_start: Callable[[int], None],
         on_exit: Callable[[Exit], None],
     ) -> None:
         self._running[job_id] = _Running(on_start, on_exit)
         changes = self._environments.write(env)
-        self._send("start", job_id, list(map(str, argv)), changes, str(cwd), str(output_path))
+        limits = (bounds.memory or 0, bounds.nice)
+        self._send("start", job_id, list(map(str, argv)), changes, str(cwd), str(output_path), limits)
 
-    async def run(self, job_id: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, output_path: Path) -> Exit:
+    async def run(
+        self,
+        job_id: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        output_path: Path,
+        bounds: Bounds = UNBOUNDED,
+    ) -> Exit:
         """Run a command to its end: ``start`` for those who would rather wait."""
         ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-        self.start(job_id, argv, env, cwd, output_path, on_start=lambda _: None, on_exit=ended.set_result)
+        self.start(
+            job_id, argv, env, cwd, output_path, bounds=bounds, on_start=lambda _: None, on_exit=ended.set_result
+        )
         return await ended
 
     def kill(self, job_id: str, number: signal.Signals) -> None:
@@ -190,8 +220,8 @@ class ProcessRunner:
                 if running := self._running.get(job_id):
                     running.pid = pid
                     running.on_start(pid)
-            case ("exited", job_id, code, number):
-                self._ended(job_id, Exit(code=code, signal=number))
+            case ("exited", job_id, code, number, out_of_memory):
+                self._ended(job_id, Exit(code=code, signal=number, out_of_memory=out_of_memory))
             case ("failed", job_id, error):
                 self._ended(job_id, Exit(error=error))
 

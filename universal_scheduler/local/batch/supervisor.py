@@ -3,14 +3,14 @@
 Standard library only and few imports, so that it is up in milliseconds (``COMMAND``). Whoever started it writes
 commands to its standard input:
 
-    ("start", ID, ARGV, ENVIRONMENT, CWD, OUTPUT)
+    ("start", ID, ARGV, ENVIRONMENT, CWD, OUTPUT, BOUNDS)
     ("kill", ID, SIGNAL)
 
 and reads from its standard output:
 
     ("started", ID, PID)
-    ("exited", ID, CODE, SIGNAL)     one of the two is None
-    ("failed", ID, ERROR)            the command could not be started
+    ("exited", ID, CODE, SIGNAL, OUT_OF_MEMORY)     one of CODE and SIGNAL is None
+    ("failed", ID, ERROR)                           the command could not be started
 
 Both travel as ``pack`` writes lists of them. An environment is written as what it has beside the first one that was
 sent (``Environments``): the environments of jobs are long and nearly the same.
@@ -19,6 +19,10 @@ A job is a session of its own. When its first process ends, what it left behind 
 first process kills the container: its process group, and on Linux also the daemons that left that group, which come to
 this process because it is their subreaper (prctl(2), PR_SET_CHILD_SUBREAPER). When standard input ends, because whoever
 started the supervisor closed it or died, even by kill -9, every job is killed and the supervisor exits.
+
+The bounds of a job are the bytes of memory that its processes may hold together (0: any number), and its niceness. On
+Linux, every now and then, the supervisor looks what they hold, and kills a job that holds more. The niceness is the
+whole job's share of the processors, also where the kernel shares them out by session.
 
 A job's directory is made for it. It is removed at the job's end if the job has left nothing in it, and so is an output
 file to which nothing was written.
@@ -34,11 +38,19 @@ import marshal
 import os
 import select
 import sys
+import time
 
 LINUX = sys.platform.startswith("linux")
 PR_SET_CHILD_SUBREAPER = 36
 MARK = "USCHED_PROCESS"
 """Environment variable that names the job a process belongs to, however often it forked and changed its session."""
+NEVER = float("inf")
+LOOK_SECONDS = 0.2
+LOOK_SHARE = 50
+"""The memory of the jobs is looked at every ``LOOK_SECONDS``, or in ``LOOK_SHARE`` times what a look takes."""
+KILLED_FIRST = b"500"
+"""Should the machine's memory end, the kernel kills jobs, and not the engine:
+https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html"""
 STARTS_TOGETHER = 16
 """Of many starts at once: the first ones are told, and their ends reaped, before the others are made."""
 
@@ -56,6 +68,7 @@ if TYPE_CHECKING:
 
     Message: TypeAlias = tuple[Any, ...]
     Changes: TypeAlias = tuple[Mapping[str, str], Sequence[str]]
+    Bounds: TypeAlias = tuple[int, int]
 else:
     import _signal as signal  # `signal` itself brings enum along, which takes as long as all the rest
 
@@ -113,10 +126,12 @@ class Environments:
 class Job:
     """A command that runs. ``made`` says whether its directory was made for it."""
 
-    __slots__ = ("cwd", "id", "made", "output")
+    __slots__ = ("cwd", "id", "made", "memory", "nice", "out_of_memory", "output")
 
-    def __init__(self, job_id: str, cwd: str, output: str) -> None:
+    def __init__(self, job_id: str, cwd: str, output: str, bounds: Bounds) -> None:
         self.id, self.cwd, self.output = job_id, cwd, output
+        self.memory, self.nice = bounds
+        self.out_of_memory = False
         self.made = _make_directory(cwd)
 
     def tidy(self) -> None:
@@ -155,6 +170,14 @@ class Supervisor:
         self._environments = Environments()
         self._unsent: list[Message] = []
         self._children = Children(os.getpid())
+        self._watched: set[int] = set()
+        """The first processes of the jobs whose memory has a limit."""
+        self._next_look = NEVER
+        self._autogroups = _autogroups()
+        self._young: list[int] = []
+        """The first processes of the jobs that nobody has looked at yet."""
+        self._unweighted: list[int] = []
+        """Those of the jobs whose session has not got its niceness yet."""
 
     def run(self) -> None:
         """Serve until standard input ends, then kill everything."""
@@ -173,13 +196,15 @@ class Supervisor:
         poll.register(wakeup_read, select.POLLIN)
         try:
             while True:
-                ready = [fd for fd, _ in poll.poll()]
+                ready = [fd for fd, _ in poll.poll(self._patience())]
                 if wakeup_read in ready:
                     os.read(wakeup_read, 65536)
                     self._reap()
                 if self._commands in ready and not self._obey():
                     break
                 self._flush()
+                if time.monotonic() >= self._next_look:
+                    self._look()
         except BrokenPipeError:
             pass
         self._kill_all()
@@ -200,12 +225,12 @@ class Supervisor:
         os.chdir("/")  # a job's directory is not to be held
         return True
 
-    def _start(self, job_id: str, argv: list[str], changes: Changes, cwd: str, output: str) -> None:
+    def _start(self, job_id: str, argv: list[str], changes: Changes, cwd: str, output: str, bounds: Bounds) -> None:
         environment = self._environments.read(changes)
         environment[MARK] = job_id
         job = None
         try:
-            job = Job(job_id, cwd, output)
+            job = Job(job_id, cwd, output, bounds)
             pid = spawn(argv, environment, cwd, output)
         except (OSError, ValueError, TypeError) as error:  # nothing may end us but the end of commands
             if job is not None:
@@ -214,7 +239,66 @@ class Supervisor:
             return
         self._pid_of[job_id] = pid
         self._jobs[pid] = job
+        self._bound(pid, job)
         self._unsent.append(("started", job_id, pid))
+
+    def _bound(self, pid: int, job: Job) -> None:
+        if job.nice:
+            try:
+                os.setpriority(os.PRIO_PGRP, pid, job.nice)
+            except OSError:  # it has ended
+                pass
+        if LINUX:
+            self._young.append(pid)
+            if job.memory:
+                self._watched.add(pid)
+            if self._next_look == NEVER:
+                self._next_look = time.monotonic() + LOOK_SECONDS
+
+    def _patience(self) -> int | None:
+        """Milliseconds until the jobs are to be looked at; None if none is."""
+        if self._next_look == NEVER:
+            return None
+        return max(0, int((self._next_look - time.monotonic()) * 1000) + 1)
+
+    def _look(self) -> None:
+        """Kill the jobs that hold more memory than they may, and see to those that are new and have not ended yet."""
+        began = time.process_time()
+        self._see_to_young()
+        if self._watched:
+            import memory  # type: ignore[import-not-found]  # beside this file
+
+            processes = memory.Processes()
+            found = processes.of_sessions(self._watched, self._job_of_stray)
+            for pid, members in found.items():
+                limit = self._jobs[pid].memory
+                if processes.resident(members) > limit and memory.held(members, limit) > limit:
+                    self._jobs[pid].out_of_memory = True
+                    kill_group(pid, signal.SIGKILL)
+        pause = max(LOOK_SECONDS, LOOK_SHARE * (time.process_time() - began))
+        self._next_look = time.monotonic() + pause if self._watched or self._unweighted else NEVER
+
+    def _job_of_stray(self, pid: int) -> int | None:
+        """The first process of the job that left this process to us."""
+        mark = f"{MARK}=".encode()
+        ids = [it[len(mark) :].decode() for it in environment_of(pid) if it.startswith(mark)]
+        return self._pid_of.get(ids[0]) if ids else None
+
+    def _see_to_young(self) -> None:
+        """What jobs that end at once need not wait for."""
+        for pid in self._young:
+            if pid in self._jobs:
+                _write(f"/proc/{pid}/oom_score_adj", KILLED_FIRST)
+                if self._autogroups and self._jobs[pid].nice:
+                    self._unweighted.append(pid)
+        self._young.clear()
+        # Where each session is an autogroup, niceness counts within one session only. A user who is not root may give
+        # one session its own every tenth of a second: https://man7.org/linux/man-pages/man7/sched.7.html
+        while self._unweighted:
+            job = self._jobs.get(pid := self._unweighted[0])
+            if job is not None and not _write(f"/proc/{pid}/autogroup", str(job.nice).encode()):
+                break
+            del self._unweighted[0]
 
     def _signal(self, job_id: str, number: int) -> None:
         pid = self._pid_of.get(job_id)
@@ -236,10 +320,12 @@ class Supervisor:
             job = self._jobs.pop(found.si_pid, None)
             if job is not None:
                 del self._pid_of[job.id]
+                self._watched.discard(found.si_pid)
                 kill_group(found.si_pid, signal.SIGKILL)
                 by_itself = found.si_code == os.CLD_EXITED
                 code, number = (found.si_status, None) if by_itself else (None, found.si_status)
-                ended.append((job, ("exited", job.id, code, number)))
+                out_of_memory = job.out_of_memory and number == signal.SIGKILL
+                ended.append((job, ("exited", job.id, code, number, out_of_memory)))
             os.waitpid(found.si_pid, 0)
         if ended:
             self._kill_strays([job.id for job, _ in ended])
@@ -358,6 +444,30 @@ def kill_tree(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def _autogroups() -> bool:
+    """Whether the kernel shares processors out by session."""
+    try:
+        with open("/proc/sys/kernel/sched_autogroup_enabled", "rb") as file:
+            return file.read().strip() == b"1"
+    except OSError:
+        return False
+
+
+def _write(path: str, value: bytes) -> bool:
+    """Write to a file of /proc; False if that is to be tried again."""
+    try:
+        file = os.open(path, os.O_WRONLY)
+        try:
+            os.write(file, value)
+        finally:
+            os.close(file)
+    except BlockingIOError:
+        return False
+    except OSError:  # the process has ended, or the kernel does not have this
+        pass
+    return True
 
 
 def environment_of(pid: int) -> list[bytes]:
