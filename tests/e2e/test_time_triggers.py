@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,7 +57,11 @@ def entries(stage: Stage, schedule_id: str) -> list[Any]:
         for page in client.get_paginator("list_schedules").paginate(GroupName="usched")
         for each in page["Schedules"]
     ]
-    found = [client.get_schedule(Name=name, GroupName="usched") for name in names if name.startswith(schedule_id)]
+    found = []
+    for name in names:
+        if name.startswith(schedule_id):
+            with suppress(client.exceptions.ResourceNotFoundException):  # it has gone since it was listed
+                found.append(client.get_schedule(Name=name, GroupName="usched"))
     return [each for each in found if json.loads(each["Target"]["Input"])["scheduleId"] == schedule_id]
 
 

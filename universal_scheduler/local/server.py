@@ -291,7 +291,7 @@ class _Server:
         queue_mappings.apply()
         self._restore = queue_storage.apply(self._state)
         rest_api.apply(stages)
-        scheduler.apply()
+        self._firing = scheduler.apply(self._state)
         step_functions.apply()
         histories.apply(self._state)
         stream_mappings.apply()
@@ -350,6 +350,7 @@ class _Server:
                 )
                 self._sfn_local.take(machine["stateMachineArn"], machine["definition"], machine["roleArn"])
         self._restore()
+        self._firing.start()
         engine = self._engine(outputs)
         unfinished = self._home / f"{INFO}.part"
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")

@@ -1,55 +1,68 @@
 """Gap: EventBridge Scheduler knows no time zone, no L, W or #, takes every expression, fires an at() again, looks at
 all schedules every ten seconds, puts nothing for `<aws.scheduler.scheduled-time>`, and lists one page.
 
-What is left: a flexible window fires at its beginning, and nothing is sent again.
+What was missed, because the engine or its machine was down or asleep, fires late: each of the last half hour, and of
+older ones the first and the last. So whoever handles them can decide of all. A clock that is set back fires nothing
+again: until the clock is where it was, nothing is due.
+
+What is left: a flexible window fires at its beginning, and only what goes to a queue is sent again if that fails.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import json
 import logging
 import re
+import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 from universal_scheduler.domain.errors import InvalidSchedule
+from universal_scheduler.domain.time import policies
 from universal_scheduler.domain.time.starts import coming
 from universal_scheduler.domain.time.triggers import At, Rate, TimeTrigger, read_triggers
-from universal_scheduler.local.gaps import require_ministack
+from universal_scheduler.local.gaps import edit, require_ministack
+from universal_scheduler.local.gaps.scheduler_storage import Due, Fired, Key, SchedulerStorage
+from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
 Answer = tuple[int, dict[str, str], bytes]
-Key = tuple[str, str, str]
-"""Account, region, `group/name`."""
 
 _FORM = re.compile(r"(cron|rate|at)\(.*\)")
 _EARLIEST = timedelta(minutes=5)
-_LATE_SECONDS = 60.0
-"""A machine that was asleep for longer goes on with what is due then: it does not make up for every firing."""
 _PAGE = 100
-_STALE = 1000
+_AT_ONCE = 100
+"""So many schedules fire before it is written down that they have: if the engine is killed, they fire again."""
+_LOOK_SECONDS = 60.0
+"""A clock that is set while nothing is due is looked at so soon."""
+_AGAIN_SECONDS = 5.0
 _INSTANT = timedelta(microseconds=1)
 _log = logging.getLogger("usched.engine")
 
 
-def apply(clock: Callable[[], float] = time.time) -> None:
-    """Change ministack's EventBridge Scheduler; must run before its first schedule."""
+def apply(state: State, clock: Callable[[], float] = time.time) -> FiringClock:
+    """Change ministack's EventBridge Scheduler; must run before its first schedule. Answers what fires, to be started
+    when all targets are there."""
     require_ministack("scheduler")
     from ministack.services import scheduler
+    from ministack.services.cloudformation import provisioners
 
-    heap = _Heap(scheduler, clock)
+    storage = SchedulerStorage(state, lambda record: first_due(record, clock()))
+    firing = FiringClock(storage, clock)
+    scheduler._schedules._data = storage.schedules
+    scheduler._schedule_groups._data = storage.groups
+    scheduler._tags._data = storage.tags
     create: Callable[[str, Json], Answer] = scheduler._create_schedule
     update: Callable[[str, Json], Answer] = scheduler._update_schedule
+    handle: Callable[..., Awaitable[Answer]] = scheduler.handle_request
 
     def created(name: str, body: Json) -> Answer:
         group = body.get("GroupName", "default")
@@ -64,13 +77,29 @@ def apply(clock: Callable[[], float] = time.time) -> None:
             refused: Answer = scheduler._error(400, "ValidationException", problem)
             return refused
         answer = write(name, body)
-        if answer[0] == 200:
-            heap.push(scheduler._schedules._scoped(f"{body.get('GroupName', 'default')}/{name}"))
+        firing.changed()
         return answer
 
+    async def handled(*request: Any) -> Answer:
+        try:
+            return await handle(*request)
+        except sqlite3.Error as error:
+            # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html#API_CreateSchedule_Errors
+            reason = (
+                f"The file of EventBridge Scheduler cannot be written ({error}). Look at the disk with the engine's "
+            )
+            failed: Answer = scheduler._error(500, "InternalServerException", f"{reason}state directory.")
+            return failed
+
     scheduler._create_schedule, scheduler._update_schedule = created, updated
-    scheduler._list_schedules = lambda query: _listed(scheduler, query)
-    scheduler.start_scheduler = heap.start
+    scheduler._list_schedules = lambda query: _listed(scheduler, storage, query)
+    scheduler.handle_request = handled
+    scheduler.start_scheduler = lambda: None
+    answered = 'return physical_id, {"Arn": _sched._schedule_arn(group, physical_id)}'
+    edit(provisioners._scheduler_schedule_update, (answered, f"_sched._schedules[key] = schedule\n    {answered}"))
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Scheduler::Schedule"]
+    handlers["update"] = provisioners._scheduler_schedule_update
+    return firing
 
 
 def _problem(name: str, body: Json, now: float) -> str:
@@ -160,97 +189,117 @@ def constraint_errors(name: str, value: Any, path: str = "") -> Iterator[str]:
                 yield f"{said}: Member must be between {low} and {high}"
 
 
-def _listed(scheduler: Any, query: Json) -> Answer:
+def _listed(scheduler: Any, storage: SchedulerStorage, query: Json) -> Answer:
     """A page of names in order; the token is the last of the page before."""
     scheduler._ensure_default_group()
     group, prefix, state = (query.get(key, "") for key in ("ScheduleGroup", "NamePrefix", "State"))
     if group and group not in scheduler._schedule_groups:
         missing: Answer = scheduler._error(404, "ResourceNotFoundException", f"Schedule group {group} does not exist.")
         return missing
-    after, most = query.get("NextToken", ""), min(int(query.get("MaxResults", _PAGE)), _PAGE)
-    found = heapq.nsmallest(
-        most + 1,
-        (
-            key
-            for key, each in scheduler._schedules.items()
-            if key > after
-            and (not group or each["GroupName"] == group)
-            and each["Name"].startswith(prefix)
-            and (not state or each["State"] == state)
-        ),
-    )
+    most = min(int(query.get("MaxResults", _PAGE)), _PAGE)
+    found = storage.page(scheduler.get_account_id(), scheduler.get_region(), group, query.get("NextToken", ""))
     shown = ("Arn", "Name", "GroupName", "State", "CreationDate", "LastModificationDate")
     page: Json = {"Schedules": []}
-    for key in found[:most]:
-        each = scheduler._schedules[key]
+    last = ""
+    for key, each in found:
+        if not each["Name"].startswith(prefix) or (state and each["State"] != state):
+            continue
+        if len(page["Schedules"]) == most:
+            page["NextToken"] = last
+            break
         page["Schedules"].append({name: each[name] for name in shown} | {"Target": {"Arn": each["Target"]["Arn"]}})
-    if len(found) > most:
-        page["NextToken"] = found[most - 1]
+        last = key
     answer: Answer = scheduler._json_resp(200, page)
     return answer
 
 
-class _Heap:
-    """When each schedule is due next. One thread sleeps until the first is."""
+class FiringClock:
+    """Fires what is due. One thread sleeps until the first schedule is."""
 
-    def __init__(self, scheduler: Any, clock: Callable[[], float]) -> None:
-        self._scheduler, self._clock = scheduler, clock
-        self._due: list[tuple[float, int, Key, Json]] = []
-        self._numbers = itertools.count()
+    def __init__(
+        self,
+        storage: SchedulerStorage,
+        clock: Callable[[], float],
+        send: Callable[[Key, Json, datetime], None] | None = None,
+    ) -> None:
+        self._storage, self._clock, self._send = storage, clock, send or _send
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True, name="usched-scheduler")
-            self._thread.start()
+        threading.Thread(target=self._run, daemon=True, name="usched-scheduler").start()
 
-    def push(self, key: Key) -> None:
-        """Note when a schedule that was created or changed is due."""
-        record = self._scheduler._schedules._data[key]
+    def changed(self) -> None:
+        """A schedule was written: it may be due before all others."""
         with self._changed:
-            self._note(key, record, datetime.fromtimestamp(self._clock(), UTC), first=True)
-            if len(self._due) > 2 * len(self._scheduler._schedules._data) + _STALE:
-                self._due = [each for each in self._due if self._is_current(each[2], each[3])]
-                heapq.heapify(self._due)
             self._changed.notify()
 
-    def _note(self, key: Key, record: Json, after: datetime, *, first: bool = False) -> None:
-        if record["State"] != "ENABLED":
-            return
-        trigger = _trigger(record)
-        if first and isinstance(trigger.expressions[0], Rate):
-            after = after.replace(microsecond=0) - _INSTANT  # without a StartDate it fires at once
-        start = next((start for start in coming([trigger], after) if not start.left_out), None)
-        if start is not None:
-            heapq.heappush(self._due, (start.at.timestamp(), next(self._numbers), key, record))
+    def fire(self) -> int:
+        """Fire some of what is due now, and write down that it has. Answers how many schedules have fired.
 
-    def _is_current(self, key: Key, record: Json) -> bool:
-        return self._scheduler._schedules._data.get(key) is record
+        Raises:
+            Exception: none could fire. What is not written down fires again.
+        """
+        now = self._clock()
+        done: list[Fired] = []
+        failure: Exception | None = None
+        for due in self._storage.due(now, _AT_ONCE):
+            try:
+                if self._storage.is_current(due.number):
+                    for at in missed(due, now):
+                        self._send(due.key, due.record, at)
+                    done.append(_fired(due, now))
+            except Exception as error:  # noqa: BLE001 - the others must fire
+                failure = error
+        if done:
+            self._storage.fired(done)
+        elif failure is not None:
+            raise failure
+        return len(done)
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                now = self._clock()
-                if not self._due or self._due[0][0] > now:
-                    # A clock that is set while it waits is looked at within a minute.
-                    self._changed.wait(min(self._due[0][0] - now, 60.0) if self._due else None)
-                    continue
-                due, _, key, record = heapq.heappop(self._due)
-                if not self._is_current(key, record):
-                    continue
             try:
-                _fire(key, record, datetime.fromtimestamp(due, UTC))
-            except Exception:  # noqa: BLE001 - the others must fire
-                _log.exception("%s did not fire", key[2])
-            with self._changed:
-                if not self._is_current(key, record):
+                if self.fire():
                     continue
-                if not record["ScheduleExpression"].startswith("at("):
-                    after = due if now - due < _LATE_SECONDS else now
-                    self._note(key, record, datetime.fromtimestamp(after, UTC))
-                elif record["ActionAfterCompletion"] == "DELETE":
-                    self._scheduler._schedules._data.pop(key, None)
+                with self._changed:
+                    first, now = self._storage.next_due(), self._clock()
+                    if first is None or first > now:
+                        self._changed.wait(None if first is None else min(first - now, _LOOK_SECONDS))
+            except Exception:  # noqa: BLE001 - whatever it is, what is due must fire when it is over
+                _log.exception("What is due could not fire. The engine tries again in %d s", _AGAIN_SECONDS)
+                time.sleep(_AGAIN_SECONDS)
+
+
+def first_due(record: Json, now: float) -> float | None:
+    """When a schedule that is written now is due first."""
+    if record["State"] != "ENABLED":
+        return None
+    after = datetime.fromtimestamp(now, UTC)
+    trigger = _trigger(record)
+    if isinstance(trigger.expressions[0], Rate):
+        after = after.replace(microsecond=0) - _INSTANT  # without a StartDate it fires at once
+    return _next(trigger, after)
+
+
+def missed(due: Due, now: float) -> list[datetime]:
+    """The times for which a schedule fires now, in order: one, unless nobody was there when it was due.
+
+    Of long outages these are the times that a schedule without a policy needs to decide of all of them.
+    """
+    since = datetime.fromtimestamp(due.at, UTC) - _INSTANT
+    found = policies.due([_trigger(due.record)], policies.Policies(), since, datetime.fromtimestamp(now, UTC))
+    return [start.at for start, _ in found if not start.left_out]
+
+
+def _fired(due: Due, now: float) -> Fired:
+    if due.record["ScheduleExpression"].startswith("at("):
+        return Fired(due.number, None, delete=due.record["ActionAfterCompletion"] == "DELETE")
+    return Fired(due.number, _next(_trigger(due.record), datetime.fromtimestamp(now, UTC)))
+
+
+def _next(trigger: TimeTrigger, after: datetime) -> float | None:
+    start = next((start for start in coming([trigger], after) if not start.left_out), None)
+    return None if start is None else start.at.timestamp()
 
 
 def _trigger(record: Json) -> TimeTrigger:
@@ -264,11 +313,12 @@ def _trigger(record: Json) -> TimeTrigger:
     return replace(trigger, start=start, end=end)
 
 
-def _fire(key: Key, record: Json, scheduled: datetime) -> None:
+def _send(key: Key, record: Json, scheduled: datetime) -> None:
     """Send to the target, with the values of its context attributes.
 
     https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
     """
+    from ministack.core.arn import parse_arn
     from ministack.core.responses import request_scope
     from ministack.services import eventbridge
 
@@ -294,7 +344,11 @@ def _fire(key: Key, record: Json, scheduled: datetime) -> None:
         "Region": region,
     }
     with request_scope(account, region):
-        eventbridge._invoke_target({**target, "Input": said} if said else target, event, record)
+        if said and target["Arn"].startswith(f"arn:aws:sqs:{region}:{account}:"):
+            # What `_invoke_target` does, but a queue that cannot take the message says so.
+            eventbridge._dispatch_to_sqs(parse_arn(target["Arn"]), said, target.get("SqsParameters") or {})
+        else:
+            eventbridge._invoke_target({**target, "Input": said} if said else target, event, record)
 
 
 def _moment(value: Any) -> datetime | None:
