@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.e2e.conftest import eventually
 from universal_scheduler.local import engine
 from universal_scheduler.local.state import Safety
 
@@ -33,6 +34,7 @@ class Machine:
     def crash(self) -> None:
         """Kill the engine, and start it again, on another port."""
         os.kill(self.engine.pid, signal.SIGKILL)
+        eventually(lambda: engine.find(self._home) is None)
         self.engine = self._started()
 
 
@@ -69,3 +71,27 @@ def test_queues_of_users_and_messages_of_all_queues(machine: Machine) -> None:
     sqs = machine.client("sqs")
     left = sqs.get_queue_attributes(QueueUrl=sqs.get_queue_url(QueueName="mine.fifo")["QueueUrl"])["Attributes"]
     assert left["ApproximateNumberOfMessagesNotVisible"] == left["ApproximateNumberOfMessages"] == "0"
+
+
+def test_buckets_of_users_and_objects_of_all_buckets(machine: Machine) -> None:
+    s3 = machine.client("s3")
+    [outputs] = [it["Name"] for it in s3.list_buckets()["Buckets"] if "outputsbucket" in it["Name"]]
+    s3.create_bucket(Bucket="mine")
+    s3.put_bucket_versioning(Bucket="mine", VersioningConfiguration={"Status": "Enabled"})
+    first = s3.put_object(Bucket="mine", Key="a", Body=b"first")["VersionId"]
+    s3.put_object(Bucket="mine", Key="a", Body=b"second", Metadata={"of": "me"})
+    s3.put_object(Bucket=outputs, Key="of-a-job", Body=b"x" * 10_000)
+    upload = s3.create_multipart_upload(Bucket="mine", Key="large")["UploadId"]
+    part = s3.upload_part(Bucket="mine", Key="large", UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+
+    machine.crash()
+    s3 = machine.client("s3")
+    names = [it["Name"] for it in s3.list_buckets()["Buckets"]]
+    assert sorted(names) == sorted(["usched-artifacts", "mine", outputs])
+    assert s3.get_object(Bucket="mine", Key="a", VersionId=first)["Body"].read() == b"first"
+    second = s3.get_object(Bucket="mine", Key="a")
+    assert (second["Body"].read(), second["Metadata"]) == (b"second", {"of": "me"})
+    assert s3.get_object(Bucket=outputs, Key="of-a-job")["Body"].read() == b"x" * 10_000
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
+    s3.complete_multipart_upload(Bucket="mine", Key="large", UploadId=upload, MultipartUpload=parts)
+    assert s3.get_object(Bucket="mine", Key="large")["Body"].read() == b"part"

@@ -16,7 +16,7 @@ from universal_scheduler.local import package
 TEMPLATE = package.ROOT / "template.yaml"
 STACK = "universal-scheduler"
 
-_BUCKET = "usched-artifacts"
+ARTIFACTS = "usched-artifacts"
 _SECONDS = 120
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 
@@ -50,11 +50,11 @@ def deploy(
     code = zip_path.read_bytes()
     key = f"{hashlib.sha256(code).hexdigest()}.zip"
     storage = target.client("s3")
-    storage.create_bucket(Bucket=_BUCKET)
-    storage.put_object(Bucket=_BUCKET, Key=key, Body=code)
+    storage.create_bucket(Bucket=ARTIFACTS)
+    storage.put_object(Bucket=ARTIFACTS, Key=key, Body=code)
     # With its definitions inside, the template is over the 51,200 bytes that CloudFormation takes in a request.
-    document = json.dumps(packaged(template, code_uri=f"s3://{_BUCKET}/{key}")).encode()
-    storage.put_object(Bucket=_BUCKET, Key="template.json", Body=document)
+    document = json.dumps(packaged(template, code_uri=f"s3://{ARTIFACTS}/{key}")).encode()
+    storage.put_object(Bucket=ARTIFACTS, Key="template.json", Body=document)
     formation = target.client("cloudformation")
     names = {stack["StackName"] for stack in formation.describe_stacks()["Stacks"]}
     change = formation.update_stack if STACK in names else formation.create_stack
@@ -62,7 +62,7 @@ def deploy(
     try:
         change(
             StackName=STACK,
-            TemplateURL=f"{target.endpoint}/{_BUCKET}/template.json",
+            TemplateURL=f"{target.endpoint}/{ARTIFACTS}/template.json",
             Parameters=given,
             Capabilities=list(_CAPABILITIES),
         )

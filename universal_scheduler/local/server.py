@@ -32,6 +32,7 @@ from universal_scheduler.local.gaps import (
     histories,
     lambda_workers,
     logs_storage,
+    object_storage,
     queue_mappings,
     queue_storage,
     rest_api,
@@ -289,7 +290,7 @@ class _Server:
         lambda_workers.apply(runtime)
         logs_storage.apply(self._state)
         queue_mappings.apply()
-        self._restore = queue_storage.apply(self._state)
+        self._restore = [queue_storage.apply(self._state), object_storage.apply(self._state)]
         rest_api.apply(stages)
         self._firing = scheduler.apply(self._state)
         step_functions.apply()
@@ -349,7 +350,8 @@ class _Server:
                     stateMachineArn=outputs["StateMachineArn"]
                 )
                 self._sfn_local.take(machine["stateMachineArn"], machine["definition"], machine["roleArn"])
-        self._restore()
+        for restore in self._restore:
+            restore()
         self._firing.start()
         engine = self._engine(outputs)
         unfinished = self._home / f"{INFO}.part"
