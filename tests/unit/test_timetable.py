@@ -294,6 +294,18 @@ def test_a_late_firing_of_a_chain_goes_on_with_what_is_still_to_come(world: Worl
     assert world.only.expression == "at(2027-04-01T06:00:00)"
 
 
+def test_a_late_firing_of_a_chain_stands_for_those_that_nobody_could_make_meanwhile(world: World) -> None:
+    world.put({"cron": "0,40,50 6 * * *", "timezone": "Europe/Berlin", "onDst": "cron"})
+    due = world.only
+    world.now = SIX + timedelta(days=3, minutes=55)
+    for _ in range(2):  # it may be delivered twice
+        assert world.fire(due, SIX).outcome is Outcome.LEFT_OUT
+    started = sorted(message["cause"]["scheduledTime"] for message in world.workflow.started.values())
+    assert started == ["2026-11-29T05:40:00Z", "2026-11-29T05:50:00Z"]
+    left_out = sorted(each.at for each in world.store.left_out("daily", 10))
+    assert left_out == ["2026-11-26T05:00:00Z", "2026-11-26T05:40:00Z", "2026-11-29T05:00:00Z"]
+
+
 def test_a_link_that_is_no_start_any_more_starts_nothing(world: World) -> None:
     world.put(CHAIN)
     assert world.fire(world.only, datetime(2026, 12, 2, 6, tzinfo=UTC)).outcome is Outcome.OLD

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from universal_scheduler.domain.time.entries import is_chain, next_link, version_of
+from universal_scheduler.domain.time.policies import due, moment, read_policies
 from universal_scheduler.domain.time.starts import Start, coming
 from universal_scheduler.domain.time.triggers import TimeTrigger
 from universal_scheduler.ports.store import Store
@@ -82,18 +83,34 @@ def fire(store: Store, workflow: Workflow, timetable: Timetable, firing: Firing)
     trigger = next((trigger for trigger in triggers if trigger.position == firing.trigger), None)
     if row is None or trigger is None:
         return Fired(Outcome.OLD, "the row has no such trigger any more")
-    chain = is_chain(trigger)
+    now, chain = timetable.clock(), is_chain(trigger)
     if chain:
-        link = next_link(row, trigger, max(firing.scheduled, timetable.now()))
+        link = next_link(row, trigger, max(firing.scheduled, moment(now)))
         if link is not None:
             timetable.entries.put(link)
-    if _outside(trigger, firing.scheduled):
+    fired = _decide(store, workflow, row, triggers, trigger, firing.scheduled, now)
+    if chain:  # those that were due since then have no entry, because nobody was there to make it
+        for later, _ in due([trigger], read_policies(row), firing.scheduled, moment(now)):
+            if not later.left_out:
+                admit(store, workflow, row, triggers, later, now)
+    return fired
+
+
+def _decide(
+    store: Store,
+    workflow: Workflow,
+    row: Mapping[str, Any],
+    triggers: Sequence[TimeTrigger],
+    trigger: TimeTrigger,
+    scheduled: datetime,
+    now: float,
+) -> Fired:
+    if _outside(trigger, scheduled):
         return Fired(Outcome.LEFT_OUT, "it is before the trigger's startDate or after its endDate")
-    start = start_at(trigger, firing.scheduled)
-    if start is None and chain:
+    start = start_at(trigger, scheduled)
+    if start is None and is_chain(trigger):
         return Fired(Outcome.OLD, "the calendar has changed: this is no start any more")
-    due = start or _as_called(trigger, firing.scheduled)
-    admitted = admit(store, workflow, row, triggers, due, timetable.clock())
+    admitted = admit(store, workflow, row, triggers, start or _as_called(trigger, scheduled), now)
     return Fired(admitted.outcome, admitted.reason, admitted.execution, differs=start is None)
 
 
@@ -109,9 +126,9 @@ def _fire_object(store: Store, workflow: Workflow, row: Mapping[str, Any] | None
     return Fired(Outcome.STARTED if execution else Outcome.AGAIN, execution=execution)
 
 
-def start_at(trigger: TimeTrigger, moment: datetime) -> Start | None:
+def start_at(trigger: TimeTrigger, at: datetime) -> Start | None:
     """The start of a trigger at this moment, by our own reckoning; None if there is none."""
-    return next((start for start in coming([trigger], moment - INSTANT, moment) if start.at == moment), None)
+    return next((start for start in coming([trigger], at - INSTANT, at) if start.at == at), None)
 
 
 def _as_called(trigger: TimeTrigger, scheduled: datetime) -> Start:
@@ -127,6 +144,6 @@ def _triggers(row: Mapping[str, Any] | None, timetable: Timetable, firing: Firin
     return time_triggers(row, timetable.calendars)
 
 
-def _outside(trigger: TimeTrigger, moment: datetime) -> bool:
-    before = trigger.start is not None and moment < trigger.start
-    return before or (trigger.end is not None and moment > trigger.end)
+def _outside(trigger: TimeTrigger, at: datetime) -> bool:
+    before = trigger.start is not None and at < trigger.start
+    return before or (trigger.end is not None and at > trigger.end)
