@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from tests.contract.conftest import Cloud
+from universal_scheduler.local.gaps.lambda_workers import Zygote
 
 COUNTS = "calls = []\ndef handler(event, context):\n    calls.append(1)\n    {}\n"
 
@@ -85,3 +90,18 @@ def test_calls_at_the_same_time_have_workers_of_their_own(engine: Cloud) -> None
         "    return 0\n"
     )
     assert engine.invoke(engine.function(source), 3) == 3
+
+
+def test_functions_start_again_after_somebody_has_killed_what_they_are_forked_from(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("def handler(event, context): return event\n")
+    zygote = Zygote({})
+    try:
+        for _ in range(2):
+            with tempfile.TemporaryFile() as log, zygote.fork(log.fileno()) as channel:
+                init = {"code": str(tmp_path), "handler": "main.handler", "environment": {}}
+                channel.sendall(json.dumps(init).encode() + b"\n")
+                assert json.loads(channel.makefile().readline())["pid"]
+            zygote.process.kill()
+            zygote.process.wait()
+    finally:
+        zygote.close()

@@ -28,24 +28,37 @@ _INIT_SECONDS = 10  # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtim
 
 
 class Zygote:
-    """The process that workers are forked from; it ends when this one does."""
+    """The process that workers are forked from; it ends when this one does. If it is killed, another one follows."""
 
     def __init__(self, environment: Json) -> None:
-        self._control, theirs = socket.socketpair()
+        self._environment = {
+            **environment,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
         self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("lambda_zygote.py")), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**environment, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull},
+                env=self._environment,
             )
 
     def fork(self, log: int) -> socket.socket:
         """A new worker's channel; its output goes to the file ``log``."""
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
-            socket.send_fds(self._control, [b"f"], [theirs.fileno(), log])
+            try:
+                socket.send_fds(self._control, [b"f"], [theirs.fileno(), log])
+            except OSError:
+                self.close()
+                self._start()
+                socket.send_fds(self._control, [b"f"], [theirs.fileno(), log])
         return ours
 
     def close(self) -> None:
