@@ -53,12 +53,12 @@ class Cloud:
             config=Config(retries={"total_max_attempts": 1}),
         )
 
-    def function(self, source: str, **settings: Any) -> str:
+    def function(self, source: str, *, name: str = "", **settings: Any) -> str:
         """A function whose module ``main`` has this source; its name."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("main.py", source)
-        name = f"f-{uuid.uuid4().hex[:8]}"
+        name = name or f"f-{uuid.uuid4().hex[:8]}"
         given = {"Handler": "main.handler", "Timeout": 10, "Runtime": "python3.13", **settings}
         self.client("lambda").create_function(
             FunctionName=name, Role=ROLE, Code={"ZipFile": buffer.getvalue()}, **given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +16,10 @@ import asyncio, base64, json, random, sys, time
 from pathlib import Path
 
 if sys.argv[1] != "stock":
-    from universal_scheduler.local.gaps import dynamodb as gap, dynamodb_storage
-    from universal_scheduler.local.state import State
-    storage = dynamodb_storage.apply(State(Path(sys.argv[3]) if len(sys.argv) > 3 else None))
+    from universal_scheduler.local.gaps import dynamodb as gap, dynamodb_file, dynamodb_storage
+    from universal_scheduler.local.state import Safety, State
+    state = State(Path(sys.argv[3]), Safety.PROCESS) if len(sys.argv) > 3 else State()
+    storage = dynamodb_storage.apply(state)
     database = storage.database
     gap.apply(storage)
 from ministack.services import dynamodb
@@ -220,9 +221,9 @@ def test_a_page_reads_only_what_it_answers(more: str) -> None:
 create("texts", "S")
 for number in range(2000):
     call("PutItem", TableName="texts", Item={"pk": {"S": "p"}, "sk": {"S": f"{number:05}"}, "a": {"S": "x"}})
-seen, rows, loads, fetch = [], [], dynamodb_storage.json.loads, dynamodb_storage.Items.rows
-dynamodb_storage.json = type("Json", (), {"loads": lambda text: seen.append(text) or loads(text)})
-dynamodb_storage.Items.rows = lambda *given: (rows.append(row) or row for row in fetch(*given))
+seen, rows, loads, fetch = [], [], dynamodb_file.json.loads, dynamodb_file.Items.rows
+dynamodb_file.json = dynamodb_storage.json = type("Json", (), {"loads": lambda text: seen.append(text) or loads(text)})
+dynamodb_file.Items.rows = lambda *given: (rows.append(row) or row for row in fetch(*given))
 answer = call("Query", TableName="texts", Limit=3, ScanIndexForward=False, MORE
     KeyConditionExpression="pk = :p AND sk < :s",
     ExpressionAttributeValues={":p": {"S": "p"}, ":s": {"S": "01000"}})
@@ -256,24 +257,189 @@ print(json.dumps([item["sk"]["S"] for item in call("Scan", TableName="texts")[1]
     assert left == ["new", "none", "renewed", "word"]
 
 
-def test_what_was_acknowledged_is_in_the_file_of_a_killed_engine(tmp_path: Path) -> None:
-    file = tmp_path / "state" / "dynamodb.sqlite"
-    script = (
-        START
-        + """
-import os, signal
-create("texts", "S")
-for number in range(50):
-    call("PutItem", TableName="texts", Item={"pk": {"S": "p"}, "sk": {"S": str(number)}, "g": {"S": "u"}})
-call("DeleteItem", TableName="texts", Key={"pk": {"S": "p"}, "sk": {"S": "7"}})
-os.kill(os.getpid(), signal.SIGKILL)
+def killed(folder: Path, script: str) -> list[Any]:
+    """What a process prints that is killed after it has run this on the files of a folder."""
+    kill = "\nsys.stdout.flush(); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    command = [sys.executable, "-c", START + script + kill, "ours", "1", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+DESCRIBE = """
+def describe(name):
+    table = call("DescribeTable", TableName=name)[1]["Table"]
+    arn = table["TableArn"]
+    return [
+        table, call("DescribeTimeToLive", TableName=name), call("ListTagsOfResource", ResourceArn=arn),
+        call("DescribeContinuousBackups", TableName=name)[1]["ContinuousBackupsDescription"]
+            ["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"],
+    ]
 """
+AS_A_STACK = """
+from ministack.services.cloudformation import provisioners
+dynamodb_storage.apply_to_stacks(storage)
+def deploy(indexes, name="template", key="pk"):
+    keys = [{"AttributeName": key, "KeyType": "HASH"}]
+    return provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]["create"]("Table", {
+        "TableName": name, "KeySchema": keys, "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": each, "AttributeType": "S"} for each in (key, *indexes)],
+        "GlobalSecondaryIndexes": [
+            {"IndexName": f"by-{index}", "KeySchema": [{"AttributeName": index, "KeyType": "HASH"}],
+             "Projection": {"ProjectionType": "ALL"}} for index in indexes],
+        "StreamSpecification": {"StreamViewType": "NEW_IMAGE"},
+        "TimeToLiveSpecification": {"AttributeName": "expires", "Enabled": True}}, "stack")
+def found(index, value):
+    return [item["pk"]["S"] for item in call("Query", TableName="template", IndexName=f"by-{index}",
+        KeyConditionExpression=f"{index} = :v", ExpressionAttributeValues={":v": {"S": value}})[1].get("Items", [])]
+"""
+
+
+def test_a_killed_engine_leaves_tables_as_they_were(tmp_path: Path) -> None:
+    [before, numbers] = killed(
+        tmp_path,
+        DESCRIBE
+        + """
+create("mine", "N")
+create("gone", "S")
+for number in range(50):
+    call("PutItem", TableName="mine", Item={"pk": {"S": "p"}, "sk": {"N": str(number)}, "g": {"S": "u"}})
+call("DeleteItem", TableName="mine", Key={"pk": {"S": "p"}, "sk": {"N": "7"}})
+call("UpdateTimeToLive", TableName="mine", TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"})
+call("PutItem", TableName="mine", Item={"pk": {"S": "q"}, "sk": {"N": "1"}, "expires": {"N": "50"}})
+arn = call("DescribeTable", TableName="mine")[1]["Table"]["TableArn"]
+call("TagResource", ResourceArn=arn, Tags=[{"Key": "owner", "Value": "me"}])
+call("UpdateContinuousBackups", TableName="mine",
+     PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+call("DeleteTable", TableName="gone")
+print(json.dumps(describe("mine")))
+print(json.dumps([record["dynamodb"]["SequenceNumber"] for record in dynamodb.stream_live_records("mine")]))
+""",
     )
-    subprocess.run([sys.executable, "-c", script, "ours", "1", str(file.parent)], check=False)
-    with sqlite3.connect(file) as left:
-        assert left.execute("SELECT count(*) FROM items").fetchone() == (49,)
-        assert left.execute("SELECT count(*) FROM entries WHERE name = 'by-g'").fetchone() == (49,)
-    left.close()
+    [after, tables, items, indexed, sequence, later] = killed(
+        tmp_path,
+        DESCRIBE
+        + """
+print(json.dumps(describe("mine")))
+print(json.dumps(call("ListTables")[1]["TableNames"]))
+print(json.dumps([item["sk"]["N"] for item in call("Scan", TableName="mine")[1]["Items"]]))
+print(json.dumps(call("Query", TableName="mine", IndexName="by-g", KeyConditionExpression="g = :g",
+    ExpressionAttributeValues={":g": {"S": "u"}}, Select="COUNT")[1]["Count"]))
+dynamodb._usched_reap(100.0)
+dynamodb.time.time = lambda: 1.0
+call("DeleteItem", TableName="mine", Key={"pk": {"S": "p"}, "sk": {"N": "8"}})
+print(json.dumps([record["dynamodb"]["SequenceNumber"] for record in dynamodb.stream_live_records("mine")]))
+print(json.dumps(call("DescribeTable", TableName="mine")[1]["Table"]["ItemCount"]))
+""",
+    )
+    assert after == before
+    assert before[0]["ItemCount"] == 50
+    assert tables == ["mine"]
+    assert items == [str(number) for number in range(50) if number != 7] + ["1"]
+    assert indexed == 49
+    assert (sequence[:-1], later) == (numbers, 48)
+    assert sequence == sorted(sequence), "also where the clock was set back"
+
+
+def test_a_table_of_a_stack_goes_on_with_its_items_its_stream_and_the_indexes_of_now(tmp_path: Path) -> None:
+    [_, stream, label] = killed(
+        tmp_path,
+        AS_A_STACK
+        + """
+print(json.dumps(deploy(["a", "b"])[0]))
+call("PutItem", TableName="template", Item={"pk": {"S": "1"}, **{name: {"S": name} for name in "abc"}})
+call("PutItem", TableName="template", Item={"pk": {"S": "2"}, "expires": {"N": "50"}})
+print(json.dumps(list(dynamodb.stream_live_records("template"))))
+print(json.dumps(dynamodb._tables["template"]["LatestStreamArn"]))
+""",
+    )
+    [attributes, kept, by, left, end] = killed(
+        tmp_path,
+        AS_A_STACK
+        + """
+print(json.dumps(deploy(["a", "c"])[1]["StreamArn"]))
+print(json.dumps(list(dynamodb.stream_live_records("template"))))
+print(json.dumps([found("a", "a"), found("b", "b"), found("c", "c")]))
+dynamodb._usched_reap(100.0)
+print(json.dumps([item["pk"]["S"] for item in call("Scan", TableName="template")[1]["Items"]]))
+print(json.dumps(dynamodb.stream_end_position("template")))
+""",
+    )
+    assert (attributes, kept, end) == (label, stream, 2)
+    assert by == [["1"], [], ["1"]]
+    assert left == ["1"], "the template's time to live counts"
+
+
+def test_a_stack_cannot_give_other_keys_to_items_that_are_there(tmp_path: Path) -> None:
+    [message] = killed(
+        tmp_path,
+        AS_A_STACK
+        + """
+deploy([])
+try:
+    deploy([], key="other")
+except ValueError as error:
+    print(json.dumps(str(error)))
+""",
+    )
+    assert message.endswith('table/template has items with the keys {"pk":"S"}, and cannot have the keys {"other":"S"}')
+
+
+def test_records_of_a_stream_wait_for_their_reader_when_the_engine_was_down_for_long(tmp_path: Path) -> None:
+    killed(
+        tmp_path,
+        """
+create("mine", "S")
+for number in range(5):
+    call("PutItem", TableName="mine", Item={"pk": {"S": "p"}, "sk": {"S": str(number)}})
+storage.positions.set("function", dynamodb._tables["mine"]["LatestStreamArn"], 3)
+""",
+    )
+    [waiting, at_once, day_later] = killed(
+        tmp_path,
+        """
+left = lambda: [record["dynamodb"]["Keys"]["sk"]["S"] for record in dynamodb.stream_live_records("mine")]
+now, up = time.time(), time.monotonic()
+dynamodb_storage.time = type("Clock", (), {"time": lambda: now + 30 * 3600, "monotonic": lambda: up})
+print(json.dumps([left(), dynamodb.stream_start_position("mine"), dynamodb.stream_end_position("mine")]))
+call("PutItem", TableName="mine", Item={"pk": {"S": "p"}, "sk": {"S": "5"}})
+print(json.dumps([record["dynamodb"]["Keys"]["sk"]["S"] for record in dynamodb.stream_records_since("mine", 3, 9)]))
+up += 25 * 3600
+print(json.dumps([left(), dynamodb.stream_end_position("mine")]))
+""",
+    )
+    assert waiting == [["3", "4"], 3, 5]
+    assert at_once == ["3", "4", "5"]
+    assert day_later == [[], 6]
+
+
+def test_a_write_that_fails_leaves_memory_and_file_as_they_were(tmp_path: Path) -> None:
+    [failed, seen, count, records, again] = killed(
+        tmp_path,
+        """
+create("mine", "S")
+put = lambda *sks: call("BatchWriteItem", RequestItems={"mine": [
+    {"PutRequest": {"Item": {"pk": {"S": "p"}, "sk": {"S": sk}, "g": {"S": "u"}}}} for sk in sks]})
+put("1")
+append = dynamodb_file.Records.append
+def full(records, record):
+    append(records, record)
+    raise sqlite3.OperationalError("database or disk is full")
+import sqlite3
+dynamodb_file.Records.append = full
+try:
+    put("2", "3")
+except sqlite3.OperationalError:
+    print(json.dumps("failed"))
+dynamodb_file.Records.append = append
+print(json.dumps([item["sk"]["S"] for item in call("Scan", TableName="mine")[1]["Items"]]))
+print(json.dumps(call("DescribeTable", TableName="mine")[1]["Table"]["ItemCount"]))
+print(json.dumps(len(dynamodb.stream_live_records("mine"))))
+put("4")
+print(json.dumps(call("Scan", TableName="mine", IndexName="by-g", Select="COUNT")[1]["Count"]))
+""",
+    )
+    assert (failed, seen, count, records, again) == ("failed", ["1"], 1, 1, 2)
 
 
 def test_a_number_written_in_another_way_is_the_same_key() -> None:

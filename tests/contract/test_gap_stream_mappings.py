@@ -6,11 +6,16 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import uuid
 from pathlib import Path
 from typing import Any
 
 from tests.contract.conftest import Cloud
+from universal_scheduler.local import engine as engines
+from universal_scheduler.local import processes
+from universal_scheduler.local.state import Safety
 
 # Notes the keys of each batch that it gets, then handles them one after the other as ``{each}`` says.
 NOTING = """
@@ -42,7 +47,7 @@ class Table:
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
-        self._stream = made["TableDescription"]["LatestStreamArn"]
+        self.stream = made["TableDescription"]["LatestStreamArn"]
 
     def put(self, *keys: str) -> None:
         for key in keys:
@@ -50,7 +55,7 @@ class Table:
 
     def map(self, notes: Path, each: str, **settings: Any) -> None:
         self._cloud.client("lambda").create_event_source_mapping(
-            EventSourceArn=self._stream,
+            EventSourceArn=self.stream,
             FunctionName=self._cloud.function(NOTING.format(notes=str(notes), each=each)),
             StartingPosition="TRIM_HORIZON",
             FunctionResponseTypes=["ReportBatchItemFailures"],
@@ -106,3 +111,37 @@ def test_a_mapping_whose_function_is_slow_holds_up_no_other(cloud: Cloud, notes:
         assert cloud.eventually(lambda: batches(notes)) == [["b"]]
     finally:
         go_on.touch()
+
+
+def test_a_mapping_goes_on_where_it_was_when_the_engine_is_killed(tmp_path: Path) -> None:
+    notes, well = tmp_path / "notes", tmp_path / "well"
+    fails = NOTING.format(notes=str(notes), each=f"assert key != 'fails' or pathlib.Path({str(well)!r}).exists()")
+
+    def start() -> tuple[Cloud, engines.Engine]:
+        started = engines.start(0, tmp_path / "engine", bare=True, safety=Safety.PROCESS)
+        return Cloud(started.endpoint, patience=60), started
+
+    def map_anew(cloud: Cloud, stream: str) -> None:
+        cloud.client("lambda").create_event_source_mapping(
+            EventSourceArn=stream, FunctionName=cloud.function(fails, name="noting"), StartingPosition="LATEST"
+        )
+
+    cloud, started = start()
+    try:
+        table = Table(cloud)
+        table.put("before")
+        map_anew(cloud, table.stream)
+        table.put("first")
+        cloud.eventually(lambda: ["first"] in batches(notes))
+        table.put("fails")
+        cloud.eventually(lambda: ["fails"] in batches(notes))
+        os.kill(started.pid, signal.SIGKILL)
+        cloud.eventually(lambda: not processes.alive(started.pid))
+        notes.unlink()
+        well.touch()
+        cloud, started = start()
+        assert cloud.client("dynamodb").describe_table(TableName=table.name)["Table"]["LatestStreamArn"] == table.stream
+        map_anew(cloud, table.stream)
+        assert cloud.eventually(lambda: batches(notes)) == [["fails"]]
+    finally:
+        engines.stop(started)

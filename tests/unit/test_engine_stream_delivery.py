@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from universal_scheduler.local.gaps import stream_mappings
+from universal_scheduler.local.gaps.dynamodb_file import Database, Positions
 from universal_scheduler.local.gaps.stream_mappings import Delivery, Failure, MappingGone
+from universal_scheduler.local.state import State
 
 Answer = dict[str, Any]
 OK: Answer = {"body": None}
@@ -136,7 +138,7 @@ def test_a_delivery_that_breaks_is_tried_again_after_a_pause_and_not_in_a_loop(
     )
     monkeypatch.setattr(stream_mappings, "time", SimpleNamespace(sleep=events.append))
     mapping = {"UUID": "m", "EventSourceArn": "arn"}
-    turns = stream_mappings._Turns(ministack)
+    turns = stream_mappings._Turns(ministack, Positions(Database(State())))
     turns._busy.add("m")
     turns._turn(mapping, {}, batch(1), 1)
     assert events == [stream_mappings._BROKEN_SECONDS, "look again"]

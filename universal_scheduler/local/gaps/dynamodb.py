@@ -18,7 +18,8 @@ from typing import Any
 
 from universal_scheduler.local.gaps import require_ministack
 from universal_scheduler.local.gaps.dynamodb_expressions import Condition, Expressions, Names, NotPlain, Update
-from universal_scheduler.local.gaps.dynamodb_storage import Opened, Storage, encoded
+from universal_scheduler.local.gaps.dynamodb_file import encoded
+from universal_scheduler.local.gaps.dynamodb_storage import Opened, Storage
 
 Json = dict[str, Any]
 Item = dict[str, Any]
@@ -154,18 +155,17 @@ class Plain:
         answer = self._operations.get(operation)
         if answer is None or len(body) > _MOST_REQUEST_BYTES:
             return None
-        database = self._storage.database
-        with database.lock:
-            try:
+        try:
+            with self._storage.database:
                 request = json.loads(body)
                 if type(request) is not dict:
                     return None
-                status, headers, content = answer(request)
-            except (NotPlain, ValueError, RecursionError):
-                return None
-            finally:
-                self._opened.clear()
-                database.commit()
+                try:
+                    status, headers, content = answer(request)
+                finally:
+                    self._opened.clear()
+        except (NotPlain, ValueError, RecursionError):
+            return None
         headers["x-amz-crc32"] = str(zlib.crc32(content))
         return status, headers, content
 

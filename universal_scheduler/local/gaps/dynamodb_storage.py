@@ -7,267 +7,61 @@ before the request is answered. An item's JSON text is kept as it is answered.
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 import sqlite3
 import threading
 import time
-import weakref
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
 from typing import Any
 
 from universal_scheduler.local.gaps import between, edit, require_ministack
+from universal_scheduler.local.gaps.dynamodb_file import (
+    Database,
+    Item,
+    Items,
+    Json,
+    Positions,
+    Records,
+    encoded,
+    expires,
+    ordered,
+    text_of,
+)
 from universal_scheduler.local.state import State
 
-Json = dict[str, Any]
-Item = dict[str, Any]
 Range = tuple[str, tuple[bytes, ...]]
 
-_PAGE = 64
-encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _REAP_SECONDS = 60.0
-_RECENT = 8
-"""How many records of a stream are also in memory."""
-_NO_SORT_KEY = "__no_sort__"
+_REAPED = 500
+"""How many expired items are deleted at once: others wait meanwhile."""
 _BY_INDEX = """
 SELECT item, size FROM entries AS e CROSS JOIN items USING (tbl, pk, sk) WHERE e.tbl = ? AND name = ? AND hash = ?"""
-_CACHE_KILOBYTES = 8_000
-# A table's number is used once: items that are still kept under it must not answer for a later table.
-_SCHEMA = """
-CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL);
-CREATE TABLE items (
-    tbl INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL, expires REAL, size INTEGER NOT NULL, item TEXT NOT NULL,
-    PRIMARY KEY (tbl, pk, sk)
-);
-CREATE INDEX items_by_expiry ON items (tbl, expires) WHERE expires IS NOT NULL;
-CREATE TABLE entries (
-    tbl INTEGER NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, sort BLOB NOT NULL,
-    pk BLOB NOT NULL, sk BLOB NOT NULL,
-    PRIMARY KEY (tbl, name, hash, sort, pk, sk)
-) WITHOUT ROWID;
-CREATE TABLE changes (stream INTEGER NOT NULL, number INTEGER NOT NULL, record TEXT NOT NULL,
-    PRIMARY KEY (stream, number)
-) WITHOUT ROWID;
-"""
-
-
-class Database:
-    """The file, and one connection to it for all threads."""
-
-    def __init__(self, state: State) -> None:
-        self.lock = threading.RLock()
-        self.dropped: deque[int] = deque()
-        self.dropped_streams: deque[int] = deque()
-        self._streams = itertools.count(1)
-        self._connection = state.open("dynamodb", [_SCHEMA], self.lock, cache_kilobytes=_CACHE_KILOBYTES)
-        self.read = self._connection.execute
-
-    def write(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        if not self._connection.in_transaction:
-            self._connection.execute("BEGIN")
-        return self._connection.execute(statement, values)
-
-    def commit(self) -> None:
-        with self.lock:
-            while self.dropped:
-                number = (self.dropped.popleft(),)
-                for name, column in (("entries", "tbl"), ("items", "tbl"), ("tables", "id")):
-                    self.write(f"DELETE FROM {name} WHERE {column} = ?", number)
-            while self.dropped_streams:
-                self.write("DELETE FROM changes WHERE stream = ?", (self.dropped_streams.popleft(),))
-            if self._connection.in_transaction:
-                self._connection.execute("COMMIT")
-
-    def records(self) -> Records:
-        return Records(self, next(self._streams))
-
-
-class Items(Mapping[str, "Partition"]):
-    """What ministack has as a dictionary of dictionaries in each table: items by partition key and sort key."""
-
-    def __init__(self, database: Database, table: Json) -> None:
-        types = {each["AttributeName"]: each["AttributeType"] for each in table.get("AttributeDefinitions", ())}
-        self.database, self.types = database, types
-        self.pk_name, self.sk_name = table["pk_name"], table["sk_name"]
-        self.pk_type, self.sk_type = types.get(self.pk_name, "S"), types.get(self.sk_name, "S")
-        with database.lock:
-            made = database.write("INSERT INTO tables (arn) VALUES (?)", (table.get("TableArn", ""),))
-        self.id = int(made.lastrowid or 0)
-        self.expiry: str | None = None
-        self.index_keys: dict[str, str] = {}
-        """The attributes that are keys of indexes, and their types."""
-        weakref.finalize(self, database.dropped.append, self.id)
-
-    def __getitem__(self, pk: str) -> Partition:
-        partition = Partition(self, _ordered(pk, self.pk_type))
-        if not len(partition):
-            raise KeyError(pk)
-        return partition
-
-    def get(self, pk: str, default: Any = None) -> Any:  # noqa: ARG002 - Mapping's signature
-        """The partition, which may be empty: ministack asks for one to look for an item in it."""
-        return Partition(self, _ordered(pk, self.pk_type))
-
-    def __contains__(self, pk: object) -> bool:
-        return isinstance(pk, str) and len(self.get(pk)) > 0
-
-    def __iter__(self) -> Iterator[str]:
-        found = self.database.read(
-            "SELECT item FROM items WHERE tbl = ? GROUP BY pk ORDER BY pk", (self.id,)
-        ).fetchall()
-        return iter([_text(json.loads(text)[self.pk_name]) for (text,) in found])
-
-    def __len__(self) -> int:
-        [number] = self.database.read("SELECT count(DISTINCT pk) FROM items WHERE tbl = ?", (self.id,)).fetchone()
-        return int(number)
-
-    def __deepcopy__(self, memo: Any) -> dict[str, dict[str, Item]]:
-        return {pk: dict(self[pk].items()) for pk in self}
-
-    def count(self) -> int:
-        return int(self.database.read("SELECT count(*) FROM items WHERE tbl = ?", (self.id,)).fetchone()[0])
-
-    def key(self, pk: str, sk: str) -> tuple[bytes, bytes]:
-        return _ordered(pk, self.pk_type), b"" if self.sk_name is None else _ordered(sk, self.sk_type)
-
-    def key_of(self, item: Item) -> tuple[bytes, bytes]:
-        return self.key(_text(item.get(self.pk_name)), _text(item.get(self.sk_name)) if self.sk_name else "")
-
-    def key_part(self, value: Any, kind: str, most: int) -> bytes | None:
-        """A key attribute's value in the order of keys; None when it is not of this kind, empty or too long."""
-        if type(value) is not dict or len(value) != 1 or type(value.get(kind)) is not str:
-            return None
-        part = _ordered(value[kind], kind)
-        return part if 0 < len(part) <= most else None
-
-    def text(self, pk: bytes, sk: bytes) -> str | None:
-        """The item's JSON text."""
-        row = self.database.read(
-            "SELECT item FROM items WHERE tbl = ? AND pk = ? AND sk = ?", (self.id, pk, sk)
-        ).fetchone()
-        return None if row is None else row[0]
-
-    def item(self, pk: bytes, sk: bytes) -> Item | None:
-        text = self.text(pk, sk)
-        return None if text is None else json.loads(text)
-
-    def rows(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[str, int]]:
-        """Rows (text, size) of items, read as far as they are wanted."""
-        found = self.database.read(statement, values)
-        while page := found.fetchmany(_PAGE):
-            yield from page
-
-    def pages(self, statement: str, values: Sequence[Any]) -> Iterator[Item]:
-        """The items of such rows."""
-        return (json.loads(text) for text, _ in self.rows(statement, values))
-
-
-class Partition(Mapping[str, Item]):
-    """The items of one partition key by sort key."""
-
-    __slots__ = ("_items", "_pk")
-
-    def __init__(self, items: Items, pk: bytes) -> None:
-        self._items, self._pk = items, pk
-
-    def __getitem__(self, sk: str) -> Item:
-        found: Item | None = self.get(sk)
-        if found is None:
-            raise KeyError(sk)
-        return found
-
-    def get(self, sk: str, default: Any = None) -> Any:
-        items = self._items
-        with items.database.lock:
-            found = items.item(self._pk, b"" if items.sk_name is None else _ordered(sk, items.sk_type))
-        return default if found is None else found
-
-    def __contains__(self, sk: object) -> bool:
-        return isinstance(sk, str) and self.get(sk) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        name = self._items.sk_name
-        return iter([_NO_SORT_KEY if name is None else _text(item[name]) for item in self.values()])
-
-    def __len__(self) -> int:
-        found = self._items.database.read(
-            "SELECT count(*) FROM items WHERE tbl = ? AND pk = ?", (self._items.id, self._pk)
-        ).fetchone()
-        return int(found[0])
-
-    def values(self) -> Any:
-        return list(
-            self._items.pages(
-                "SELECT item, size FROM items WHERE tbl = ? AND pk = ? ORDER BY sk", (self._items.id, self._pk)
-            )
-        )
-
-    def __deepcopy__(self, memo: Any) -> dict[str, Item]:
-        return dict(self.items())
-
-
-class Records(Sequence[Json]):
-    """The records of a table's stream, the oldest first: what ministack has as a list."""
-
-    def __init__(self, database: Database, stream: int) -> None:
-        self._database, self._stream = database, stream
-        self._begin = self._end = 0
-        self._oldest: Json | None = None
-        self._recent: dict[int, Json] = {}
-        """The last ones: most records are read as soon as they are written."""
-        weakref.finalize(self, database.dropped_streams.append, stream)
-
-    def append(self, record: Json) -> None:
-        with self._database.lock:
-            text = encoded(record)
-            self._database.write("INSERT INTO changes VALUES (?, ?, ?)", (self._stream, self._end, text))
-            self._recent[self._end] = record
-            self._recent.pop(self._end - _RECENT, None)
-            self._end += 1
-
-    def __len__(self) -> int:
-        return self._end - self._begin
-
-    def __getitem__(self, wanted: Any) -> Any:
-        if isinstance(wanted, slice):
-            places = range(self._begin, self._end)[wanted]
-            found = self._read(places[0], places[-1] + 1) if places else []
-            return found[:: places.step]
-        place = range(self._begin, self._end)[wanted]
-        if place != self._begin:
-            return self._read(place, place + 1)[0]
-        if self._oldest is None:  # ministack looks at its age at every write
-            [self._oldest] = self._read(place, place + 1)
-        return self._oldest
-
-    def __delitem__(self, gone: slice) -> None:
-        places = range(self._begin, self._end)[gone]
-        if places:
-            with self._database.lock:
-                self._database.write("DELETE FROM changes WHERE stream = ? AND number <= ?", (self._stream, places[-1]))
-                self._begin, self._oldest = places[-1] + 1, None
-
-    def __iter__(self) -> Iterator[Json]:
-        for place in range(self._begin, self._end, _PAGE):
-            yield from self._read(place, min(place + _PAGE, self._end))
-
-    def _read(self, first: int, end: int) -> list[Json]:
-        if first >= self._end - len(self._recent):
-            return [self._recent[number] for number in range(first, end)]
-        rows = self._database.read(
-            "SELECT record FROM changes WHERE stream = ? AND number >= ? AND number < ? ORDER BY number",
-            (self._stream, first, end),
-        )
-        return [json.loads(text) for (text,) in rows.fetchall()]
+_OPERATIONS = (
+    *("_put_item", "_update_item", "_delete_item", "_get_item", "_query", "_scan", "_batch_write_item"),
+    *("_batch_get_item", "_transact_write_items", "_transact_get_items", "_search_vectors"),
+    *("_execute_statement", "_batch_execute_statement", "_execute_transaction"),
+)
+_DEFINE = (
+    *("_create_table", "_update_table", "_delete_table", "_import_table"),
+    *("_restore_table_from_backup", "_restore_table_to_point_in_time", "_update_ttl", "_update_continuous_backups"),
+    *("_tag_resource", "_untag_resource", "_put_resource_policy", "_delete_resource_policy"),
+)
+"""What changes tables themselves."""
+_SETTINGS = {
+    "_ttl_settings": "TableName",
+    "_pitr_settings": "TableName",
+    "_tags": "TableArn",
+    "_resource_policies": "TableArn",
+}
+"""What ministack has of a table in other dictionaries, and under which of its names."""
+_COUNTS = ("ItemCount", "TableSizeBytes")
 
 
 def apply(state: State) -> Storage:
-    """Keep the items of DynamoDB in a file of this state."""
+    """Keep DynamoDB's tables, their items and their streams in a file of this state."""
     require_ministack("DynamoDB keeps every item in memory")
     from ministack.services import dynamodb
 
@@ -279,23 +73,93 @@ def apply(state: State) -> Storage:
     dynamodb._usched_query = storage.query
     dynamodb._usched_scan = storage.scan
     dynamodb._apply_exclusive_start_key_scan = storage.after
-    dynamodb._usched_records = storage.database.records
+    dynamodb._usched_records = storage.records
+    dynamodb._trim_stream_records = storage.trim
+    dynamodb._next_stream_seq = _Numbers(storage.database.last_number())
     edit(
         dynamodb._emit_stream_event,
-        ("_stream_records[table_name] = []", "_stream_records[table_name] = _usched_records()"),
+        ("_stream_records[table_name] = []", "_stream_records[table_name] = _usched_records(table)"),
     )
     _query_what_is_answered(dynamodb)
     _scan_what_is_answered(dynamodb)
-    for name in ("_put_item", "_update_item", "_delete_item", "_get_item", "_query", "_scan", "_batch_write_item"):
+    for name in _OPERATIONS:
         setattr(dynamodb, name, storage.committed(getattr(dynamodb, name)))
-    for name in ("_batch_get_item", "_transact_write_items", "_transact_get_items", "_create_table", "_update_table"):
-        setattr(dynamodb, name, storage.committed(getattr(dynamodb, name)))
-    for name in ("_execute_statement", "_batch_execute_statement", "_execute_transaction", "_delete_table"):
-        setattr(dynamodb, name, storage.committed(getattr(dynamodb, name)))
-    for name in ("_restore_table_from_backup", "_restore_table_to_point_in_time", "_import_table", "_search_vectors"):
-        setattr(dynamodb, name, storage.committed(getattr(dynamodb, name)))
+    for name in _DEFINE:
+        setattr(dynamodb, name, storage.defining(getattr(dynamodb, name)))
+    _keep_tables(dynamodb, storage)
     _reap_by_expiry(dynamodb, storage)
+    storage.restore()
     return storage
+
+
+def apply_to_stacks(storage: Storage) -> None:
+    """A table that a stack makes has the items that are in the file under its name, and its time to live."""
+    from ministack.services import dynamodb
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+    stock: Callable[[str, Json, str], tuple[str, Json]] = handlers["create"]
+
+    def create(logical_id: str, properties: Json, stack: str) -> tuple[str, Json]:
+        with storage.database:
+            name, _ = stock(logical_id, properties, stack)
+            if living := properties.get("TimeToLiveSpecification"):
+                given = {**living, "Enabled": str(living.get("Enabled")).lower() == "true"}
+                dynamodb._update_ttl({"TableName": name, "TimeToLiveSpecification": given})
+        return name, provisioners._ddb_attrs(dynamodb._tables[name])
+
+    handlers["create"] = create
+
+
+class _Numbers:
+    """Numbers for the records of streams: each is higher than all before it, whatever the clock says."""
+
+    def __init__(self, last: str | None) -> None:
+        self._at, self._count = (int(last[:20]), int(last[20:])) if last else (0, 0)
+        self._lock = threading.Lock()
+
+    def __call__(self) -> str:
+        with self._lock:
+            self._at, self._count = max(self._at, int(time.time() * 1000)), self._count + 1
+            return f"{self._at:020}{self._count:010}"
+
+
+def _keep_tables(dynamodb: Any, storage: Storage) -> None:
+    """What comes into ministack's dictionary of tables goes into the file, and what leaves it is deleted there."""
+
+    class Tables(type(dynamodb._tables)):  # type: ignore[misc]
+        __slots__ = ()
+
+        def __setitem__(self, name: str, table: Json) -> None:
+            storage.attach(table, self.get(name))
+            super().__setitem__(name, table)
+
+        def set_scoped(self, account: str, region: str, name: str, table: Json) -> None:
+            storage.attach(table, self.get_scoped(account, region, name))
+            super().set_scoped(account, region, name, table)
+
+        def __delitem__(self, name: str) -> None:
+            storage.drop(self[name])
+            super().__delitem__(name)
+
+        def pop(self, name: str, *default: Any) -> Any:
+            storage.drop(self.get(name))
+            return super().pop(name, *default)
+
+        def pop_scoped(self, account: str, region: str, name: str, *default: Any) -> Any:
+            storage.drop(self.get_scoped(account, region, name))
+            return super().pop_scoped(account, region, name, *default)
+
+        def clear(self) -> None:
+            for table in self.all_values():
+                storage.drop(table)
+            super().clear()
+
+        def forget(self, key: tuple[str, str, str]) -> None:
+            """The table is not in the file."""
+            self._data.pop(key, None)
+
+    dynamodb._tables = Tables()
 
 
 def _query_what_is_answered(dynamodb: Any) -> None:
@@ -371,19 +235,119 @@ class Storage:
     def __init__(self, dynamodb: Any, database: Database) -> None:
         self._dynamodb, self.database = dynamodb, database
         self.settings: Any = dynamodb._ttl_settings
+        self.positions = Positions(database)
+        self._started = time.monotonic()
+        database.undone = self.undone
         self._clauses = lru_cache(2048)(partial(_clauses, dynamodb))
 
     def committed(self, operation: Callable[[Json], Any]) -> Callable[[Json], Any]:
         """The operation, one at a time; what it wrote is in the file before its answer goes out."""
 
         def call(data: Json) -> Any:
-            with self.database.lock:
-                try:
-                    return operation(data)
-                finally:
-                    self.database.commit()
+            with self.database:
+                return operation(data)
 
         return call
+
+    def defining(self, operation: Callable[[Json], Any]) -> Callable[[Json], Any]:
+        """The operation, which may change a table itself."""
+
+        def call(data: Json) -> Any:
+            with self.database:
+                answer = operation(data)
+                for table in self._dynamodb._tables.all_values():
+                    self._define(table)
+                return answer
+
+        return call
+
+    def restore(self) -> None:
+        """Give ministack the tables that the file has, and their streams."""
+        dynamodb = self._dynamodb
+        streams = dict(self.database.read("SELECT arn, id FROM streams").fetchall())
+        for (definition,) in self.database.read("SELECT definition FROM tables ORDER BY id").fetchall():
+            kept = json.loads(definition)
+            table: Json = kept["table"] | {"items": {}}
+            scope = _scope(table)
+            for setting, value in kept["settings"].items():
+                getattr(dynamodb, setting).set_scoped(*scope, table[_SETTINGS[setting]], value)
+            dynamodb._tables.set_scoped(*scope, table["TableName"], table)
+            if _streams(table) and streams.pop(table["LatestStreamArn"], None):
+                records = self.records(table)
+                dynamodb._stream_records.set_scoped(*scope, table["TableName"], records)
+                dynamodb._stream_trimmed.set_scoped(*scope, table["TableName"], records.first)
+        self.database.gone.extend(streams.values())
+
+    def attach(self, table: Json, old: Json | None) -> None:
+        """Take a table to what the file has under its ARN, and let it be the one that there was."""
+        with self.database:
+            if table["items"]:
+                self.opened(table)
+            else:
+                table["items"] = Items(self.database, table)
+                table.pop(self._dynamodb._INDEX_MEMBERS, None)
+                self.update_counts(table)
+            if old is not None:
+                table |= {key: old[key] for key in ("TableId", "CreationDateTime")}
+                if _streams(old) and _streams(table):
+                    table |= {key: old[key] for key in ("LatestStreamArn", "LatestStreamLabel")}
+                elif _streams(old):
+                    self._dynamodb.drop_stream_records(table["TableName"], old)
+            self._define(table)
+
+    def drop(self, table: Json | None) -> None:
+        """Delete a table's items and what is known of it."""
+        if table is not None:
+            self.items(table).drop()
+
+    def _define(self, table: Json) -> None:
+        left_out = {"items", self._dynamodb._INDEX_MEMBERS, *_COUNTS}
+        found = {
+            setting: getattr(self._dynamodb, setting).get_scoped(*_scope(table), table[name])
+            for setting, name in _SETTINGS.items()
+        }
+        kept = {
+            "table": {key: value for key, value in table.items() if key not in left_out},
+            "settings": {setting: value for setting, value in found.items() if value is not None},
+        }
+        items = self.items(table)
+        items.define(encoded(kept))
+        items.expire_by(self._expiry(table))
+
+    def records(self, table: Json) -> Records:
+        return Records(self.database, table["LatestStreamArn"])
+
+    def trim(self, name: str, *, account_id: str | None = None, region: str | None = None) -> None:
+        """Delete the records of a table's stream that are older than a day.
+
+        What a mapping has not read yet gets a day of this engine's own time: it may not have run for long.
+        """
+        dynamodb = self._dynamodb
+        scope = (account_id or dynamodb.get_account_id(), region or dynamodb.get_region(), name)
+        records: Records | None = dynamodb._stream_records.get_scoped(*scope)
+        before = time.time() - dynamodb._STREAM_RETENTION_SECONDS
+        if not records or _created(records[0]) >= before:
+            return
+        with self.database:
+            old = bisect_left(range(len(records)), before, key=lambda place: _created(records[place]))
+            if time.monotonic() - self._started < dynamodb._STREAM_RETENTION_SECONDS:
+                read = self.positions.least(records.arn)
+                old = old if read is None else min(old, max(0, read - records.first))
+            del records[:old]
+            dynamodb._stream_trimmed.set_scoped(*scope, records.first)
+
+    def undone(self) -> None:
+        """Take over what the file has, after a transaction was rolled back."""
+        tables = self._dynamodb._tables
+        for key, table in tables.all_items():
+            if type(items := table["items"]) is Items and not items.reload():
+                tables.forget(key)
+                continue
+            table.pop(self._dynamodb._INDEX_MEMBERS, None)
+            self.update_counts(table)
+        for key, records in self._dynamodb._stream_records.all_items():
+            records.reload()
+            self._dynamodb._stream_trimmed.set_scoped(*key, records.first)
 
     def items(self, table: Json) -> Items:
         return self.opened(table).items
@@ -393,18 +357,20 @@ class Storage:
         found = table["items"]
         if type(found) is Items:
             return Opened(table, found, self._indexes(table, found), self._expiry(table))
-        made = table["items"] = Items(self.database, table)
-        table.pop(self._dynamodb._INDEX_MEMBERS, None)
-        opened = self.opened(table)
-        count = table.get("ItemCount", 0)
-        for partition in found.values():
-            for item in partition.values():
-                self.write(opened, *made.key_of(item), None, item, encoded(item), self._dynamodb._item_size_bytes(item))
-        table["ItemCount"] = count
-        return opened
+        with self.database:  # ministack has put a dictionary with other items there
+            made = table["items"] = Items(self.database, table)
+            made.clear()
+            table.pop(self._dynamodb._INDEX_MEMBERS, None)
+            opened = self.opened(table)
+            for partition in found.values():
+                for item in partition.values():
+                    size = self._dynamodb._item_size_bytes(item)
+                    self.write(opened, *made.key_of(item), None, item, encoded(item), size)
+            self.update_counts(table)
+            return opened
 
     def set_item(self, table: Json, pk_val: str, sk_val: str, item: Item) -> Item | None:
-        with self.database.lock:
+        with self.database:
             opened = self.opened(table)
             pk, sk = opened.items.key(pk_val, sk_val)
             old = opened.items.item(pk, sk)
@@ -427,7 +393,7 @@ class Storage:
         else:
             self.database.write(
                 "UPDATE items SET expires = ?, size = ?, item = ? WHERE tbl = ? AND pk = ? AND sk = ?",
-                (_expires(item, table.expiry), size, text, table.items.id, pk, sk),
+                (expires(item, table.expiry), size, text, table.items.id, pk, sk),
             )
         self._index(table, pk, sk, old, item)
 
@@ -436,14 +402,14 @@ class Storage:
     ) -> sqlite3.Cursor:
         made = self.database.write(
             how + " INTO items (tbl, pk, sk, expires, size, item) VALUES (?, ?, ?, ?, ?, ?)",
-            (table.items.id, pk, sk, _expires(item, table.expiry), size, text),
+            (table.items.id, pk, sk, expires(item, table.expiry), size, text),
         )
         if made.rowcount:
             _count(table.table, 1)
         return made
 
     def remove_item(self, table: Json, pk_val: str, sk_val: str) -> Item | None:
-        with self.database.lock:
+        with self.database:
             opened = self.opened(table)
             pk, sk = opened.items.key(pk_val, sk_val)
             old = opened.items.item(pk, sk)
@@ -483,15 +449,28 @@ class Storage:
         made = table[self._dynamodb._INDEX_MEMBERS] = list(self._dynamodb._index_key_schemas(table))
         names = {name for _, hashes, ranges in made for name in (*hashes, *ranges)}
         items.index_keys = {name: items.types.get(name, "S") for name in names}
-        self.database.write("DELETE FROM entries WHERE tbl = ?", (items.id,))
-        if made:
-            opened = Opened(table, items, made, None)
-            for pk, sk, text in self.database.read("SELECT pk, sk, item FROM items WHERE tbl = ?", (items.id,)):
-                self._index(opened, pk, sk, None, json.loads(text))
+        wanted = {
+            name: [[[key, items.index_keys[key]] for key in keys] for keys in (hashes, ranges)]
+            for name, hashes, ranges in made
+        }
+        if wanted != items.indexed:
+            self._index_anew(table, items, made, wanted)
         return made
 
+    def _index_anew(self, table: Json, items: Items, indexes: Indexes, wanted: dict[str, Any]) -> None:
+        with self.database as database:
+            for name, keys in items.indexed.items():
+                if keys != wanted.get(name):
+                    database.write("DELETE FROM entries WHERE tbl = ? AND name = ?", (items.id, name))
+            new = [index for index in indexes if wanted[index[0]] != items.indexed.get(index[0])]
+            if new:
+                opened = Opened(table, items, new, None)
+                for pk, sk, text in database.read("SELECT pk, sk, item FROM items WHERE tbl = ?", (items.id,)):
+                    self._index(opened, pk, sk, None, json.loads(text))
+            items.index(wanted)
+
     def items_replaced(self, table: Json) -> None:
-        with self.database.lock:
+        with self.database:
             self.items(table)
             self.update_counts(table)
 
@@ -513,7 +492,7 @@ class Storage:
         forward: bool,
     ) -> Candidates:
         items = self.items(table)
-        parts = [_ordered(text, items.types.get(name, "S")) for name, text in zip(hashes, values, strict=True)]
+        parts = [ordered(text, items.types.get(name, "S")) for name, text in zip(hashes, values, strict=True)]
         hash_value = _joined(parts)
         exact = False
         where: Range = ("", ())
@@ -574,7 +553,7 @@ class Storage:
                 continue
             if real not in ranges or found[0]:
                 return None
-            keys = tuple(_ordered(_text(value), kind) for value in values)
+            keys = tuple(ordered(text_of(value), kind) for value in values)
             if operator == "begins_with":
                 end = _after_prefix(keys[0])
                 found = (" AND {} >= ? AND {} < ?", (keys[0], end)) if end else (" AND {} >= ?", keys)
@@ -611,35 +590,41 @@ class Storage:
 
     def reap(self, now: float) -> None:
         """Remove the items that have expired."""
-        for (account, region, name), _ in self.settings.all_settings():
-            with self.database.lock:
-                table = self._dynamodb._tables.get_scoped(account, region, name)
-                attribute = self._expiry(table) if table else None
-                if table is None or attribute is None:
-                    continue
-                items = self.items(table)
-                self._know_expiry(items, attribute)
-                expired = self.database.read(
-                    "SELECT item FROM items WHERE tbl = ? AND expires <= ?", (items.id, now)
-                ).fetchall()
-                for (text,) in expired:
-                    item = json.loads(text)
-                    self.remove_item(table, _text(item[items.pk_name]), _text(item.get(items.sk_name)))
-                self.database.commit()
+        for key, _ in self.settings.all_settings():
+            while self._reap_some(self._dynamodb._tables.get_scoped(*key), now):
+                pass
+        self.database.forget_streams()
 
-    def _know_expiry(self, items: Items, attribute: str) -> None:
-        """Items that were written before the table had this attribute for its time to live."""
-        if items.expiry == attribute:
-            return
-        items.expiry = attribute
-        for pk, sk, text in self.database.read("SELECT pk, sk, item FROM items WHERE tbl = ?", (items.id,)).fetchall():
-            self.database.write(
-                "UPDATE items SET expires = ? WHERE tbl = ? AND pk = ? AND sk = ?",
-                (_expires(json.loads(text), attribute), items.id, pk, sk),
-            )
+    def _reap_some(self, table: Json | None, now: float) -> bool:
+        """Whether there may be more."""
+        with self.database as database:
+            if table is None or self._expiry(table) is None:
+                return False
+            opened = self.opened(table)
+            expired = database.read(
+                "SELECT pk, sk, item FROM items WHERE tbl = ? AND expires <= ? LIMIT ?", (opened.items.id, now, _REAPED)
+            ).fetchall()
+            for pk, sk, text in expired:
+                self.remove(opened, pk, sk, json.loads(text))
+        return len(expired) == _REAPED
 
 
 Indexes = list[tuple[str, list[str], list[str]]]
+
+
+def _scope(table: Json) -> tuple[str, str]:
+    """The table's account and region."""
+    _, _, _, region, account, _ = table["TableArn"].split(":", 5)
+    return account, region
+
+
+def _streams(table: Json) -> bool:
+    """Whether the table has a stream."""
+    return bool((table.get("StreamSpecification") or {}).get("StreamEnabled") and table.get("LatestStreamArn"))
+
+
+def _created(record: Json) -> float:
+    return float(record["dynamodb"]["ApproximateCreationDateTime"])
 
 
 def _count(table: Json, more: int) -> None:
@@ -692,8 +677,8 @@ def _entry(items: Items, hashes: Sequence[str], ranges: Sequence[str], item: Ite
 def _sort(items: Items, names: Sequence[str], item: Item) -> bytes:
     if len(names) == 1:
         [name] = names
-        return _ordered(_text(item[name]), items.types.get(name, "S"))
-    return _joined([_ordered(_text(item[name]), items.types.get(name, "S")) for name in names])
+        return ordered(text_of(item[name]), items.types.get(name, "S"))
+    return _joined([ordered(text_of(item[name]), items.types.get(name, "S")) for name in names])
 
 
 def _joined(parts: Sequence[bytes]) -> bytes:
@@ -703,53 +688,7 @@ def _joined(parts: Sequence[bytes]) -> bytes:
     return b"".join(part.replace(b"\0", b"\0\xff") + b"\0\0" for part in parts)
 
 
-def _text(value: Any) -> str:
-    """The text of a key attribute, {"S": "a"}."""
-    if isinstance(value, dict):
-        for kind in ("S", "N", "B"):
-            if kind in value:
-                return str(value[kind])
-    return str(value) if value else ""
-
-
-def _ordered(text: str, kind: str) -> bytes:
-    """A key's text as bytes that sort as DynamoDB sorts its values."""
-    if kind == "S":
-        return text.encode("utf-8", "surrogatepass")
-    return _ordered_number(text) if kind == "N" else _ordered_binary(text)
-
-
-def _ordered_binary(text: str) -> bytes:
-    try:
-        return base64.b64decode(text)
-    except ValueError:
-        return b""
-
-
-@lru_cache(4096)
-def _ordered_number(text: str) -> bytes:
-    try:
-        sign, digits, exponent = Decimal(text).as_tuple()
-    except (InvalidOperation, ValueError):
-        return b"\1"
-    if not isinstance(exponent, int) or not any(digits):
-        return b"\1"
-    written = "".join(map(str, digits)).lstrip("0")
-    magnitude = (len(written) + exponent + 1000).to_bytes(2, "big") + written.rstrip("0").encode()
-    return b"\0" + bytes(255 - byte for byte in magnitude) + b"\xff" if sign else b"\2" + magnitude
-
-
 def _after_prefix(prefix: bytes) -> bytes:
     """The first bytes after all that begin with the prefix; empty when there are none."""
     rest = prefix.rstrip(b"\xff")
     return rest[:-1] + bytes([rest[-1] + 1]) if rest else b""
-
-
-def _expires(item: Item, attribute: str | None) -> float | None:
-    value = item.get(attribute) if attribute else None
-    if value is None:
-        return None
-    try:
-        return float(_text(value))
-    except ValueError:
-        return None

@@ -1,5 +1,8 @@
 """Gap: mappings of DynamoDB streams ignore partial failures, bisecting and retry limits, and block each other.
 
+How far each has come is in DynamoDB's file, under the function's name and the stream's: a mapping that is made anew
+when the engine starts goes on where the one before it was. A batch that was not done by then is delivered again.
+
 https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
 """
 
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from universal_scheduler.local.gaps import require_ministack
+from universal_scheduler.local.gaps.dynamodb_file import Positions
 
 Json = dict[str, Any]
 Record = Json
@@ -104,22 +108,54 @@ def _pause(retries: int) -> float:
     return min(last, first * 2.0 ** min(retries, 10))
 
 
-def apply() -> None:
+def apply(positions: Positions) -> None:
     """Change how ministack polls DynamoDB streams; must run before the first mapping is made."""
     require_ministack("stream_mappings")
     from ministack.services import lambda_svc
 
-    turns = _Turns(lambda_svc)
+    turns = _Turns(lambda_svc, positions)
     lambda_svc._poll_dynamodb_streams = turns.poll
+
+    class Mappings(type(lambda_svc._esms)):  # type: ignore[misc]
+        __slots__ = ()
+
+        def __setitem__(self, identity: str, mapping: Json) -> None:
+            turns.begin(mapping)
+            super().__setitem__(identity, mapping)
+
+        def pop(self, identity: str, *default: Any) -> Any:
+            mapping = super().pop(identity, *default)
+            if mapping:
+                positions.forget(*_reader(mapping))
+            return mapping
+
+    lambda_svc._esms = Mappings()
+
+
+def _reader(mapping: Json) -> tuple[str, str]:
+    """Who reads which stream."""
+    return mapping["FunctionArn"], mapping["EventSourceArn"]
 
 
 class _Turns:
     """Gives each mapping with new records a thread of its own for one batch."""
 
-    def __init__(self, lambda_svc: Any) -> None:
-        self._lambda = lambda_svc
+    def __init__(self, lambda_svc: Any, positions: Positions) -> None:
+        self._lambda, self._positions = lambda_svc, positions
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+
+    def begin(self, mapping: Json) -> None:
+        """Where the mapping of this function and stream was, else where a new one has to begin."""
+        source, known = mapping["EventSourceArn"], self._lambda._dynamodb_stream_positions
+        if ":dynamodb:" not in source:
+            return
+        position = self._positions.get(*_reader(mapping))
+        if position is None:
+            self._lambda._init_stream_position(mapping["UUID"], source, mapping["StartingPosition"])
+            self._positions.set(*_reader(mapping), known.get(mapping["UUID"], 0))
+        else:
+            known[mapping["UUID"]] = position
 
     def poll(self) -> bool:
         """Start what can be started; whether anything was (ministack's poller looks again at once if so)."""
@@ -185,8 +221,9 @@ class _Turns:
         try:
             mapping["LastProcessingResult"] = "OK"
             delivery.deliver(self._lambda._apply_filter_criteria(batch, mapping))
-            with self._lambda._dynamodb_stream_positions_lock:
-                if identity in self._lambda._esms:
+            if identity in self._lambda._esms:
+                self._positions.set(*_reader(mapping), end)
+                with self._lambda._dynamodb_stream_positions_lock:
                     self._lambda._dynamodb_stream_positions[identity] = end
         except MappingGone:
             pass
