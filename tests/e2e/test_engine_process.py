@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ def test_a_stopped_engine_takes_its_jobs_along() -> None:
     eventually((started.state_dir / "data" / "begun").exists)
     engine.stop(started)
     assert processes.marked(started.state_dir) == []
+
+
+def test_no_secret_of_the_shell_is_anywhere_in_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", secret := "swordfish-2718")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", secret)
+    started = engine.start(0)
+    function, batch = client(started, "lambda"), client(started, "batch")
+    function.invoke(FunctionName="usched-get-schedule", Payload=b"{}")
+    printing = {"command": ["sh", "-c", "env > $USCHED_DATA/env; exec sleep 1000"]}
+    batch.submit_job(jobName="j", jobQueue="default", jobDefinition="shell", containerOverrides=printing)
+    seen = started.state_dir / "data" / "env"
+    eventually(lambda: seen.exists() and "USCHED_PROCESS=" in seen.read_text())
+    assert secret not in seen.read_text()
+    pids = processes.marked(started.state_dir)
+    assert started.pid in pids
+    for pid in pids:
+        with suppress(FileNotFoundError):  # it has ended
+            assert secret not in Path(f"/proc/{pid}/environ").read_text(errors="replace")
 
 
 def test_a_port_that_another_program_has_is_an_error_that_says_so() -> None:

@@ -584,9 +584,12 @@ def _port(text: str) -> Decorator:
 @click.option(
     "--foreground", is_flag=True, help="Be the engine until a signal ends it, and print its log: for services."
 )
+@click.option("--run-as", metavar="USER", help="Run jobs and functions as this user. Only root can.")
 @_json
 @_command
-def local_start(vcpus: int | None, ephemeral: bool, safety: str | None, foreground: bool, as_json: bool) -> int:
+def local_start(
+    vcpus: int | None, ephemeral: bool, safety: str | None, foreground: bool, run_as: str | None, as_json: bool
+) -> int:
     """Start an engine. One that already runs on the port stays as it is."""
     from universal_scheduler.cli.local import start_command
     from universal_scheduler.local.state import Safety
@@ -594,7 +597,7 @@ def local_start(vcpus: int | None, ephemeral: bool, safety: str | None, foregrou
     if ephemeral and safety:
         raise click.UsageError("--ephemeral keeps nothing: give it, or --safety, but not both.")
     wanted = Safety.EPHEMERAL if ephemeral else Safety(safety or DEFAULT_SAFETY)
-    return start_command(target.chosen().port, vcpus, wanted, foreground, as_json)
+    return start_command(target.chosen().port, vcpus, wanted, run_as, foreground, as_json)
 
 
 @local.command("stop", epilog=EPILOG)

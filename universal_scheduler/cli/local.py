@@ -21,12 +21,14 @@ KEPT = {
 }
 
 
-def start_command(port: int | None, vcpus: int | None, safety: Safety, foreground: bool, as_json: bool) -> int:
+def start_command(
+    port: int | None, vcpus: int | None, safety: Safety, run_as: str | None, foreground: bool, as_json: bool
+) -> int:
     number = engines.PORT if port is None else port
     with _engine_errors():
         if foreground:
-            engines.become(number, vcpus=vcpus, safety=safety)
-        engine = engines.start(number, vcpus=vcpus, safety=safety)
+            engines.become(number, vcpus=vcpus, safety=safety, run_as=run_as)
+        engine = engines.start(number, vcpus=vcpus, safety=safety, run_as=run_as)
     if as_json:
         put_json(engine.to_json())
         return 0
@@ -83,6 +85,7 @@ def _describe(engine: Engine) -> None:
         "definitions": ", ".join(engine.job_definitions),
         "state": str(engine.state_dir),
         "keeps": KEPT[engine.safety],
+        **({"jobs run as": engine.run_as} if engine.run_as else {}),
     }
     put_facts(console, facts)
 

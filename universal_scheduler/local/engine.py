@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from universal_scheduler.local import package, processes
+from universal_scheduler.local.run_as import RunAsError, User, check_access, find_user
 from universal_scheduler.local.state import Safety
 
 HOST = "127.0.0.1"
@@ -35,6 +36,11 @@ _LOCK = "lock"  # an engine holds it from before its start to its end
 _KEPT = "kept"  # in the folder of the services: marks it as that of a durable engine
 _REMADE = ("lambda",)
 _FORGOTTEN = ("jobs", "s3", STATE)  # data/ stays for who wants to look at what the jobs made
+_KEPT_VARIABLES = frozenset(
+    ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "NOTIFY_SOCKET")
+)
+_KEPT_PREFIXES = ("LC_", "XDG_", "PYTHON", "MALLOC_", "COVERAGE_", "USCHED_", "SFN_")
+_ENGINES_OWN = (STATE, "s3")
 _POLL_SECONDS = 0.02
 
 
@@ -56,6 +62,8 @@ class Engine:
     port: int
     state_dir: Path
     safety: Safety = Safety.EPHEMERAL
+    run_as: str | None = None
+    """The user that jobs and functions run as, if not as the engine itself."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,6 +77,7 @@ class Engine:
             "port": self.port,
             "stateDir": str(self.state_dir),
             "safety": str(self.safety),
+            "runAs": self.run_as,
         }
 
     @classmethod
@@ -84,6 +93,7 @@ class Engine:
             port=info["port"],
             state_dir=Path(info["stateDir"]),
             safety=Safety(info["safety"]),
+            run_as=info["runAs"],
         )
 
 
@@ -111,17 +121,22 @@ def start(
     bare: bool = False,
     events: bool = True,
     safety: Safety = Safety.EPHEMERAL,
+    run_as: str | None = None,
 ) -> Engine:
     """Start an engine and return it when the template is deployed. An engine that runs already is returned as it is.
 
     Port 0 takes a free port. A bare engine has the services and nothing deployed. Without `events`, the deployed
-    scheduler gets no job state changes. `safety` says what outlives the engine: without it, nothing.
+    scheduler gets no job state changes. `safety` says what outlives the engine: without it, nothing. `run_as` names the
+    user that jobs and functions run as; without it, they run as the engine does.
 
     Raises:
         EngineError: it did not start.
     """
-    with _claimed(port, state_dir, safety) as place:
-        return place if isinstance(place, Engine) else _launch(place, _options(safety, vcpus, bare=bare, events=events))
+    user = _user(run_as)
+    with _claimed(port, state_dir, safety, user) as place:
+        if isinstance(place, Engine):
+            return place
+        return _launch(place, _options(safety, vcpus, bare=bare, events=events, user=user))
 
 
 def become(
@@ -131,6 +146,7 @@ def become(
     *,
     bare: bool = False,
     safety: Safety = Safety.EPHEMERAL,
+    run_as: str | None = None,
 ) -> NoReturn:
     """Turn this process into an engine, in the foreground: its log goes where this process prints, a signal ends it.
 
@@ -139,13 +155,14 @@ def become(
     Raises:
         EngineError: it cannot start, or an engine runs there already.
     """
-    with _claimed(port, state_dir, safety) as place:
+    user = _user(run_as)
+    with _claimed(port, state_dir, safety, user) as place:
         if isinstance(place, Engine):
             raise EngineError(f"An engine runs on port {place.port} already, as process {place.pid}.")
         for descriptor in place.descriptors:
             os.set_inheritable(descriptor, True)
         os.chdir(package.ROOT)
-        command = _command(place, _options(safety, vcpus, bare=bare, events=True))
+        command = _command(place, _options(safety, vcpus, bare=bare, events=True, user=user))
         os.execve(command[0], command, _environment(place))
 
 
@@ -236,21 +253,20 @@ class _Place:
 
 
 @contextmanager
-def _claimed(port: int, state_dir: Path | None, safety: Safety) -> Iterator[_Place | Engine]:
+def _claimed(port: int, state_dir: Path | None, safety: Safety, user: User | None) -> Iterator[_Place | Engine]:
     """A place for an engine that nobody else has, or the engine that has it."""
-    listener = None if port else _listen(0)
-    number = port if listener is None else listener.getsockname()[1]
-    home = (state_dir or state_dir_of(number)).absolute()
-    with _locked(home) as held:
-        if isinstance(held, Engine):
-            if listener:
-                listener.close()
-            if port not in (0, held.port):
-                raise EngineError(f"{home} belongs to the engine on port {held.port}. Stop that engine first.")
-            yield held
-        else:
+    with nullcontext() if port else _listen(0) as free:
+        home = (state_dir or state_dir_of(free.getsockname()[1] if free else port)).absolute()
+        with _locked(home) as held:
+            if isinstance(held, Engine):
+                if port not in (0, held.port):
+                    raise EngineError(f"{home} belongs to the engine on port {held.port}. Stop that engine first.")
+                yield held
+                return
             _clean(home, safety)
-            with listener or _listen(number) as bound:
+            if user is not None:
+                _open_for(user, home)
+            with free or _listen(port) as bound:
                 yield _Place(home, bound, held, durable=safety is not Safety.EPHEMERAL)
 
 
@@ -311,8 +327,27 @@ def _clean(home: Path, safety: Safety) -> None:
         (home / STATE / _KEPT).touch()
 
 
-def _options(safety: Safety, vcpus: int | None, *, bare: bool, events: bool) -> list[str]:
-    options = ["--safety", safety, "--vcpus", str(vcpus or default_vcpus())]
+def _user(name: str | None) -> User | None:
+    try:
+        return find_user(name)
+    except RunAsError as error:
+        raise EngineError(str(error)) from error
+
+
+def _open_for(user: User, home: Path) -> None:
+    """Let the jobs of a user into their directories, and into no others."""
+    home.chmod(0o711)
+    for name in _ENGINES_OWN:
+        (home / name).mkdir(exist_ok=True)
+        (home / name).chmod(0o700)
+    try:
+        check_access(user, home)
+    except RunAsError as error:
+        raise EngineError(str(error)) from error
+
+
+def _options(safety: Safety, vcpus: int | None, *, bare: bool, events: bool, user: User | None) -> list[str]:
+    options = ["--safety", safety, "--vcpus", str(vcpus or default_vcpus()), *(["--run-as", user.name] if user else [])]
     return [*options, *(["--bare"] if bare else []), *([] if events else ["--no-events"])]
 
 
@@ -323,11 +358,16 @@ def _command(place: _Place, options: list[str]) -> list[str]:
 
 
 def _environment(place: _Place) -> dict[str, str]:
-    """One arena of memory for all threads: each would else keep its own, full of holes.
+    """What the engine needs of this process's environment. All else may be secret, and what runs as the same user can
+    read it.
 
+    One arena of memory for all threads: each would else keep its own, full of holes.
     https://man7.org/linux/man-pages/man3/mallopt.3.html
     """
-    return {"MALLOC_ARENA_MAX": "1", **os.environ, processes.MARK: str(place.home)}
+    kept = {
+        name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
+    }
+    return {"MALLOC_ARENA_MAX": "1", **kept, processes.MARK: str(place.home)}
 
 
 def _launch(place: _Place, options: list[str]) -> Engine:

@@ -43,6 +43,7 @@ from universal_scheduler.local.gaps import (
 from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import JOB_MARK, MARK
+from universal_scheduler.local.run_as import User, find_user, own_directory
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 from universal_scheduler.local.state import Safety, State
 
@@ -80,7 +81,8 @@ def main() -> None:
             "JobEventBatch": "100",
         }
         state = State(home / STATE, Safety(arguments.safety))
-        uvloop.run(_Server(listener, home, state, parameters, arguments.ready).run(bare=arguments.bare))
+        user = find_user(arguments.run_as)
+        uvloop.run(_Server(listener, home, state, parameters, arguments.ready, user).run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
         _log.exception("the engine did not start")
         _report(arguments.ready, {"error": str(error) or repr(error)})
@@ -99,6 +101,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--safety", choices=list(Safety), default=Safety.EPHEMERAL)
     parser.add_argument("--bare", action="store_true", help="deploy nothing")
     parser.add_argument("--no-events", action="store_true", help="deploy it deaf to job state changes")
+    parser.add_argument("--run-as", help="the user that jobs and functions run as")
     parser.add_argument("--listener", type=int, help="the descriptor of a listening socket, instead of --port")
     parser.add_argument("--lock", type=int, help="the descriptor of the state directory's lock, to hold on to")
     parser.add_argument("--ready", type=int, help="a descriptor to write one line of JSON to when ready")
@@ -205,7 +208,13 @@ async def _send(send: Send, status: int, headers: Iterable[tuple[str, str]], bod
 
 class _Server:
     def __init__(
-        self, listener: socket.socket, home: Path, state: State, parameters: dict[str, str], ready: int | None
+        self,
+        listener: socket.socket,
+        home: Path,
+        state: State,
+        parameters: dict[str, str],
+        ready: int | None,
+        user: User | None,
     ) -> None:
         self._listener, self._home, self._state, self._parameters, self._ready = (
             listener,
@@ -214,6 +223,7 @@ class _Server:
             parameters,
             ready,
         )
+        self._user = user
         self._port: int = listener.getsockname()[1]
         self._endpoint = f"http://{HOST}:{self._port}"
         elsewhere = os.environ.get(ENDPOINT_VARIABLE)
@@ -225,7 +235,8 @@ class _Server:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         common = {"PATH": os.environ.get("PATH", os.defpath), MARK: str(self._home)}
-        zygote = lambda_workers.Zygote(common)  # first: it makes itself ready while this process imports ministack
+        ids = self._user.ids if self._user else None
+        zygote = lambda_workers.Zygote(common, ids)  # first: it makes itself ready while this process imports ministack
         batch = self._batch(common)
         try:
             app = self._app(batch, lambda_workers.Runtime(zygote, self._home / "lambda", self._endpoint, common))
@@ -245,11 +256,12 @@ class _Server:
 
     def _batch(self, common: dict[str, str]) -> BatchApi:
         data = self._home / "data"
-        data.mkdir(exist_ok=True)
+        for directory in (data, self._home / "jobs"):
+            own_directory(directory, self._user)
         environment = {
             **common,
             "PATH": job_path(common["PATH"]),
-            "HOME": os.environ.get("HOME", "/"),
+            **(self._user.environment if self._user else {"HOME": os.environ.get("HOME", "/")}),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "AWS_ENDPOINT_URL": self._endpoint,
             "AWS_ACCESS_KEY_ID": "test",
@@ -265,7 +277,9 @@ class _Server:
                 state_dir=self._home,
                 base_env=environment,
                 log_sink=inprocess.CloudWatchLogs(),
-                runner=ProcessRunner(common | ({JOB_MARK: "all"} if self._state.durable else {})),
+                runner=ProcessRunner(
+                    common | ({JOB_MARK: "all"} if self._state.durable else {}), self._user.ids if self._user else None
+                ),
                 listener=inprocess.publish_job_state,
                 on_blocked=inprocess.publish_queue_blocked,
             )
@@ -379,6 +393,7 @@ class _Server:
             port=self._port,
             state_dir=self._home,
             safety=self._state.safety,
+            run_as=self._user.name if self._user else None,
         )
 
 

@@ -97,11 +97,13 @@ class _Running:
 class ProcessRunner:
     """A ``Runner`` over one supervisor process, which is started again should it ever be killed.
 
-    ``env`` is the supervisor's own environment (jobs get only what ``start`` is given).
+    ``env`` is the supervisor's own environment (jobs get only what ``start`` is given). ``user`` has the ids of the
+    user, the group and the other groups that jobs run as; only root's jobs can run as somebody else.
     """
 
-    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, env: Mapping[str, str] | None = None, user: supervisor.Ids | None = None) -> None:
         self._env = {"PATH": os.defpath, **(env or {})}
+        self._arguments = supervisor.arguments(user)
         self._running: dict[str, _Running] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._commands: _Writer | None = None
@@ -118,7 +120,7 @@ class ProcessRunner:
         replies, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-IS", "-c", supervisor.COMMAND],
+                [sys.executable, "-IS", "-c", supervisor.COMMAND, *self._arguments],
                 stdin=commands,
                 stdout=theirs,
                 env=self._env,

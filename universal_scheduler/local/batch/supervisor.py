@@ -24,6 +24,8 @@ The bounds of a job are the bytes of memory that its processes may hold together
 Linux, every now and then, the supervisor looks what they hold, and kills a job that holds more. The niceness is the
 whole job's share of the processors, also where the kernel shares them out by session.
 
+If the supervisor is started with a user (``arguments``), the jobs run as that user.
+
 A job's directory is made for it. It is removed at the job's end if the job has left nothing in it, and so is an output
 file to which nothing was written.
 """
@@ -69,8 +71,12 @@ if TYPE_CHECKING:
     Message: TypeAlias = tuple[Any, ...]
     Changes: TypeAlias = tuple[Mapping[str, str], Sequence[str]]
     Bounds: TypeAlias = tuple[int, int]
+    Ids: TypeAlias = tuple[int, int, Sequence[int]]
 else:
     import _signal as signal  # `signal` itself brings enum along, which takes as long as all the rest
+
+IGNORED = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+"""By Python or by this process. Programs expect them as the system has them."""
 
 
 def pack(messages: Sequence[Message]) -> bytes:
@@ -128,11 +134,13 @@ class Job:
 
     __slots__ = ("cwd", "id", "made", "memory", "nice", "out_of_memory", "output")
 
-    def __init__(self, job_id: str, cwd: str, output: str, bounds: Bounds) -> None:
+    def __init__(self, job_id: str, cwd: str, output: str, bounds: Bounds, user: Ids | None) -> None:
         self.id, self.cwd, self.output = job_id, cwd, output
         self.memory, self.nice = bounds
         self.out_of_memory = False
         self.made = _make_directory(cwd)
+        if self.made and user is not None:
+            os.chown(cwd, user[0], user[1])
 
     def tidy(self) -> None:
         """Take away what it has left empty."""
@@ -161,9 +169,10 @@ def _make_directory(path: str) -> bool:
 class Supervisor:
     """The running jobs, by id and by the process id of their first process."""
 
-    def __init__(self, commands: int, replies: int) -> None:
+    def __init__(self, commands: int, replies: int, user: Ids | None = None) -> None:
         self._commands = commands
         self._replies = replies
+        self._user = user
         self._pid_of: dict[str, int] = {}
         self._jobs: dict[int, Job] = {}
         self._unpacker = Unpacker()
@@ -230,8 +239,11 @@ class Supervisor:
         environment[MARK] = job_id
         job = None
         try:
-            job = Job(job_id, cwd, output, bounds)
-            pid = spawn(argv, environment, cwd, output)
+            job = Job(job_id, cwd, output, bounds, self._user)
+            if self._user is None:
+                pid = spawn(argv, environment, cwd, output)
+            else:
+                pid = spawn_as(self._user, argv, environment, cwd, output)
         except (OSError, ValueError, TypeError) as error:  # nothing may end us but the end of commands
             if job is not None:
                 job.tidy()
@@ -391,8 +403,7 @@ def spawn(argv: list[str], environment: dict[str, str], cwd: str, output: str) -
     Raises:
         OSError, ValueError, TypeError: it cannot be started.
     """
-    if not argv:
-        raise ValueError("no command specified")
+    _check(argv)
     # posix_spawn has no working directory of its own; this process has one thread and needs none.
     os.chdir(cwd)
     path = find_program(argv[0], environment.get("PATH", os.defpath))
@@ -401,11 +412,47 @@ def spawn(argv: list[str], environment: dict[str, str], cwd: str, output: str) -
         (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    # Python ignores these two; programs expect them as the system has them.
-    defaults = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     if LINUX:
-        return os.posix_spawn(path, argv, environment, file_actions=actions, setsid=True, setsigdef=defaults)
-    return os.posix_spawn(path, argv, environment, file_actions=actions, setpgroup=0, setsigdef=defaults)
+        return os.posix_spawn(path, argv, environment, file_actions=actions, setsid=True, setsigdef=IGNORED)
+    return os.posix_spawn(path, argv, environment, file_actions=actions, setpgroup=0, setsigdef=IGNORED)
+
+
+def spawn_as(user: Ids, argv: list[str], environment: dict[str, str], cwd: str, output: str) -> int:
+    """As ``spawn``, but as this user, which posix_spawn cannot do; the command's output belongs to the user too."""
+    _check(argv)
+    news, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            for number in IGNORED:
+                signal.signal(number, signal.SIG_DFL)
+            written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.fchown(written, user[0], user[1])
+            for standard, file in enumerate((os.open(os.devnull, os.O_RDONLY), written, written)):
+                os.dup2(file, standard)
+            os.setgroups(user[2])
+            os.setgid(user[1])
+            os.setuid(user[0])
+            os.chdir(cwd)
+            os.execve(find_program(argv[0], environment.get("PATH", os.defpath)), argv, environment)
+        except BaseException as error:  # noqa: BLE001 - this process is a copy of the supervisor, and must not go on
+            os.write(tell, marshal.dumps(_why(error)))
+        os._exit(127)
+    os.close(tell)
+    why = b""
+    while data := os.read(news, 65536):  # it ends when the command has been started, or could not be
+        why += data
+    os.close(news)
+    if why:
+        os.waitpid(pid, 0)
+        raise ValueError(marshal.loads(why))
+    return pid
+
+
+def _check(argv: list[str]) -> None:
+    if not argv:
+        raise ValueError("no command specified")
 
 
 def find_program(name: str, search: str) -> str:
@@ -422,7 +469,7 @@ def find_program(name: str, search: str) -> str:
     raise FileNotFoundError(errno.ENOENT, "executable file not found in $PATH", name)
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     return f'exec: "{error.filename}": {error.strerror}' if isinstance(error, OSError) else str(error)
 
 
@@ -479,6 +526,12 @@ def environment_of(pid: int) -> list[bytes]:
         return []
 
 
+def arguments(user: Ids | None) -> list[str]:
+    """The command line's end for a supervisor whose jobs run as this user, or as its own."""
+    return [] if user is None else [str(user[0]), str(user[1]), *map(str, user[2])]
+
+
 def main() -> None:
-    Supervisor(0, 1).run()
+    ids = [int(argument) for argument in sys.argv[1:]]
+    Supervisor(0, 1, (ids[0], ids[1], ids[2:]) if ids else None).run()
     os._exit(0)  # nothing is left to be put in order

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,22 @@ from universal_scheduler.local.gaps import require_ministack
 
 Json = dict[str, Any]
 
+ONLY_OURS = (
+    "This engine was started with --run-as. It runs Python functions without layers and SnapStart as that user. Others "
+    "it could run as its own user only, so it does not run them."
+)
 _INIT_SECONDS = 10  # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 
 
 class Zygote:
-    """The process that workers are forked from; it ends when this one does. If it is killed, another one follows."""
+    """The process that workers are forked from; it ends when this one does. If it is killed, another one follows.
 
-    def __init__(self, environment: Json) -> None:
+    ``user`` has the ids of the user, the group and the other groups that functions run as, if not as this process.
+    """
+
+    def __init__(self, environment: Json, user: tuple[int, int, Sequence[int]] | None = None) -> None:
+        self.runs_as_other = user is not None
+        self._ids = () if user is None else (user[0], user[1], *user[2])
         self._environment = {
             **environment,
             "AWS_CONFIG_FILE": os.devnull,
@@ -43,7 +53,11 @@ class Zygote:
         self._control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("lambda_zygote.py")), str(theirs.fileno())],
+                [
+                    sys.executable,
+                    str(Path(__file__).with_name("lambda_zygote.py")),
+                    *map(str, [theirs.fileno(), *self._ids]),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=self._environment,
@@ -273,6 +287,15 @@ def apply(runtime: Runtime) -> None:
         finally:
             lambda_svc.release_worker(worker)
 
+    def only_ours(function: Json, config: Json, *call: Any) -> Json:
+        if ours(config):
+            answer: Json = stock_dispatch(function, config, *call)
+            return answer
+        return {"body": {"errorType": "InvalidRuntimeException", "errorMessage": ONLY_OURS}, "error": True}
+
+    if runtime.zygote.runs_as_other:
+        stock_dispatch = lambda_svc._execute_function_dispatch
+        lambda_svc._execute_function_dispatch = only_ours
     lambda_runtime._worker_class_for = worker_class_for
     lambda_svc._execute_function_warm = execute_function_warm
 

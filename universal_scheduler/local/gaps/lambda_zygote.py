@@ -1,7 +1,8 @@
 """The Lambda runtime that functions run in: a process with the usual imports done, forked for each worker.
 
 Run by path as a script (never imported), so that ``universal_scheduler`` in a function is the one from its own zip.
-It reads from the control socket given as its argument: each byte brings a worker's socket and its log file.
+It reads from the control socket given as its argument: each byte brings a worker's socket and its log file. Further
+arguments are the ids of the user, the group and the other groups that functions run as.
 A worker then speaks lines of JSON: first what to load, then one line an invocation.
 """
 
@@ -44,9 +45,13 @@ class Context(SimpleNamespace):
         return max(0, int((self.deadline - time.time()) * 1000))
 
 
-def main(control: socket.socket) -> None:
+def main(control: socket.socket, ids: list[int]) -> None:
     """Fork a worker whenever the engine asks for one; end with the engine."""
     _preload()
+    if ids:
+        os.setgroups(ids[2:])
+        os.setgid(ids[1])
+        os.setuid(ids[0])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # workers are reaped by the kernel
     while True:
         try:
@@ -194,4 +199,4 @@ if __name__ == "__main__":
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
     with socket.socket(fileno=int(sys.argv[1])) as engine:
-        main(engine)
+        main(engine, [int(argument) for argument in sys.argv[2:]])
