@@ -170,7 +170,7 @@ def test_a_durable_engine_finds_nothing_of_an_ephemeral_one() -> None:
     ephemeral = engine.start(0, bare=True)
     client(ephemeral, "s3").create_bucket(Bucket="forgotten")
     engine.stop(ephemeral)
-    left = ephemeral.state_dir / engine.STATE / "dynamodb.sqlite"
+    left = ephemeral.state_dir / "state" / "dynamodb.sqlite"
     assert left.exists()
     before = left.stat().st_ino
     durable = engine.start(ephemeral.port, bare=True, safety=Safety.PROCESS)

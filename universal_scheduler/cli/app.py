@@ -565,7 +565,7 @@ def notify_test(schedule_id: str, as_json: bool) -> int:
 
 @main.group(cls=Commands, epilog=EPILOG)
 def local() -> None:
-    """Start, stop and describe embedded engines on this machine."""
+    """Start, stop, back up and restore embedded engines."""
 
 
 def _port(text: str) -> Decorator:
@@ -606,7 +606,10 @@ def local_start(
 @_json
 @_command
 def local_stop(keep_jobs: bool, as_json: bool) -> int:
-    """Stop an engine, its jobs, and whatever a killed one has left behind."""
+    """Stop an engine and its jobs.
+
+    It also ends what a killed engine has left behind.
+    """
     from universal_scheduler.cli.local import stop_command
 
     return stop_command(target.chosen().port, keep_jobs, as_json)
@@ -621,3 +624,35 @@ def local_status(as_json: bool) -> int:
     from universal_scheduler.cli.local import status_command
 
     return status_command(target.chosen().port, as_json)
+
+
+@local.command("backup", epilog=EPILOG)
+@click.argument("file", metavar="FILE")
+@_port("The port of the engine. Without it: the newest engine that runs.")
+@_json
+@_command
+def local_backup(file: str, as_json: bool) -> int:
+    """Write the whole state of a durable engine into FILE.
+
+    The engine works on meanwhile. FILE has everything as it was at one moment. The files that jobs wrote below
+    USCHED_DATA are not in it.
+    """
+    from universal_scheduler.cli.local_backup import backup_command
+
+    return backup_command(target.chosen().port, file, as_json)
+
+
+@local.command("restore", epilog=EPILOG)
+@click.argument("file", metavar="FILE")
+@_port("The port of the engine. Without it: the newest engine that runs.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_json
+@_command
+def local_restore(file: str, yes: bool, as_json: bool) -> int:
+    """Replace the whole state of a durable engine by a backup.
+
+    The engine ends its jobs and starts again with what is in FILE. What it had before is put aside.
+    """
+    from universal_scheduler.cli.local_backup import restore_command
+
+    return restore_command(target.chosen().port, file, yes, as_json)

@@ -21,6 +21,8 @@ from typing import Any, NoReturn
 
 from universal_scheduler.local import package, processes
 from universal_scheduler.local.run_as import RunAsError, User, check_access, find_user
+from universal_scheduler.local.service import backup
+from universal_scheduler.local.service.backup import STATE
 from universal_scheduler.local.state import Safety
 
 HOST = "127.0.0.1"
@@ -29,11 +31,8 @@ START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 INFO = "engine.json"
 LOG = "engine.log"
-STATE = "state"
-"""The folder with the files of the services."""
-
 _LOCK = "lock"  # an engine holds it from before its start to its end
-_KEPT = "kept"  # in the folder of the services: marks it as that of a durable engine
+_EPHEMERAL = "ephemeral"  # in the folder of the services: marks it as nothing to keep
 _REMADE = ("lambda",)
 _FORGOTTEN = ("jobs", "s3", STATE)  # data/ stays for who wants to look at what the jobs made
 _KEPT_VARIABLES = frozenset(
@@ -305,7 +304,10 @@ def _is_held(path: Path) -> bool:
 
 
 def _is_durable(home: Path) -> bool:
-    return (home / STATE / _KEPT).exists()
+    """Whether a state directory has what a durable engine has kept."""
+    if (home / backup.RESTORED).exists():
+        return True
+    return any((home / STATE).glob("*.sqlite")) and not (home / STATE / _EPHEMERAL).exists()
 
 
 def _clean(home: Path, safety: Safety) -> None:
@@ -319,12 +321,14 @@ def _clean(home: Path, safety: Safety) -> None:
     processes.sweep(home, spare_jobs=kept)
     _reap()
     (home / INFO).unlink(missing_ok=True)
-    for name in _REMADE if kept else (*_REMADE, *_FORGOTTEN):
-        shutil.rmtree(home / name, ignore_errors=True)
-    (home / "data").mkdir(exist_ok=True)
-    if safety is not Safety.EPHEMERAL:
-        (home / STATE).mkdir(exist_ok=True)
-        (home / STATE / _KEPT).touch()
+    backup.adopt(home)
+    unfinished = home.glob(f"{backup.UNFINISHED}*")
+    for path in (*(home / name for name in _REMADE), *unfinished, *(() if kept else (home / it for it in _FORGOTTEN))):
+        shutil.rmtree(path, ignore_errors=True)
+    for name in ("data", STATE):
+        (home / name).mkdir(exist_ok=True)
+    if safety is Safety.EPHEMERAL:
+        (home / STATE / _EPHEMERAL).touch()
 
 
 def _user(name: str | None) -> User | None:

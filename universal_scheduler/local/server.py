@@ -14,17 +14,18 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 
-from universal_scheduler.local import inprocess, package, sfn_local
+from universal_scheduler.local import inprocess, package, processes, sfn_local
 from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
-from universal_scheduler.local.engine import HOST, INFO, PORT, STATE, Engine, default_vcpus
+from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
 from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import dynamodb as dynamodb_gap
 from universal_scheduler.local.gaps import (
@@ -44,6 +45,10 @@ from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import JOB_MARK, MARK
 from universal_scheduler.local.run_as import User, find_user, own_directory
+from universal_scheduler.local.service import backup, metrics, sources
+from universal_scheduler.local.service.backup import STATE
+from universal_scheduler.local.service.health import Health
+from universal_scheduler.local.service.routes import Service
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 from universal_scheduler.local.state import Safety, State
 
@@ -68,8 +73,9 @@ _log = logging.getLogger("usched.engine")
 def main() -> None:
     arguments = _arguments()
     listener = _listener(arguments)
-    if arguments.lock is not None:
-        os.set_inheritable(arguments.lock, False)
+    kept = [os.dup(listener.fileno()), *([] if arguments.lock is None else [arguments.lock])]
+    for descriptor in kept:
+        os.set_inheritable(descriptor, False)
     home = arguments.state_dir.absolute()
     home.mkdir(parents=True, exist_ok=True)
     _set_up_environment(listener.getsockname()[1], home)
@@ -82,15 +88,29 @@ def main() -> None:
         }
         state = State(home / STATE, Safety(arguments.safety))
         user = find_user(arguments.run_as)
-        uvloop.run(_Server(listener, home, state, parameters, arguments.ready, user).run(bare=arguments.bare))
+        server = _Server(listener, home, state, parameters, arguments.ready, user)
+        uvloop.run(server.run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
         _log.exception("the engine did not start")
         _report(arguments.ready, {"error": str(error) or repr(error)})
         code = 1
     else:
         code = 0
+        if server.starts_again:
+            _start_again(kept)
     logging.shutdown()
     os._exit(code)  # ministack's threads know no end, and must not hold up ours
+
+
+def _start_again(descriptors: list[int]) -> NoReturn:
+    """With what a restore has brought, in this process and on the same port: whoever connects meanwhile waits."""
+    home = Path(os.environ[MARK])
+    processes.sweep(home)
+    backup.adopt(home)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    given = [*sys.argv[1:], "--listener", str(descriptors[0]), "--ready", "-1"]
+    os.execv(sys.executable, [sys.executable, "-m", "universal_scheduler.local.server", *given])
 
 
 def _arguments() -> argparse.Namespace:
@@ -146,11 +166,14 @@ def _set_up_environment(port: int, home: Path) -> None:
 
 
 class App:
-    """The engine's ASGI application: Batch and deployed stages of REST APIs are ours, all else is ministack's."""
+    """The engine's ASGI application: Batch, deployed stages of REST APIs and what the engine tells of itself are ours,
+    all else is ministack's."""
 
-    def __init__(self, ministack: Asgi, stages: rest_api.Stages, batch: BatchApi) -> None:
-        self._ministack, self._stages, self._batch = ministack, stages, batch
-        self._calls: Counter[str] = Counter()
+    def __init__(
+        self, ministack: Asgi, stages: rest_api.Stages, batch: BatchApi, service: Service, calls: Counter[str]
+    ) -> None:
+        self._ministack, self._stages, self._batch, self._service = ministack, stages, batch, service
+        self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -169,6 +192,8 @@ class App:
             status, answered, content = await self._batch.handle(scope["method"], target, {}, await _body(receive))
             return await _send(send, status, answered.items(), content)
         headers = dict(scope["headers"])
+        if self._service.owns(scope["method"], path, headers):
+            return await self._service.handle(scope, receive, send)
         if operation := headers.get(b"x-amz-target"):
             self._calls[operation.decode("latin-1")] += 1
             if path == "/" and operation.startswith(DYNAMODB) and SIGNED_OR_BROWSERS.isdisjoint(headers):
@@ -226,20 +251,28 @@ class _Server:
         self._user = user
         self._port: int = listener.getsockname()[1]
         self._endpoint = f"http://{HOST}:{self._port}"
+        self._health = Health(home, state.safety, ())
+        self._product, self._jobs, self._calls = metrics.ProductMetrics(), sources.Jobs(), Counter[str]()
+        self._stop = asyncio.Event()
+        self.starts_again = False
         elsewhere = os.environ.get(ENDPOINT_VARIABLE)
         self._sfn_local = SfnLocal(elsewhere) if elsewhere else None
 
     async def run(self, *, bare: bool) -> None:
         """Serve until a signal. Raises what kept the engine from starting."""
-        stop = asyncio.Event()
+        stop = self._stop
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         common = {"PATH": os.environ.get("PATH", os.defpath), MARK: str(self._home)}
         ids = self._user.ids if self._user else None
         zygote = lambda_workers.Zygote(common, ids)  # first: it makes itself ready while this process imports ministack
-        batch = self._batch(common)
+        service = self._batch(common)
+        batch = BatchApi(service)
         try:
-            app = self._app(batch, lambda_workers.Runtime(zygote, self._home / "lambda", self._endpoint, common))
+            code = self._home / "lambda"
+            runtime = lambda_workers.Runtime(zygote, code, self._endpoint, common, self._product.read_log)
+            routes = Service(self._home, self._state, self._health, lambda: self._metrics(service), self._start_again)
+            app = self._app(batch, runtime, routes)
             await batch.start()
             serving = asyncio.create_task(self._serve(app, stop))
             try:
@@ -254,7 +287,23 @@ class _Server:
             await batch.close()
             zygote.close()
 
-    def _batch(self, common: dict[str, str]) -> BatchApi:
+    def _start_again(self) -> None:
+        self.starts_again = True
+        self._stop.set()
+
+    def _metrics(self, batch: Batch) -> str:
+        files = sorted((self._home / STATE).glob("*.sqlite"))
+        return metrics.text(
+            [
+                *metrics.engine_families(self._home, self._state.safety, self._health.started, files),
+                *sources.requests(self._calls),
+                *sources.queues(),
+                *self._jobs.families(batch),
+                *self._product.families(),
+            ]
+        )
+
+    def _batch(self, common: dict[str, str]) -> Batch:
         data = self._home / "data"
         for directory in (data, self._home / "jobs"):
             own_directory(directory, self._user)
@@ -270,22 +319,25 @@ class _Server:
             "AWS_DEFAULT_REGION": REGION,
             "USCHED_DATA": str(data),
         }
-        return BatchApi(
-            Batch(
-                region=REGION,
-                account=ACCOUNT,
-                state_dir=self._home,
-                base_env=environment,
-                log_sink=inprocess.CloudWatchLogs(),
-                runner=ProcessRunner(
-                    common | ({JOB_MARK: "all"} if self._state.durable else {}), self._user.ids if self._user else None
-                ),
-                listener=inprocess.publish_job_state,
-                on_blocked=inprocess.publish_queue_blocked,
-            )
+
+        def told(job_id: str, status: str, make_detail: Callable[[], dict[str, Any]]) -> None:
+            self._jobs.heard(status)
+            inprocess.publish_job_state(job_id, status, make_detail)
+
+        return Batch(
+            region=REGION,
+            account=ACCOUNT,
+            state_dir=self._home,
+            base_env=environment,
+            log_sink=inprocess.CloudWatchLogs(),
+            runner=ProcessRunner(
+                common | ({JOB_MARK: "all"} if self._state.durable else {}), self._user.ids if self._user else None
+            ),
+            listener=told,
+            on_blocked=inprocess.publish_queue_blocked,
         )
 
-    def _app(self, batch: BatchApi, runtime: lambda_workers.Runtime) -> App:
+    def _app(self, batch: BatchApi, runtime: lambda_workers.Runtime, service: Service) -> App:
         import ministack.app
 
         ministack.app._docker_socket_present = lambda: False  # the user's containers are none of its business
@@ -314,7 +366,7 @@ class _Server:
         stream_mappings.apply(dynamodb.positions)
         if self._sfn_local:
             sfn_local.apply(self._sfn_local)
-        return App(ministack.app.app, stages, batch)
+        return App(ministack.app.app, stages, batch, service, self._calls)
 
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
         import uvicorn
@@ -373,6 +425,7 @@ class _Server:
         unfinished = self._home / f"{INFO}.part"
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")
         unfinished.replace(self._home / INFO)
+        self._health.ready = True
         _report(self._ready, {"engine": engine.to_json()})
 
     def _engine(self, outputs: dict[str, str]) -> Engine:

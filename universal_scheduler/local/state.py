@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -124,10 +124,9 @@ class State:
             time.sleep(0.001)
         raise StateError("The services of the engine do not come to a rest. Try again later.")
 
-    def copy(self, folder: Path, also: Callable[[], None] = lambda: None) -> None:
-        """Copy the files into a folder, all as they are at one moment. Only in that moment services cannot write.
-
-        `also` is called in it, for what is not in these files.
+    def copy(self, folder: Path) -> float:
+        """Copy the files into a folder, all as they are at one moment, and answer this moment, in Unix time. Only in it
+        services cannot write.
 
         Raises:
             StateError, OSError, sqlite3.Error: they cannot be copied.
@@ -139,7 +138,7 @@ class State:
                 for copy in copies:
                     copy.nearly.wait()
                 with self.frozen():
-                    also()
+                    moment = time.time()
                     for copy in copies:
                         copy.finish.set()
                     wait(running)
@@ -148,6 +147,7 @@ class State:
                     copy.finish.set()
         for each in running:
             each.result()
+        return moment
 
 
 def _acquired(lock: Lock, held: ExitStack) -> bool:

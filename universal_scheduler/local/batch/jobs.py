@@ -74,6 +74,15 @@ class JobStore:
         by_status = self._by_queue.get(queue.arn, {})
         return [job for status, jobs in by_status.items() if not status.is_final for job in jobs.values()]
 
+    def counts(self) -> dict[tuple[str, ...], int]:
+        """How many jobs have not ended, by the ARN of their queue and their status."""
+        return {
+            (queue, status.value): len(jobs)
+            for queue, by_status in self._by_queue.items()
+            for status, jobs in by_status.items()
+            if not status.is_final
+        }
+
     def forget(self, now: int) -> list[Job]:
         """Drop, and return, the jobs that ended more than seven days ago."""
         dropped: list[Job] = []

@@ -101,6 +101,10 @@ class Batch:
         """The files with what attempts have printed, by their tasks' ids; one that printed nothing has none."""
         return self._life.outputs()
 
+    def unfinished(self) -> dict[tuple[str, ...], int]:
+        """How many jobs have not ended, by the name of their queue and their status. An array is one job."""
+        return {(queue.rpartition("/")[2], status): n for (queue, status), n in self._life.jobs.counts().items()}
+
     def submit_job(self, request: Json) -> dict[str, Any]:
         spec = read_submission(request, self.resources, self._life.jobs.get)
         tags = check_tags(request.get("tags") or {})

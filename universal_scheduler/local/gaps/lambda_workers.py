@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,7 @@ class Worker:
                     "Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited without providing a reason"
                 )
             log = self._take_log()
+        self._runtime.observe(log)
         if "error" in answer:
             extra = "" if "stackTrace" in answer["error"] else answer["error"]["errorMessage"]
             return {"body": answer["error"], "error": True, "log": "\n".join(filter(None, [log, extra]))}
@@ -202,10 +203,20 @@ class Worker:
 
 
 class Runtime:
-    """What every worker needs: the process to fork, the place of unpacked code, the environment of a function."""
+    """What every worker needs: the process to fork, the place of unpacked code, the environment of a function.
 
-    def __init__(self, zygote: Zygote, directory: Path, endpoint: str, environment: Json) -> None:
-        self.zygote = zygote
+    `observe` is given what each call has printed.
+    """
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        directory: Path,
+        endpoint: str,
+        environment: Json,
+        observe: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.zygote, self.observe = zygote, observe
         self._directory, self._endpoint, self._environment = directory, endpoint, environment
         self._lock = threading.Lock()
         shutil.rmtree(directory, ignore_errors=True)
