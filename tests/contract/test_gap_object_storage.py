@@ -21,7 +21,7 @@ from universal_scheduler.local.state import Safety, State
 from ministack.services import s3
 
 if sys.argv[1] != "stock":
-    restore = object_storage.apply(State(Path(sys.argv[1]), Safety.PROCESS))
+    restore, _ = object_storage.apply(State(Path(sys.argv[1]), Safety.PROCESS))
 
 
 def call(method, path, body=b"", **headers):

@@ -21,7 +21,7 @@ from ministack.services import lambda_svc, sqs
 
 queue_mappings.apply()
 if sys.argv[1] != "stock":
-    restore = queue_storage.apply(State(Path(sys.argv[1]), Safety.PROCESS))
+    restore, _ = queue_storage.apply(State(Path(sys.argv[1]), Safety.PROCESS))
 
 
 def call(action, queue=None, **request):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +98,130 @@ def test_buckets_of_users_and_objects_of_all_buckets(machine: Machine) -> None:
     parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
     s3.complete_multipart_upload(Bucket="mine", Key="large", UploadId=upload, MultipartUpload=parts)
     assert s3.get_object(Bucket="mine", Key="large")["Body"].read() == b"part"
+
+
+def queue(machine: Machine, name: str) -> tuple[str, str]:
+    """URL and ARN of a queue that is made if it is not there."""
+    sqs = machine.client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def received(machine: Machine, name: str) -> list[str]:
+    answer = machine.client("sqs").receive_message(QueueUrl=queue(machine, name)[0], MaxNumberOfMessages=10)
+    return [message["Body"] for message in answer.get("Messages", ())]
+
+
+def test_topics_and_rules_of_users_and_what_they_deliver(machine: Machine) -> None:
+    _, arn = queue(machine, "mine")
+    topic = machine.client("sns").create_topic(Name="mine", Tags=[{"Key": "owner", "Value": "me"}])["TopicArn"]
+    raw = {"RawMessageDelivery": "true"}
+    subscription = machine.client("sns").subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw, ReturnSubscriptionArn=True
+    )["SubscriptionArn"]
+    events = machine.client("events")
+    pattern = json.dumps({"source": ["mine"]})
+    events.put_rule(Name="mine", EventPattern=pattern)
+    events.put_targets(Rule="mine", Targets=[{"Id": "queue", "Arn": arn, "InputPath": "$.detail"}])
+    events.put_rule(Name="gone", EventPattern=pattern)
+    events.delete_rule(Name="gone")
+    before = {rule["Name"] for rule in events.list_rules()["Rules"]}
+
+    machine.crash()
+    events = machine.client("events")
+    assert {rule["Name"] for rule in events.list_rules()["Rules"]} == before
+    [found] = machine.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert found["SubscriptionArn"] == subscription
+    machine.client("sns").publish(TopicArn=topic, Message="by the topic")
+    events.put_events(Entries=[{"Source": "mine", "DetailType": "any", "Detail": json.dumps({"by": "the rule"})}])
+    bodies: list[str] = []
+    eventually(lambda: bodies.extend(received(machine, "mine")) or len(bodies) == 2)
+    assert sorted(bodies) == ["by the topic", '{"by": "the rule"}']
+    machine.client("sns").delete_topic(TopicArn=topic)
+
+    machine.crash()
+    assert topic not in [it["TopicArn"] for it in machine.client("sns").list_topics()["Topics"]]
+
+
+def test_functions_of_users_and_their_mappings(machine: Machine, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    source = (
+        "def handler(event, context):\n"
+        f"    with open({str(notes)!r}, 'a') as notes:\n"
+        "        notes.write(''.join(record['body'] for record in event['Records']))\n"
+    )
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("main.py", source)
+    url, arn = queue(machine, "mine")
+    functions = machine.client("lambda")
+    role = machine.client("iam").create_role(RoleName="mine", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    functions.create_function(
+        FunctionName="mine", Role=role, Handler="main.handler", Runtime="python3.13", Code={"ZipFile": code.getvalue()}
+    )
+    mapping = functions.create_event_source_mapping(EventSourceArn=arn, FunctionName="mine")["UUID"]
+    of_template = {it["FunctionName"] for it in functions.list_functions()["Functions"]} - {"mine"}
+
+    machine.crash()
+    functions = machine.client("lambda")
+    assert {it["FunctionName"] for it in functions.list_functions()["Functions"]} == {"mine", *of_template}
+    assert functions.get_event_source_mapping(UUID=mapping)["EventSourceArn"] == arn
+    assert machine.client("iam").get_role(RoleName="mine")["Role"]["Arn"] == role
+    url, _ = queue(machine, "mine")
+    machine.client("sqs").send_message(QueueUrl=url, MessageBody="handled")
+    eventually(lambda: notes.exists() and notes.read_text() == "handled")
+
+
+def test_settings_secrets_keys_and_alarms_of_users(machine: Machine) -> None:
+    machine.client("ssm").put_parameter(Name="/mine", Value="1", Type="String")
+    machine.client("ssm").put_parameter(Name="/mine", Value="2", Type="String", Overwrite=True)
+    secret = machine.client("secretsmanager").create_secret(Name="mine", SecretString="s3cret")["ARN"]
+    key = machine.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    machine.client("kms").create_alias(AliasName="alias/mine", TargetKeyId=key)
+    sealed = machine.client("kms").encrypt(KeyId="alias/mine", Plaintext=b"plain")["CiphertextBlob"]
+    alarm = {"Namespace": "mine", "MetricName": "m", "Period": 60, "Statistic": "Sum", "EvaluationPeriods": 1}
+    machine.client("cloudwatch").put_metric_alarm(
+        AlarmName="mine", Threshold=1.0, ComparisonOperator="GreaterThanThreshold", **alarm
+    )
+
+    machine.crash()
+    ssm = machine.client("ssm")
+    assert ssm.get_parameter(Name="/mine")["Parameter"]["Value"] == "2"
+    assert [it["Value"] for it in ssm.get_parameter_history(Name="/mine")["Parameters"]] == ["1", "2"]
+    assert machine.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"] == "s3cret"
+    assert machine.client("kms").decrypt(CiphertextBlob=sealed)["Plaintext"] == b"plain"
+    assert machine.client("cloudwatch").describe_alarms(AlarmNames=["mine"])["MetricAlarms"]
+
+
+def test_stacks_of_users_and_what_they_made(machine: Machine) -> None:
+    template = {
+        "Resources": {
+            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "of-stack"}},
+            "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "of-stack"}},
+            "Bucket": {
+                "Type": "AWS::S3::Bucket",
+                "Properties": {"BucketName": "of-stack", "VersioningConfiguration": {"Status": "Enabled"}},
+            },
+            "Policy": {
+                "Type": "AWS::SQS::QueuePolicy",
+                "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": {"Statement": []}},
+            },
+        },
+        "Outputs": {"Url": {"Value": {"Ref": "Queue"}}},
+    }
+    formation = machine.client("cloudformation")
+    formation.create_stack(StackName="mine", TemplateBody=json.dumps(template))
+    formation.get_waiter("stack_create_complete").wait(StackName="mine", WaiterConfig={"Delay": 1})
+
+    machine.crash()
+    formation = machine.client("cloudformation")
+    names = [stack["StackName"] for stack in formation.describe_stacks()["Stacks"]]
+    assert sorted(names) == ["mine", "universal-scheduler"]
+    sqs = machine.client("sqs")
+    attributes = sqs.get_queue_attributes(QueueUrl=queue(machine, "of-stack")[0], AttributeNames=["Policy"])
+    assert json.loads(attributes["Attributes"]["Policy"]) == {"Statement": []}
+    assert machine.client("s3").get_bucket_versioning(Bucket="of-stack")["Status"] == "Enabled"
+    assert any(it["TopicArn"].endswith(":of-stack") for it in machine.client("sns").list_topics()["Topics"])
+    formation.delete_stack(StackName="mine")
+    formation.get_waiter("stack_delete_complete").wait(StackName="mine", WaiterConfig={"Delay": 1})
+    assert "of-stack" not in str(machine.client("sqs").list_queues().get("QueueUrls"))

@@ -36,6 +36,7 @@ from universal_scheduler.local.gaps import (
     object_storage,
     queue_mappings,
     queue_storage,
+    resources,
     rest_api,
     scheduler,
     step_functions,
@@ -358,7 +359,11 @@ class _Server:
         lambda_workers.apply(runtime)
         logs_storage.apply(self._state)
         queue_mappings.apply()
-        self._restore = [queue_storage.apply(self._state), object_storage.apply(self._state)]
+        restore_queues, define_queues = queue_storage.apply(self._state)
+        restore_buckets, define_buckets = object_storage.apply(self._state)
+        restore_resources = resources.apply(self._state, (define_queues, define_buckets))
+        # In this order: who is told of an object in a bucket must be there.
+        self._restore = (restore_queues, restore_resources, restore_buckets)
         rest_api.apply(stages)
         self._firing = scheduler.apply(self._state)
         step_functions.apply()

@@ -107,9 +107,9 @@ class ObjectStorage:
         with self.transaction():
             self._objects[self._s3.get_account_id(), bucket, key] = None
 
-    def touch_bucket(self, bucket: str) -> None:
+    def touch_bucket(self, bucket: str, account: str | None = None) -> None:
         with self.transaction():
-            self._buckets[self._s3.get_account_id(), bucket] = None
+            self._buckets[account or self._s3.get_account_id(), bucket] = None
 
     def touch_upload(self, upload: str) -> None:
         with self.transaction():
@@ -457,14 +457,15 @@ def _read(text: str) -> Any:
     return json.loads(text, object_hook=persistence._json_object_hook)
 
 
-def apply(state: State) -> Callable[[], None]:
+def apply(state: State) -> tuple[Callable[[], None], Callable[[], None]]:
     """Keep ministack's buckets in the file of a durable engine; must run before the first bucket is made.
 
-    What it answers must be called when the template is deployed: it makes the buckets again that users made.
+    What it answers first must be called when the template is deployed: it makes the buckets again that users made. The
+    second writes what others than S3 have changed of users' buckets, such as a stack.
     """
     require_ministack("buckets are in memory only")
     if not state.durable:
-        return lambda: None
+        return lambda: None, lambda: None
     from ministack.services import s3
     from ministack.services.cloudformation import provisioners
 
@@ -497,7 +498,12 @@ def apply(state: State) -> Callable[[], None]:
         for notification in storage.waiting_notifications():
             notification.start()
 
-    return restore
+    def define() -> None:
+        with storage.transaction():
+            for account, name in list(s3._buckets._data):
+                storage.touch_bucket(name, account)
+
+    return restore, define
 
 
 def _all_buckets(storage: ObjectStorage) -> Any:

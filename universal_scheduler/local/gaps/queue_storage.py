@@ -15,6 +15,7 @@ import functools
 import inspect
 import itertools
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -45,6 +46,7 @@ CREATE TABLE sent (queue INTEGER NOT NULL, key TEXT NOT NULL, expires REAL NOT N
     PRIMARY KEY (queue, key)) WITHOUT ROWID;
 """
 _COLUMNS = ("sent_at", "visible_at", "receive_count", "first_receive_at", "receipt_handle")
+_HOST = re.compile(r"^https?://[^/]*")
 _ROW = "row"
 """The key of a message under which the number of its row is, as long as it is in its queue."""
 _DEFINED = ("name", "url", "is_fifo", "attributes", "tags")
@@ -266,6 +268,9 @@ class Messages(list[Message]):
 def _all_queues(storage: QueueStorage) -> Any:
     """All queues by URL, as ministack keeps them."""
     from ministack.core.responses import AccountRegionScopedDict
+    from ministack.services import sqs
+
+    here = sqs._queue_url("").rpartition("/")[0].rpartition("/")[0]
 
     def dropped(queue: Any) -> Any:
         if isinstance(queue, Queue):
@@ -273,6 +278,10 @@ def _all_queues(storage: QueueStorage) -> Any:
         return queue
 
     class Queues(AccountRegionScopedDict):  # type: ignore[misc]
+        def _scoped(self, url: str) -> Any:
+            """What users made may know a queue by its URL on the port of an earlier start."""
+            return super()._scoped(_HOST.sub(here, url))
+
         def __setitem__(self, url: str, queue: Json) -> None:
             super().__setitem__(url, storage.enter(queue, users=storage.deployed))
 
@@ -289,15 +298,16 @@ def _all_queues(storage: QueueStorage) -> Any:
     return Queues()
 
 
-def apply(state: State) -> Callable[[], None]:
+def apply(state: State) -> tuple[Callable[[], None], Callable[[], None]]:
     """Keep ministack's queues in the file of a durable engine; must run after `queue_mappings` and before the first
     queue is made.
 
-    What it answers must be called when the template is deployed: it makes the queues again that users made.
+    What it answers first must be called when the template is deployed: it makes the queues again that users made. The
+    second writes what others than SQS have changed of users' queues, such as a stack.
     """
     require_ministack("queues are in memory only")
     if not state.durable:
-        return lambda: None
+        return lambda: None, lambda: None
     from ministack.services import lambda_svc, sqs
 
     storage = QueueStorage(state)
@@ -316,7 +326,7 @@ def apply(state: State) -> Callable[[], None]:
     sqs._act_send_message = actions["SendMessage"]
     for name in ("_dlq_sweep", "_expire_retained", "_receive_messages_for_esm", "_delete_messages_for_esm"):
         setattr(sqs, name, _whole(storage, getattr(sqs, name)))
-    return functools.partial(_restore, storage, sqs)
+    return functools.partial(_restore, storage, sqs), functools.partial(_define, storage, sqs)
 
 
 def _restore(storage: QueueStorage, sqs: Any) -> None:
@@ -330,6 +340,12 @@ def _restore(storage: QueueStorage, sqs: Any) -> None:
             sqs._queue_name_to_url.set_scoped(account, region, name, url)
     storage.sweep(sqs._queues.all_values(), time.time())
     storage.deployed = True
+
+
+def _define(storage: QueueStorage, sqs: Any) -> None:
+    with storage.transaction():
+        for queue in sqs._queues.all_values():
+            storage.define(queue)
 
 
 def _whole(storage: QueueStorage, action: Callable[..., Any]) -> Callable[..., Any]:
