@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 START = """
 import asyncio, json, random, sys
+from pathlib import Path
 
 if sys.argv[1] != "stock":
     from universal_scheduler.local.gaps import logs_storage
-    from universal_scheduler.local.state import State
-    logs = logs_storage.apply(State())
+    from universal_scheduler.local.state import Safety, State
+    state = State(Path(sys.argv[3]), Safety.PROCESS) if len(sys.argv) > 3 else State()
+    logs = logs_storage.apply(state)
 from ministack.services import cloudwatch_logs
 
 
@@ -173,3 +177,91 @@ print(json.dumps(rows()))
         "ours",
     )
     assert (before, after) == ([1, 1], [0, 0])
+
+
+def killed(folder: Path, script: str) -> list[Any]:
+    """What a process prints that is killed after it has run this on the files of a folder."""
+    kill = "\nsys.stdout.flush(); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    command = [sys.executable, "-c", START + script + kill, "ours", "1", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_killed_engine_leaves_groups_streams_and_lines_as_they_were(tmp_path: Path) -> None:
+    look = """
+print(json.dumps([call("DescribeLogGroups"), call("DescribeLogStreams", logGroupName="mine"),
+    call("ListTagsLogGroup", logGroupName="mine"),
+    call("GetLogEvents", logGroupName="mine", logStreamName="s", startFromHead=True)]))
+"""
+    [before] = killed(
+        tmp_path,
+        """
+for name in ("mine", "gone"):
+    call("CreateLogGroup", logGroupName=name, tags={"owner": "me"})
+    call("CreateLogStream", logGroupName=name, logStreamName="s")
+    call("PutLogEvents", logGroupName=name, logStreamName="s", logEvents=[{"timestamp": 1, "message": "first"}])
+call("PutRetentionPolicy", logGroupName="mine", retentionInDays=7)
+call("TagLogGroup", logGroupName="mine", tags={"cost": "low"})
+call("DeleteLogGroup", logGroupName="gone")
+"""
+        + look,
+    )
+    [after, group, lines, record] = killed(
+        tmp_path,
+        look
+        + """
+from ministack.services.cloudformation import provisioners
+provisioners._RESOURCE_HANDLERS["AWS::Logs::LogGroup"]["create"](
+    "Group", {"LogGroupName": "mine", "RetentionInDays": 30}, "stack")
+call("PutLogEvents", logGroupName="mine", logStreamName="s", logEvents=[{"timestamp": 2, "message": "second"}])
+print(json.dumps(call("DescribeLogGroups")[1]["logGroups"][0]))
+events = call("FilterLogEvents", logGroupName="mine")[1]["events"]
+print(json.dumps([event["message"] for event in events]))
+print(json.dumps(call("GetLogRecord", logRecordPointer=events[0]["eventId"])[1]["logRecord"]["@log"]))
+""",
+    )
+    assert after == before
+    assert [each["logGroupName"] for each in after[0][1]["logGroups"]] == ["mine"]
+    assert after[2][1]["tags"] == {"owner": "me", "cost": "low"}
+    assert group["retentionInDays"] == 30
+    assert group["creationTime"] == before[0][1]["logGroups"][0]["creationTime"]
+    assert (lines, record) == (["first", "second"], "mine")
+
+
+def test_lines_go_when_their_group_no_longer_keeps_them() -> None:
+    shown = run(
+        START
+        + """
+DAY = 86_400_000
+def put(group, stream, *days):
+    call("CreateLogGroup", logGroupName=group)
+    call("CreateLogStream", logGroupName=group, logStreamName=stream)
+    call("PutLogEvents", logGroupName=group, logStreamName=stream,
+         logEvents=[{"timestamp": day * DAY, "message": str(day)} for day in days])
+def show():
+    names = [group["logGroupName"] for group in call("DescribeLogGroups")[1]["logGroups"]]
+    print(json.dumps({f"{name}/{event['logStreamName']}/{event['message']}": 1
+        for name in names for event in call("FilterLogEvents", logGroupName=name)[1]["events"]}))
+put("week", "old", 1, 2), put("week", "both", 2, 9), put("ever", "old", 1), put("ever", "long", 1, 10)
+logs_storage._SWEPT = 1
+call("PutRetentionPolicy", logGroupName="week", retentionInDays=7)
+logs.sweep(10 * DAY)
+show()
+streams = call("DescribeLogStreams", logGroupName="week")[1]["logStreams"]
+print(json.dumps([stream["logStreamName"] for stream in streams]))
+print(json.dumps(streams[0]["firstEventTimestamp"] // DAY))
+logs.sweep(10 * DAY, days=8)
+show()
+logs.sweep(10 * DAY, most_length=2)
+show()
+""",
+        "ours",
+    )
+    assert [set(each) if isinstance(each, dict) else each for each in shown] == [
+        {"week/both/9", "ever/old/1", "ever/long/1", "ever/long/10"},
+        ["both"],
+        9,
+        {"week/both/9", "ever/long/10"},
+        {"ever/long/10"},
+    ]

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3
-import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
+from universal_scheduler.local.gaps.transactions import File
 from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
@@ -57,55 +56,13 @@ CREATE TABLE positions (function TEXT NOT NULL, stream TEXT NOT NULL, position I
 encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-class Database:
-    """The file, and one connection to it for all threads.
-
-    `with database:` is one transaction of the thread that is in it; those inside it belong to it.
-    """
+class Database(File):
+    """The file of tables and streams."""
 
     def __init__(self, state: State) -> None:
-        self.lock = threading.RLock()
+        super().__init__(state, "dynamodb", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
         self.gone: deque[int] = deque()
         """Streams that nobody knows any more."""
-        self.undone: Callable[[], None] = lambda: None
-        """Called when a transaction was rolled back: what memory has of it is not in the file."""
-        self._depth, self._began = 0, False
-        self._connection = state.open("dynamodb", [_SCHEMA], self.lock, cache_kilobytes=_CACHE_KILOBYTES)
-        self.read = self._connection.execute
-
-    def write(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        if not self._connection.in_transaction:
-            if self._began:
-                raise sqlite3.OperationalError("this transaction was rolled back")
-            self._connection.execute("BEGIN")
-            self._began = True
-        return self._connection.execute(statement, values)
-
-    def __enter__(self) -> Database:
-        self.lock.acquire()
-        self._depth += 1
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if self._depth == 1 and self._began:
-                self._end(well=kind is None)
-        finally:
-            self._depth -= 1
-            self.lock.release()
-
-    def _end(self, *, well: bool) -> None:
-        """A full disk ends a transaction by itself: https://www.sqlite.org/lang_transaction.html"""
-        try:
-            if well:
-                self._connection.execute("COMMIT")
-                self._began = False
-        finally:
-            if self._began:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                self._began = False
-                self.undone()
 
     def forget_streams(self) -> None:
         """Delete the records of streams that nobody knows any more."""

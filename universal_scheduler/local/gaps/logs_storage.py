@@ -1,25 +1,44 @@
 """Gap: CloudWatch Logs keeps every stream, every line and a second record of each line in memory.
 
-Streams and lines are rows of an SQLite file in the engine's state directory; ministack reads and writes them through
-what looks like its own dictionaries and lists. Searches in many streams are SQL.
+Groups, streams and lines are rows of an SQLite file in the engine's state directory; ministack reads and writes them
+through what looks like its own dictionaries and lists. Searches in many streams are SQL. A group that is made anew at
+the engine's start has the streams that the file has under its ARN.
 """
 
 from __future__ import annotations
 
-import itertools
+import heapq
+import json
+import logging
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 from universal_scheduler.local.gaps import between, edit, require_ministack
+from universal_scheduler.local.gaps.transactions import File
 from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
 Event = dict[str, Any]
 
+_log = logging.getLogger("usched.engine")
+
 _PAGE = 256
 _CACHE_KILOBYTES = 2000
+_SWEPT = 2000
+"""How many events are deleted at once: others wait meanwhile."""
+_SWEEP_SECONDS = 600.0
+_DAY_MS = 86_400_000
+_DEFINE = (
+    *("_create_log_group", "_put_retention_policy", "_delete_retention_policy", "_tag_log_group", "_untag_log_group"),
+    *("_tag_resource", "_untag_resource", "_put_subscription_filter", "_delete_subscription_filter"),
+)
+"""What changes groups themselves."""
 _SCHEMA = """
+CREATE TABLE groups (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+    definition TEXT NOT NULL);
 CREATE TABLE streams (
     id INTEGER PRIMARY KEY, grp INTEGER NOT NULL, name TEXT NOT NULL, token TEXT NOT NULL, created INTEGER NOT NULL,
     first INTEGER, last INTEGER, ingested INTEGER, length INTEGER NOT NULL DEFAULT 0, UNIQUE (grp, name)
@@ -41,25 +60,69 @@ _COLUMNS = {
 _EVENT = "timestamp, message, events.ingested, events.id"
 
 
-class Logs:
-    """The file. Its connection is for all threads."""
+class Logs(File):
+    """The file of groups, streams and lines."""
 
     def __init__(self, state: State) -> None:
-        self._lock = threading.RLock()
-        self._connection = state.open("logs", [_SCHEMA], self._lock, cache_kilobytes=_CACHE_KILOBYTES)
-        self.groups = itertools.count(1)
-        self.names: dict[int, str] = {}
-        self.read = self._connection.execute
+        super().__init__(state, "logs", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
 
-    def write(self, *statements: tuple[str, Sequence[Any]]) -> None:
-        """All of these in one transaction."""
-        with self._lock:
-            self._connection.execute("BEGIN")
-            try:
-                for statement, values in statements:
-                    self._connection.execute(statement, values)
-            finally:
-                self._connection.execute("COMMIT")
+    def sweep(self, now_ms: int, *, days: int | None = None, most_length: int | None = None) -> None:
+        """Delete what is older than its group keeps it, or than `days` where the group keeps everything.
+
+        If what is left has more characters than `most_length`, the streams with the oldest last event go, too.
+        On AWS a stream without events stays; here it goes, as each run of a function and each attempt has its own.
+        """
+        for group, definition in self.read("SELECT id, definition FROM groups").fetchall():
+            kept = json.loads(definition).get("retentionInDays") or days
+            if kept:
+                self._sweep_group(group, now_ms - kept * _DAY_MS)
+        if most_length is not None:
+            self._shorten(most_length)
+
+    def _sweep_group(self, group: int, before: int) -> None:
+        for old in ("last < ?", "last IS NULL AND created < ?"):
+            for number in self._numbers(f"grp = ? AND {old}", group, before):
+                self._delete(number)
+        for number in self._numbers("grp = ? AND last >= ?2 AND first < ?2", group, before):
+            while self._delete_events(number, before):
+                pass
+            with self as logs:
+                logs.write(
+                    "UPDATE streams SET first = (SELECT min(timestamp) FROM events WHERE stream = streams.id), length ="
+                    " (SELECT coalesce(sum(length(message)), 0) FROM events WHERE stream = streams.id) WHERE id = ?",
+                    (number,),
+                )
+
+    def _shorten(self, most_length: int) -> None:
+        groups = [group for (group,) in self.read("SELECT id FROM groups").fetchall()]
+        oldest = "SELECT last, id, length FROM streams WHERE grp = ? AND last IS NOT NULL ORDER BY last"
+        over = self.one("SELECT coalesce(sum(length), 0) FROM streams", ()) - most_length
+        gone = []
+        for _, number, length in heapq.merge(*(self.rows(oldest, (group,)) for group in groups)):
+            if over <= 0:
+                break
+            gone.append(number)
+            over -= length
+        for number in gone:
+            self._delete(number)
+
+    def _numbers(self, where: str, *values: Any) -> list[int]:
+        return [number for (number,) in self.read(f"SELECT id FROM streams WHERE {where}", values).fetchall()]
+
+    def _delete(self, stream: int) -> None:
+        while self._delete_events(stream, None):
+            pass
+        with self as logs:
+            logs.write("DELETE FROM streams WHERE id = ?", (stream,))
+
+    def _delete_events(self, stream: int, before: int | None) -> bool:
+        """Whether there may be more."""
+        with self as logs:
+            found = logs.write(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE stream = ? AND timestamp < ? LIMIT ?)",
+                (stream, 2**62 if before is None else before, _SWEPT),
+            )
+        return found.rowcount == _SWEPT
 
     def rows(self, statement: str, values: Sequence[Any]) -> Iterator[Any]:
         """Read as far as they are wanted."""
@@ -75,9 +138,26 @@ class Logs:
 class Streams(MutableMapping[str, Any]):
     """The streams of one group by name."""
 
-    def __init__(self, logs: Logs, group: str) -> None:
-        self.logs, self.id = logs, next(logs.groups)
-        logs.names[self.id] = group
+    def __init__(self, logs: Logs, name: str, group: Json) -> None:
+        self.logs = logs
+        with logs:
+            number = logs.one("SELECT id FROM groups WHERE arn = ?", (group["arn"],))
+            if number is None:
+                made = logs.write("INSERT INTO groups (arn, name, definition) VALUES (?, ?, '')", (group["arn"], name))
+                number = made.lastrowid
+        self.id = int(number)
+
+    def define(self, definition: str) -> None:
+        """Keep what is known of the group."""
+        with self.logs as logs:
+            change = "UPDATE groups SET definition = ?1 WHERE id = ?2 AND definition <> ?1"
+            logs.write(change, (definition, self.id))
+
+    def drop(self) -> None:
+        """Delete the group."""
+        with self.logs as logs:
+            self.clear()
+            logs.write("DELETE FROM groups WHERE id = ?", (self.id,))
 
     def __getitem__(self, name: str) -> Stream:
         number = self._find(name)
@@ -90,22 +170,21 @@ class Streams(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, stream: Json) -> None:
         columns = ", ".join(_COLUMNS.values())
-        self.logs.write(
-            (
+        with self.logs as logs:
+            logs.write(
                 f"INSERT OR REPLACE INTO streams (grp, name, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (self.id, name, *(stream.get(key) for key in _COLUMNS)),
             )
-        )
-        if stream["events"]:
-            self[name]["events"] = stream["events"]
+            if stream["events"]:
+                self[name]["events"] = stream["events"]
 
     def __delitem__(self, name: str) -> None:
         number = self._find(name)
         if number is None:
             raise KeyError(name)
-        self.logs.write(
-            ("DELETE FROM events WHERE stream = ?", (number,)), ("DELETE FROM streams WHERE id = ?", (number,))
-        )
+        with self.logs as logs:
+            logs.write("DELETE FROM events WHERE stream = ?", (number,))
+            logs.write("DELETE FROM streams WHERE id = ?", (number,))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.sorted("", by_last_event=False, descending=False)[:])
@@ -114,10 +193,9 @@ class Streams(MutableMapping[str, Any]):
         return int(self.logs.one("SELECT count(*) FROM streams WHERE grp = ?", (self.id,)))
 
     def clear(self) -> None:
-        self.logs.write(
-            ("DELETE FROM events WHERE stream IN (SELECT id FROM streams WHERE grp = ?)", (self.id,)),
-            ("DELETE FROM streams WHERE grp = ?", (self.id,)),
-        )
+        with self.logs as logs:
+            logs.write("DELETE FROM events WHERE stream IN (SELECT id FROM streams WHERE grp = ?)", (self.id,))
+            logs.write("DELETE FROM streams WHERE grp = ?", (self.id,))
 
     def sorted(self, prefix: str, *, by_last_event: bool, descending: bool) -> Names:
         return Names(self, prefix, by_last_event=by_last_event, descending=descending)
@@ -188,40 +266,35 @@ class Stream:
         return default if found is None else found
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key == "events":
-            self._logs.write(
-                ("DELETE FROM events WHERE stream = ?", (self.id,)),
-                ("UPDATE streams SET length = 0 WHERE id = ?", (self.id,)),
-                *self._added(value),
-            )
-        else:
-            self._logs.write((f"UPDATE streams SET {_COLUMNS[key]} = ? WHERE id = ?", (value, self.id)))
+        with self._logs as logs:
+            if key == "events":
+                logs.write("DELETE FROM events WHERE stream = ?", (self.id,))
+                logs.write("UPDATE streams SET length = 0 WHERE id = ?", (self.id,))
+                self._add(value)
+            else:
+                logs.write(f"UPDATE streams SET {_COLUMNS[key]} = ? WHERE id = ?", (value, self.id))
 
     def append(self, events: Sequence[Event]) -> None:
-        """Put events into their places; of those with one time the later ones come last."""
-        if events:
-            times = [event["timestamp"] for event in events]
-            self._logs.write(
-                (
+        """Put events into their places; of those with one time the later ones come last. The token goes one up."""
+        with self._logs as logs:
+            logs.write("UPDATE streams SET token = CAST(token AS INTEGER) + 1 WHERE id = ?", (self.id,))
+            if events:
+                times = [event["timestamp"] for event in events]
+                logs.write(
                     "UPDATE streams SET first = min(coalesce(first, ?1), ?1), last = max(coalesce(last, ?2), ?2),"
                     " ingested = ?3 WHERE id = ?4",
                     (min(times), max(times), events[-1]["ingestionTime"], self.id),
-                ),
-                *self._added(sorted(events, key=lambda event: int(event["timestamp"]))),
-            )
-
-    def _added(self, events: Sequence[Event]) -> list[tuple[str, Sequence[Any]]]:
-        length = sum(len(event["message"]) for event in events)
-        return [
-            *(
-                (
-                    "INSERT INTO events (stream, timestamp, ingested, message) VALUES (?, ?, ?, ?)",
-                    (self.id, event["timestamp"], event["ingestionTime"], event["message"]),
                 )
-                for event in events
-            ),
-            ("UPDATE streams SET length = length + ? WHERE id = ?", (length, self.id)),
-        ]
+                self._add(sorted(events, key=lambda event: int(event["timestamp"])))
+
+    def _add(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._logs.write(
+                "INSERT INTO events (stream, timestamp, ingested, message) VALUES (?, ?, ?, ?)",
+                (self.id, event["timestamp"], event["ingestionTime"], event["message"]),
+            )
+        length = sum(len(event["message"]) for event in events)
+        self._logs.write("UPDATE streams SET length = length + ? WHERE id = ?", (length, self.id))
 
 
 class Events(Sequence[Event]):
@@ -273,7 +346,8 @@ class Records:
         if not event_id.isdecimal():
             return None
         row = self._logs.read(
-            "SELECT timestamp, message, name, grp FROM events JOIN streams ON streams.id = stream WHERE events.id = ?",
+            "SELECT timestamp, message, streams.name, groups.name FROM events JOIN streams ON streams.id = stream"
+            " JOIN groups ON groups.id = grp WHERE events.id = ?",
             (int(event_id),),
         ).fetchone()
         if row is None:
@@ -283,7 +357,7 @@ class Records:
             ptr=event_id,
             timestamp_ms=timestamp,
             message=message,
-            log_group=self._logs.names[group],
+            log_group=group,
             log_stream=stream,
         )
 
@@ -299,37 +373,79 @@ def apply(state: State) -> Logs:
     logs = Logs(state)
 
     class Groups(type(cloudwatch_logs._log_groups)):  # type: ignore[misc]
-        """Gives each new group streams that are on disk; those of a deleted one go."""
+        """Gives each group the streams that are on disk; those of a deleted one go."""
 
         __slots__ = ()
 
         def __setitem__(self, name: str, group: Json) -> None:
-            self.pop(name, None)
-            group["streams"] = Streams(logs, name)
+            if old := self.get(name):
+                group["creationTime"] = old["creationTime"]
+            with logs:
+                group["streams"] = Streams(logs, name, group)
+                group["streams"].define(_definition(group))
             super().__setitem__(name, group)
 
+        def restore(self) -> None:
+            for name, definition in logs.read("SELECT name, definition FROM groups").fetchall():
+                group = json.loads(definition)
+                _, _, _, region, account, _ = group["arn"].split(":", 5)
+                group["streams"] = Streams(logs, name, group)
+                self.set_scoped(account, region, name, group)
+
         def __delitem__(self, name: str) -> None:
-            self[name]["streams"].clear()
+            self[name]["streams"].drop()
             super().__delitem__(name)
 
         def pop(self, name: str, *default: Any) -> Any:
             if name in self:
-                self[name]["streams"].clear()
+                self[name]["streams"].drop()
             return super().pop(name, *default)
 
         def clear(self) -> None:
             for group in self.all_values():
-                group["streams"].clear()
+                group["streams"].drop()
             super().clear()
 
-    cloudwatch_logs._log_groups = Groups()
+    def defining(operation: Callable[[Json], Any]) -> Callable[[Json], Any]:
+        """The operation, which may change a group itself."""
+
+        def call(data: Json) -> Any:
+            answer = operation(data)
+            with logs:
+                for group in cloudwatch_logs._log_groups.all_values():
+                    group["streams"].define(_definition(group))
+            return answer
+
+        return call
+
+    groups = cloudwatch_logs._log_groups = Groups()
+    groups.restore()
+    for name in _DEFINE:
+        setattr(cloudwatch_logs, name, defining(getattr(cloudwatch_logs, name)))
+    put = cloudwatch_logs._put_log_events
+    counted = between(put, "    token = str(int(", "    _fanout_to_subscription_filters(")
+    edit(put, (counted, '    token = s["uploadSequenceToken"]\n\n'))
     cloudwatch_logs._log_records = Records(logs, cloudwatch_logs._build_log_record)
     cloudwatch_logs._append_log_events = lambda stream, events: stream.append(events)
     cloudwatch_logs._forget_log_records_for_stream = lambda *_: None
     cloudwatch_logs._forget_log_records_for_group = lambda *_: None
     cloudwatch_logs.bisect_left = _places_before
     _search_by_sql(cloudwatch_logs)
+
+    def sweep() -> None:
+        while True:
+            time.sleep(_SWEEP_SECONDS)
+            try:
+                logs.sweep(int(time.time() * 1000))
+            except sqlite3.Error:
+                _log.exception("old log events could not be deleted")
+
+    threading.Thread(target=sweep, daemon=True, name="usched-logs-retention").start()
     return logs
+
+
+def _definition(group: Json) -> str:
+    return json.dumps({key: value for key, value in group.items() if key != "streams"})
 
 
 def _places_before(events: Events, timestamp: int, lo: int = 0, hi: int | None = None, *, key: Any) -> int:  # noqa: ARG001
