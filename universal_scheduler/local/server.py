@@ -30,7 +30,7 @@ from universal_scheduler.local.gaps import batch as batch_gap
 from universal_scheduler.local.gaps import dynamodb as dynamodb_gap
 from universal_scheduler.local.gaps import (
     dynamodb_storage,
-    histories,
+    execution_storage,
     lambda_workers,
     logs_storage,
     object_storage,
@@ -361,13 +361,13 @@ class _Server:
         queue_mappings.apply()
         restore_queues, define_queues = queue_storage.apply(self._state)
         restore_buckets, define_buckets = object_storage.apply(self._state)
-        restore_resources = resources.apply(self._state, (define_queues, define_buckets))
+        self._executions = execution_storage.apply(self._state)
+        restore_resources = resources.apply(self._state, (define_queues, define_buckets, self._executions.define))
         # In this order: who is told of an object in a bucket must be there.
         self._restore = (restore_queues, restore_resources, restore_buckets)
         rest_api.apply(stages)
         self._firing = scheduler.apply(self._state)
         step_functions.apply()
-        histories.apply(self._state)
         stream_mappings.apply(dynamodb.positions)
         if self._sfn_local:
             sfn_local.apply(self._sfn_local)
@@ -402,6 +402,7 @@ class _Server:
 
         async def end() -> None:
             await stop.wait()
+            self._executions.close()
             server.should_exit = True
 
         ending = asyncio.create_task(end())
@@ -425,6 +426,7 @@ class _Server:
                 self._sfn_local.take(machine["stateMachineArn"], machine["definition"], machine["roleArn"])
         for restore in self._restore:
             restore()
+        self._executions.resume()
         self._firing.start()
         engine = self._engine(outputs)
         unfinished = self._home / f"{INFO}.part"

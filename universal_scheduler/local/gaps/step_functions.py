@@ -13,6 +13,7 @@ from typing import Any
 
 from universal_scheduler.domain.names import EXECUTION_NAME_LIMIT, execution_name_problem
 from universal_scheduler.local.gaps import edit, require_ministack
+from universal_scheduler.local.gaps.execution_storage import waited
 from universal_scheduler.local.gateway import jsonbody
 
 Json = dict[str, Any]
@@ -73,7 +74,7 @@ class _Stop:
 
 
 def apply() -> None:
-    """Change ministack's Step Functions; must run before the first execution starts."""
+    """Change ministack's Step Functions; must run after `execution_storage`, before the first execution starts."""
     require_ministack("step_functions")
     from ministack.services import stepfunctions
 
@@ -164,11 +165,13 @@ def _stop_at_once(stepfunctions: Any) -> None:
     fail: Callable[[Json, str, str], None] = stepfunctions._fail_execution
 
     def time_out(execution: Json) -> float | None:
-        machine = stepfunctions._state_machines.get(execution["stateMachineArn"])
+        """The seconds that are left."""
         try:
-            return json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+            seconds = json.loads(execution["machine"]["definition"]).get("TimeoutSeconds")
         except ValueError:
             return None
+        started = datetime.fromisoformat(execution["startDate"])
+        return None if seconds is None else max(0.0, seconds - (datetime.now(UTC) - started).total_seconds())
 
     def run_execution(execution_arn: str) -> None:
         execution = stepfunctions._executions.get(execution_arn)
@@ -200,7 +203,7 @@ def _stop_at_once(stepfunctions: Any) -> None:
             fail(execution, error, cause)
 
     def scaled_sleep(seconds: float) -> None:
-        _wait(threading.Event(), seconds * stepfunctions._SFN_WAIT_SCALE)
+        _wait(threading.Event(), max(0.0, seconds - waited.get()) * stepfunctions._SFN_WAIT_SCALE)
 
     stepfunctions._run_execution = run_execution
     stepfunctions._stop_execution = stop_execution
