@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
     from universal_scheduler.adapters.batch_names import BatchNames
+    from universal_scheduler.adapters.dynamodb.recordings import DynamoRecordings
     from universal_scheduler.adapters.dynamodb.watch import DynamoWatch
     from universal_scheduler.adapters.log_tails import CloudWatchLogTails
     from universal_scheduler.adapters.notifier import ServiceNotifier
@@ -78,6 +79,15 @@ class Wiring:
             history=settings.history_table,
             jobs=settings.jobs_table,
             calendars=settings.calendars_table,
+        )
+
+    @cached_property
+    def recordings(self) -> DynamoRecordings:
+        from universal_scheduler.adapters.dynamodb.recordings import DynamoRecordings
+
+        settings = self.settings
+        return DynamoRecordings(
+            self.dynamodb, schedules=settings.schedules_table, history=settings.history_table, jobs=settings.jobs_table
         )
 
     @cached_property

@@ -452,6 +452,23 @@ def backfill(
     )
 
 
+@main.command(epilog=EPILOG)
+@click.option("--to-stack", metavar="NAME", required=True, help="The CloudFormation stack, on AWS, to which all moves.")
+@click.option("--yes", is_flag=True, help="Do it. Without it, the command only shows what it would do.")
+@_json
+@_stage
+@_command
+def migrate(to_stack: str, yes: bool, as_json: bool) -> int:
+    """Move everything from this machine's engine to AWS.
+
+    That is: calendars, schedules with their pauses, and the history of runs. Every schedule that has moved is paused
+    here. Without --yes nothing is changed. After an interruption, give the same command again.
+    """
+    from universal_scheduler.cli.migrate import migrate_command
+
+    return migrate_command(target.chosen(), to_stack, yes, as_json)
+
+
 @main.command("try", epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--dir", "directory", metavar="DIR", help="Keep the jobs' files in DIR, else they are deleted.")

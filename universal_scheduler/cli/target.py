@@ -66,7 +66,7 @@ def connect(target: Target) -> Wiring:
 
     if target.stack is None and os.environ.get("STATE_MACHINE_ARN"):
         return Wiring(from_environment())
-    return _of_stack(target.stack or DEFAULT_STACK)
+    return of_stack(target.stack or DEFAULT_STACK)
 
 
 def find_engine(port: int | None) -> Engine:
@@ -108,7 +108,8 @@ def of_engine(engine: Engine) -> Wiring:
     return Wiring(settings, session, engine.endpoint)
 
 
-def _of_stack(stack: str) -> Wiring:
+def of_stack(stack: str) -> Wiring:
+    """The adapters of a CloudFormation stack, in the account and region of the AWS SDK's configuration."""
     from universal_scheduler.settings import Settings
     from universal_scheduler.wiring import Wiring
 
