@@ -135,7 +135,7 @@ def test_an_interrupted_command_exits_with_130(monkeypatch: pytest.MonkeyPatch) 
         (["create", "a.yaml"], ["usched apply a.yaml"]),
         (["retry", "nightly"], ["usched restart nightly", "usched rerun nightly JOB"]),
         (["frobnicate"], ["The commands are apply, audit, backfill,"]),
-        (["local", "list"], ["The commands are backup, restore,"]),
+        (["local", "list"], ["The commands are backup, install,"]),
         (["[red]\x1b[31m"], [r"'usched [red]\x1b[31m'"]),
     ],
 )

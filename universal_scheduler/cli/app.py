@@ -582,7 +582,7 @@ def notify_test(schedule_id: str, as_json: bool) -> int:
 
 @main.group(cls=Commands, epilog=EPILOG)
 def local() -> None:
-    """Start, stop, back up and restore embedded engines."""
+    """Start, stop, install and back up embedded engines."""
 
 
 def _port(text: str) -> Decorator:
@@ -673,3 +673,33 @@ def local_restore(file: str, yes: bool, as_json: bool) -> int:
     from universal_scheduler.cli.local_backup import restore_command
 
     return restore_command(target.chosen().port, file, yes, as_json)
+
+
+@local.command("install", epilog=EPILOG)
+@_port("The port of the engine (default 4566).")
+@click.option("--system", is_flag=True, help="A service of the system. Without it: of your own user.")
+@click.option("--dry-run", is_flag=True, help="Print the file, and write nothing.")
+@click.option("--vcpus", type=click.IntRange(1), help="How many vCPUs all running jobs may have together.")
+@click.option(
+    "--safety",
+    type=click.Choice(("process", "power")),
+    default="process",
+    show_default=True,
+    help="What survives a power cut: with power all that was answered, with process all but the last seconds.",
+)
+@click.option("--run-as", metavar="USER", help="Run jobs and functions as this user. With --system it must be given.")
+@_json
+@_command
+def local_install(
+    system: bool, dry_run: bool, vcpus: int | None, safety: str, run_as: str | None, as_json: bool
+) -> int:
+    """Make a durable engine a service of this machine.
+
+    It writes a unit of systemd, on macOS a file of launchd, and says which commands start the service.
+    """
+    from universal_scheduler.cli.local_install import install_command
+    from universal_scheduler.local.state import Safety
+
+    return install_command(
+        target.chosen().port, vcpus, Safety(safety), run_as, system=system, dry_run=dry_run, as_json=as_json
+    )

@@ -43,7 +43,8 @@ def stop_command(port: int | None, keep_jobs: bool, as_json: bool) -> int:
     """Stop the engine on this port, or the only one. If none runs, end what a killed engine has left behind."""
     running = engines.running()
     if port is not None:
-        homes = [engines.state_dir_of(port)]
+        found = engines.status(port)
+        homes = [found.state_dir if found else engines.state_dir_of(port)]
     elif len(running) > 1:
         ports = ", ".join(str(engine.port) for engine in running)
         raise Problem(f"{len(running)} embedded engines run, on the ports {ports}.", "Say which to stop with --port.")

@@ -31,6 +31,8 @@ START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 INFO = "engine.json"
 LOG = "engine.log"
+SYSTEM_DIR = Path("/var/lib/usched")
+"""The directory with the state directories of the engines that are services of the system."""
 _LOCK = "lock"  # an engine holds it from before its start to its end
 _EPHEMERAL = "ephemeral"  # in the folder of the services: marks it as nothing to keep
 _REMADE = ("lambda",)
@@ -175,14 +177,18 @@ def find(state_dir: Path) -> Engine | None:
 
 
 def status(port: int = PORT) -> Engine | None:
-    """The engine that runs on a port; None if none runs."""
-    return find(state_dir_of(port))
+    """The engine that runs on a port, of this user or of the system; None if none runs."""
+    return next((engine for folder in _folders() if (engine := find(folder / f"engine-{port}"))), None)
 
 
 def running() -> list[Engine]:
-    """All engines of this user that run now."""
-    homes = sorted(engines_dir().glob("engine-*"))
+    """All engines of this user and of the system that run now."""
+    homes = [home for folder in _folders() for home in sorted(folder.glob("engine-*"))]
     return [engine for home in homes if (engine := find(home))]
+
+
+def _folders() -> tuple[Path, ...]:
+    return (engines_dir(),) if os.environ.get("USCHED_STATE_DIR") else (engines_dir(), SYSTEM_DIR)
 
 
 def stop(engine: Engine | Path, *, keep_jobs: bool = False) -> bool:

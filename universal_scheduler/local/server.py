@@ -46,7 +46,7 @@ from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import JOB_MARK, MARK
 from universal_scheduler.local.run_as import User, find_user, own_directory
-from universal_scheduler.local.service import backup, metrics, sources
+from universal_scheduler.local.service import backup, metrics, notify, sources
 from universal_scheduler.local.service.backup import STATE
 from universal_scheduler.local.service.health import Health
 from universal_scheduler.local.service.routes import Service
@@ -284,6 +284,8 @@ class _Server:
             await serving
         finally:
             stop.set()
+            if not self.starts_again:
+                notify.tell("STOPPING=1")
             (self._home / INFO).unlink(missing_ok=True)
             await batch.close()
             zygote.close()
@@ -433,6 +435,7 @@ class _Server:
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")
         unfinished.replace(self._home / INFO)
         self._health.ready = True
+        notify.tell("READY=1", f"STATUS=Serving at {self._endpoint}")
         _report(self._ready, {"engine": engine.to_json()})
 
     def _engine(self, outputs: dict[str, str]) -> Engine:
