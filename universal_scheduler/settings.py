@@ -50,6 +50,8 @@ class Settings:
     """The ARN of the role by which EventBridge Scheduler sends to these queues."""
     endpoint: str = ""
     """The URL of all AWS services on the embedded engine; empty on AWS."""
+    engine_auth: bool = False
+    """Whether the embedded engine takes signed requests only."""
     submit_rate: float = 50.0
     """How many jobs a run submits in a second at most; 0 means no limit."""
     max_turns: int = 1000
@@ -89,6 +91,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         due_dead_letters_arn=environ.get("DUE_DEAD_LETTERS_ARN", default.due_dead_letters_arn),
         due_role_arn=environ.get("DUE_ROLE_ARN", default.due_role_arn),
         endpoint=environ.get("AWS_ENDPOINT_URL", default.endpoint),
+        engine_auth=environ.get("ENGINE_AUTH") == "ENABLED",
         submit_rate=float(environ.get("SUBMIT_RATE", default.submit_rate)),
         max_turns=int(environ.get("MAX_TURNS", default.max_turns)),
     )

@@ -602,10 +602,17 @@ def _port(text: str) -> Decorator:
     "--foreground", is_flag=True, help="Be the engine until a signal ends it, and print its log: for services."
 )
 @click.option("--run-as", metavar="USER", help="Run jobs and functions as this user. Only root can.")
+@click.option("--auth", is_flag=True, help="Answer only who has the engine's keys: for machines with several users.")
 @_json
 @_command
 def local_start(
-    vcpus: int | None, ephemeral: bool, safety: str | None, foreground: bool, run_as: str | None, as_json: bool
+    vcpus: int | None,
+    ephemeral: bool,
+    safety: str | None,
+    foreground: bool,
+    run_as: str | None,
+    auth: bool,
+    as_json: bool,
 ) -> int:
     """Start an engine. One that already runs on the port stays as it is."""
     from universal_scheduler.cli.local import start_command
@@ -614,7 +621,7 @@ def local_start(
     if ephemeral and safety:
         raise click.UsageError("--ephemeral keeps nothing: give it, or --safety, but not both.")
     wanted = Safety.EPHEMERAL if ephemeral else Safety(safety or DEFAULT_SAFETY)
-    return start_command(target.chosen().port, vcpus, wanted, run_as, foreground, as_json)
+    return start_command(target.chosen().port, vcpus, wanted, run_as, auth, foreground, as_json)
 
 
 @local.command("stop", epilog=EPILOG)

@@ -22,20 +22,29 @@ KEPT = {
 
 
 def start_command(
-    port: int | None, vcpus: int | None, safety: Safety, run_as: str | None, foreground: bool, as_json: bool
+    port: int | None,
+    vcpus: int | None,
+    safety: Safety,
+    run_as: str | None,
+    auth: bool,
+    foreground: bool,
+    as_json: bool,
 ) -> int:
     number = engines.PORT if port is None else port
     with _engine_errors():
         if foreground:
-            engines.become(number, vcpus=vcpus, safety=safety, run_as=run_as)
-        engine = engines.start(number, vcpus=vcpus, safety=safety, run_as=run_as)
+            engines.become(number, vcpus=vcpus, safety=safety, run_as=run_as, auth=auth)
+        engine = engines.start(number, vcpus=vcpus, safety=safety, run_as=run_as, auth=auth)
     if as_json:
         put_json(engine.to_json())
         return 0
     _describe(engine)
     click.echo("\nUse it:  export USCHED_LOCAL=1        (or --local with each command)")
     click.echo(f"AWS SDK: export AWS_ENDPOINT_URL={engine.endpoint} AWS_DEFAULT_REGION=us-east-1")
-    click.echo("         export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
+    if engine.credentials:
+        click.echo(f"         export AWS_SHARED_CREDENTIALS_FILE={engine.credentials}")
+    else:
+        click.echo("         export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
     return 0
 
 
@@ -87,6 +96,7 @@ def _describe(engine: Engine) -> None:
         "state": str(engine.state_dir),
         "keeps": KEPT[engine.safety],
         **({"jobs run as": engine.run_as} if engine.run_as else {}),
+        **({"keys": f"{engine.credentials}: every request needs them (--auth)"} if engine.credentials else {}),
     }
     put_facts(console, facts)
 

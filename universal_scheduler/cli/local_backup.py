@@ -16,7 +16,7 @@ import click
 
 from universal_scheduler.cli.console import put_json
 from universal_scheduler.cli.problems import Failure, Problem
-from universal_scheduler.cli.target import find_engine
+from universal_scheduler.cli.target import find_engine, keys_of
 from universal_scheduler.local import engine as engines
 from universal_scheduler.local import processes
 from universal_scheduler.local.engine import Engine
@@ -104,7 +104,7 @@ def _health(engine: Engine) -> dict[str, Any]:
     """What /health says; nothing while nobody answers."""
     connection = http.client.HTTPConnection(engines.HOST, engine.port, timeout=5)
     try:
-        connection.request("GET", HEALTH)
+        connection.request("GET", HEALTH, headers={"Authorization": keys_of(engine).basic})
         found: dict[str, Any] = json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError):
         return {}
@@ -120,6 +120,7 @@ def _calling(engine: Engine, method: str, path: str, body: IO[bytes] | None = No
     try:
         length = os.fstat(body.fileno()).st_size if body else 0
         headers = {"Content-Type": "application/gzip", "Content-Length": str(length)}
+        headers["Authorization"] = keys_of(engine).basic
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         if answer.status != 200:

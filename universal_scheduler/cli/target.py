@@ -14,6 +14,7 @@ from universal_scheduler.cli.problems import Problem
 from universal_scheduler.domain.documents.stage import Kind
 
 if TYPE_CHECKING:
+    from universal_scheduler.local.auth import Keys
     from universal_scheduler.local.engine import Engine
     from universal_scheduler.wiring import Wiring
 
@@ -103,9 +104,25 @@ def of_engine(engine: Engine) -> Wiring:
         job_queues=engine.queues,
         job_definitions=engine.job_definitions,
         notifications_queue_url=f"{engine.endpoint}/{_account(engine)}/usched-notifications",
+        engine_auth=engine.credentials is not None,
     )
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    keys = keys_of(engine)
+    session = boto3.Session(aws_access_key_id=keys.key_id, aws_secret_access_key=keys.secret, region_name="us-east-1")
     return Wiring(settings, session, engine.endpoint)
+
+
+def keys_of(engine: Engine) -> Keys:
+    """The keys that requests to an engine are signed with."""
+    from universal_scheduler.local.auth import ANY, read_keys
+
+    if engine.credentials is None:
+        return ANY
+    try:
+        return read_keys(engine.credentials)
+    except (OSError, ValueError) as error:
+        message = f"The engine on port {engine.port} runs with --auth, and its keys cannot be read: {error}"
+        advice = "Use the command as the user who started the engine, or as root."
+        raise Problem(message, advice) from error
 
 
 def of_stack(stack: str) -> Wiring:

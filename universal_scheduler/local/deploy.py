@@ -12,6 +12,7 @@ import boto3
 import yaml
 
 from universal_scheduler.local import package
+from universal_scheduler.local.auth import ANY, Keys
 
 TEMPLATE = package.ROOT / "template.yaml"
 STACK = "universal-scheduler"
@@ -33,9 +34,12 @@ class Target:
 
     endpoint: str
     region: str = "us-east-1"
+    keys: Keys = ANY
 
     def client(self, service: str) -> Any:
-        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=self.region)
+        session = boto3.Session(
+            aws_access_key_id=self.keys.key_id, aws_secret_access_key=self.keys.secret, region_name=self.region
+        )
         return session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
 
 

@@ -65,6 +65,8 @@ class Engine:
     safety: Safety = Safety.EPHEMERAL
     run_as: str | None = None
     """The user that jobs and functions run as, if not as the engine itself."""
+    credentials: Path | None = None
+    """The file with the keys that requests must be signed with; None if the engine does not look at keys."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -79,6 +81,7 @@ class Engine:
             "stateDir": str(self.state_dir),
             "safety": str(self.safety),
             "runAs": self.run_as,
+            "credentials": str(self.credentials) if self.credentials else None,
         }
 
     @classmethod
@@ -95,6 +98,7 @@ class Engine:
             state_dir=Path(info["stateDir"]),
             safety=Safety(info["safety"]),
             run_as=info["runAs"],
+            credentials=Path(info["credentials"]) if info["credentials"] else None,
         )
 
 
@@ -123,21 +127,23 @@ def start(
     events: bool = True,
     safety: Safety = Safety.EPHEMERAL,
     run_as: str | None = None,
+    auth: bool = False,
 ) -> Engine:
     """Start an engine and return it when the template is deployed. An engine that runs already is returned as it is.
 
     Port 0 takes a free port. A bare engine has the services and nothing deployed. Without `events`, the deployed
     scheduler gets no job state changes. `safety` says what outlives the engine: without it, nothing. `run_as` names the
-    user that jobs and functions run as; without it, they run as the engine does.
+    user that jobs and functions run as; without it, they run as the engine does. With `auth`, every request must be
+    signed with the engine's keys, which are in a file that only this user can read.
 
     Raises:
         EngineError: it did not start.
     """
     user = _user(run_as)
-    with _claimed(port, state_dir, safety, user) as place:
+    with _claimed(port, state_dir, safety, user, auth=auth) as place:
         if isinstance(place, Engine):
             return place
-        return _launch(place, _options(safety, vcpus, bare=bare, events=events, user=user))
+        return _launch(place, _options(safety, vcpus, user, bare=bare, events=events, auth=auth))
 
 
 def become(
@@ -148,6 +154,7 @@ def become(
     bare: bool = False,
     safety: Safety = Safety.EPHEMERAL,
     run_as: str | None = None,
+    auth: bool = False,
 ) -> NoReturn:
     """Turn this process into an engine, in the foreground: its log goes where this process prints, a signal ends it.
 
@@ -157,13 +164,13 @@ def become(
         EngineError: it cannot start, or an engine runs there already.
     """
     user = _user(run_as)
-    with _claimed(port, state_dir, safety, user) as place:
+    with _claimed(port, state_dir, safety, user, auth=auth) as place:
         if isinstance(place, Engine):
             raise EngineError(f"An engine runs on port {place.port} already, as process {place.pid}.")
         for descriptor in place.descriptors:
             os.set_inheritable(descriptor, True)
         os.chdir(package.ROOT)
-        command = _command(place, _options(safety, vcpus, bare=bare, events=True, user=user))
+        command = _command(place, _options(safety, vcpus, user, bare=bare, events=True, auth=auth))
         os.execve(command[0], command, _environment(place))
 
 
@@ -258,7 +265,9 @@ class _Place:
 
 
 @contextmanager
-def _claimed(port: int, state_dir: Path | None, safety: Safety, user: User | None) -> Iterator[_Place | Engine]:
+def _claimed(
+    port: int, state_dir: Path | None, safety: Safety, user: User | None, *, auth: bool
+) -> Iterator[_Place | Engine]:
     """A place for an engine that nobody else has, or the engine that has it."""
     with nullcontext() if port else _listen(0) as free:
         home = (state_dir or state_dir_of(free.getsockname()[1] if free else port)).absolute()
@@ -269,8 +278,10 @@ def _claimed(port: int, state_dir: Path | None, safety: Safety, user: User | Non
                 yield held
                 return
             _clean(home, safety)
+            if user is not None or auth:
+                _close(home, auth=auth)
             if user is not None:
-                _open_for(user, home)
+                _check_access(user, home)
             with free or _listen(port) as bound:
                 yield _Place(home, bound, held, durable=safety is not Safety.EPHEMERAL)
 
@@ -278,8 +289,15 @@ def _claimed(port: int, state_dir: Path | None, safety: Safety, user: User | Non
 @contextmanager
 def _locked(home: Path) -> Iterator[int | Engine]:
     """The descriptor of the lock of a state directory, or the engine that holds it."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / _LOCK).open("a") as lock:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / _LOCK).open("a")
+    except PermissionError as error:
+        raise EngineError(
+            f"{error.filename} is another user's. Start the engine as that user, or set USCHED_STATE_DIR to a "
+            "directory of your own."
+        ) from error
+    with file as lock:
         deadline = time.monotonic() + START_SECONDS
         while not _lock(lock.fileno(), fcntl.LOCK_EX):
             if running := find(home):
@@ -344,21 +362,29 @@ def _user(name: str | None) -> User | None:
         raise EngineError(str(error)) from error
 
 
-def _open_for(user: User, home: Path) -> None:
-    """Let the jobs of a user into their directories, and into no others."""
+def _close(home: Path, *, auth: bool) -> None:
+    """Keep other users out of what is the engine's own, and on request out of what jobs write, too."""
     home.chmod(0o711)
-    for name in _ENGINES_OWN:
+    for name in (STATE, "s3", *(("jobs", "data") if auth else ())):
         (home / name).mkdir(exist_ok=True)
         (home / name).chmod(0o700)
+    (home / LOG).touch()
+    (home / LOG).chmod(0o600)
+
+
+def _check_access(user: User, home: Path) -> None:
     try:
         check_access(user, home)
     except RunAsError as error:
         raise EngineError(str(error)) from error
 
 
-def _options(safety: Safety, vcpus: int | None, *, bare: bool, events: bool, user: User | None) -> list[str]:
+def _options(
+    safety: Safety, vcpus: int | None, user: User | None, *, bare: bool, events: bool, auth: bool
+) -> list[str]:
     options = ["--safety", safety, "--vcpus", str(vcpus or default_vcpus()), *(["--run-as", user.name] if user else [])]
-    return [*options, *(["--bare"] if bare else []), *([] if events else ["--no-events"])]
+    flags = {"--bare": bare, "--no-events": not events, "--auth": auth}
+    return [*options, *(flag for flag, given in flags.items() if given)]
 
 
 def _command(place: _Place, options: list[str]) -> list[str]:

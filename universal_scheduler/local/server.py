@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 import uvloop
 
 from universal_scheduler.local import inprocess, package, processes, sfn_local
+from universal_scheduler.local.auth import ANY, CREDENTIALS, Door, Keys, make_keys
 from universal_scheduler.local.batch import Batch, BatchApi, ProcessRunner, owns
 from universal_scheduler.local.engine import HOST, INFO, PORT, Engine, default_vcpus
 from universal_scheduler.local.gaps import batch as batch_gap
@@ -79,7 +80,8 @@ def main() -> None:
         os.set_inheritable(descriptor, False)
     home = arguments.state_dir.absolute()
     home.mkdir(parents=True, exist_ok=True)
-    _set_up_environment(listener.getsockname()[1], home)
+    keys = make_keys(home / CREDENTIALS) if arguments.auth else None
+    _set_up_environment(listener.getsockname()[1], home, keys or ANY)
     try:
         parameters = {
             "MaxVcpus": str(arguments.vcpus),
@@ -89,7 +91,7 @@ def main() -> None:
         }
         state = State(home / STATE, Safety(arguments.safety))
         user = find_user(arguments.run_as)
-        server = _Server(listener, home, state, parameters, arguments.ready, user)
+        server = _Server(listener, home, state, parameters, arguments.ready, user, keys)
         uvloop.run(server.run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
         _log.exception("the engine did not start")
@@ -123,6 +125,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bare", action="store_true", help="deploy nothing")
     parser.add_argument("--no-events", action="store_true", help="deploy it deaf to job state changes")
     parser.add_argument("--run-as", help="the user that jobs and functions run as")
+    parser.add_argument("--auth", action="store_true", help="take only requests with the engine's keys")
     parser.add_argument("--listener", type=int, help="the descriptor of a listening socket, instead of --port")
     parser.add_argument("--lock", type=int, help="the descriptor of the state directory's lock, to hold on to")
     parser.add_argument("--ready", type=int, help="a descriptor to write one line of JSON to when ready")
@@ -139,7 +142,7 @@ def _listener(arguments: argparse.Namespace) -> socket.socket:
     return listener
 
 
-def _set_up_environment(port: int, home: Path) -> None:
+def _set_up_environment(port: int, home: Path, keys: Keys) -> None:
     """ministack reads its settings when it is imported; what this user has set for other purposes must not reach it."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "SERVICES", "USE_SSL", "DOCKER_NETWORK"):
         os.environ.pop(name, None)
@@ -151,8 +154,7 @@ def _set_up_environment(port: int, home: Path) -> None:
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        **keys.environment,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "PERSIST_STATE": "0",
@@ -171,14 +173,24 @@ class App:
     all else is ministack's."""
 
     def __init__(
-        self, ministack: Asgi, stages: rest_api.Stages, batch: BatchApi, service: Service, calls: Counter[str]
+        self,
+        ministack: Asgi,
+        stages: rest_api.Stages,
+        batch: BatchApi,
+        service: Service,
+        calls: Counter[str],
+        door: Door | None,
     ) -> None:
         self._ministack, self._stages, self._batch, self._service = ministack, stages, batch, service
-        self._calls = calls
+        self._calls, self._door = calls, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._ministack(scope, receive, send)
+        if self._door:
+            refusal, receive = await self._door.enter(scope, receive)
+            if refusal:
+                return await _send(send, 403, [("content-type", refusal.content_type)], refusal.body)
         path, query = scope["raw_path"].decode(), scope["query_string"].decode()
         if path == CALLS_PATH:
             return await _send(send, 200, [("content-type", "application/json")], json.dumps(self._calls).encode())
@@ -241,6 +253,7 @@ class _Server:
         parameters: dict[str, str],
         ready: int | None,
         user: User | None,
+        keys: Keys | None,
     ) -> None:
         self._listener, self._home, self._state, self._parameters, self._ready = (
             listener,
@@ -249,7 +262,7 @@ class _Server:
             parameters,
             ready,
         )
-        self._user = user
+        self._user, self._keys = user, keys
         self._port: int = listener.getsockname()[1]
         self._endpoint = f"http://{HOST}:{self._port}"
         self._health = Health(home, state.safety, ())
@@ -271,7 +284,8 @@ class _Server:
         batch = BatchApi(service)
         try:
             code = self._home / "lambda"
-            runtime = lambda_workers.Runtime(zygote, code, self._endpoint, common, self._product.read_log)
+            of_functions = common | ({"ENGINE_AUTH": "ENABLED"} if self._keys else {})
+            runtime = lambda_workers.Runtime(zygote, code, self._endpoint, of_functions, self._product.read_log)
             routes = Service(self._home, self._state, self._health, lambda: self._metrics(service), self._start_again)
             app = self._app(batch, runtime, routes)
             await batch.start()
@@ -316,8 +330,7 @@ class _Server:
             **(self._user.environment if self._user else {"HOME": os.environ.get("HOME", "/")}),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "AWS_ENDPOINT_URL": self._endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            **(self._keys or ANY).environment,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "USCHED_DATA": str(data),
@@ -373,7 +386,8 @@ class _Server:
         stream_mappings.apply(dynamodb.positions)
         if self._sfn_local:
             sfn_local.apply(self._sfn_local)
-        return App(ministack.app.app, stages, batch, service, self._calls)
+        door = Door(self._keys, self._home / CREDENTIALS) if self._keys else None
+        return App(ministack.app.app, stages, batch, service, self._calls, door)
 
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
         import uvicorn
@@ -419,7 +433,7 @@ class _Server:
             from universal_scheduler.local import deploy
 
             zip_path = package.build(self._home / "lambda.zip")
-            target = deploy.Target(self._endpoint, REGION)
+            target = deploy.Target(self._endpoint, REGION, self._keys or ANY)
             outputs = deploy.deploy(target, self._parameters, zip_path=zip_path)
             if self._sfn_local:
                 machine = target.client("stepfunctions").describe_state_machine(
@@ -457,6 +471,7 @@ class _Server:
             state_dir=self._home,
             safety=self._state.safety,
             run_as=self._user.name if self._user else None,
+            credentials=self._home / CREDENTIALS if self._keys else None,
         )
 
 
