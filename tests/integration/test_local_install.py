@@ -80,11 +80,11 @@ def test_a_service_of_the_system_needs_a_user_for_its_jobs() -> None:
     refused = install("--system", "--dry-run")
     assert refused.exit_code == 2
     assert "--run-as USER" in refused.stderr
-    answer = installed("--system", "--dry-run", "--run-as", "batch", "--port", "4600")
+    answer = installed("--system", "--dry-run", "--run-as", "batch", "--port", "4600", "--auth")
     assert answer["path"] == "/etc/systemd/system/usched-4600.service"
     assert not answer["written"]
     unit = unit_of(answer["text"])
-    assert unit["Service"]["ExecStart"][0].endswith("--port 4600 --safety process --run-as batch")
+    assert unit["Service"]["ExecStart"][0].endswith("--port 4600 --safety process --run-as batch --auth")
     assert unit["Service"]["Environment"] == [f"USCHED_STATE_DIR={engine.SYSTEM_DIR}"]
     assert unit["Install"]["WantedBy"] == ["multi-user.target"]
 

@@ -695,10 +695,11 @@ def local_restore(file: str, yes: bool, as_json: bool) -> int:
     help="What survives a power cut: with power all that was answered, with process all but the last seconds.",
 )
 @click.option("--run-as", metavar="USER", help="Run jobs and functions as this user. With --system it must be given.")
+@click.option("--auth", is_flag=True, help="Answer only who has the engine's keys: for machines with several users.")
 @_json
 @_command
 def local_install(
-    system: bool, dry_run: bool, vcpus: int | None, safety: str, run_as: str | None, as_json: bool
+    system: bool, dry_run: bool, vcpus: int | None, safety: str, run_as: str | None, auth: bool, as_json: bool
 ) -> int:
     """Make a durable engine a service of this machine.
 
@@ -708,5 +709,5 @@ def local_install(
     from universal_scheduler.local.state import Safety
 
     return install_command(
-        target.chosen().port, vcpus, Safety(safety), run_as, system=system, dry_run=dry_run, as_json=as_json
+        target.chosen().port, vcpus, Safety(safety), run_as, auth=auth, system=system, dry_run=dry_run, as_json=as_json
     )

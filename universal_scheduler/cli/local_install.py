@@ -22,6 +22,7 @@ def install_command(
     safety: Safety,
     run_as: str | None,
     *,
+    auth: bool,
     system: bool,
     dry_run: bool,
     as_json: bool,
@@ -32,6 +33,7 @@ def install_command(
     number = port or engines.PORT
     options = ["--vcpus", str(vcpus)] if vcpus else []
     options += ["--run-as", run_as] if run_as else []
+    options += ["--auth"] if auth else []
     unit = _unit(_job(number, ["--safety", str(safety), *options], system=system), system=system)
     if not dry_run:
         _write(unit, system=system)
