@@ -218,8 +218,8 @@ storage = s3._buckets["template"]._storage
 call("PUT", "/mine/a", b"first")
 number = re.search("<UploadId>(.*)</UploadId>", call("POST", "/mine/u?uploads")[2].decode())[1]
 call("PUT", f"/mine/u?partNumber=1&uploadId={number}", b"part")
-pages = storage._connection.execute("PRAGMA page_count").fetchone()[0]
-storage._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+pages = storage._file._connection.execute("PRAGMA page_count").fetchone()[0]
+storage._file._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
 before = dump()
 large = b"x" * 1_000_000
 tag = b"<Part><PartNumber>1</PartNumber></Part>" + b" " * 99999
@@ -230,7 +230,7 @@ refused = [
     call("PUT", "/mine?policy", json.dumps({"Statement": "x" * 100_000}).encode(), content_type="text/plain"),
 ]
 say([status for status, _, _ in refused], refused[0][2].decode(), dump() == before)
-storage._connection.execute("PRAGMA max_page_count = 1000000")
+storage._file._connection.execute("PRAGMA max_page_count = 1000000")
 say(call("PUT", "/mine/a", large)[0], call("GET", "/mine/a")[2] == large)
 say(dump())
 kill()

@@ -236,3 +236,47 @@ kill()
     assert later == [200, 10, True]
     [[after]] = run(START + "restored(); say([m['id'] for m in dump()[0][2]])", tmp_path)
     assert after == before
+
+
+def test_who_sends_an_event_hears_that_a_queue_cannot_take_it(tmp_path: Path) -> None:
+    script = """
+from universal_scheduler.local.gaps import invocations
+from ministack.services import eventbridge, sns
+
+invocations.apply(State())
+restored()
+made("mine")
+arn = sqs._queues[sqs._queue_url("mine")]["attributes"]["QueueArn"]
+
+
+def asked(module, action, **request):
+    headers = {"x-amz-target": f"AWSEvents.{action}"}
+    return asyncio.run(module.handle_request("POST", "/", headers, json.dumps(request).encode(), {}))
+
+
+def told(call):
+    try:
+        return call()[0]
+    except Exception as error:
+        return type(error).__name__, getattr(error, "status", None)
+
+
+asked(eventbridge, "PutRule", Name="r", EventPattern=json.dumps({"source": ["s"]}))
+asked(eventbridge, "PutTargets", Rule="r", Targets=[{"Id": "q", "Arn": arn}])
+topic = sns._create_topic({"Name": ["t"]})
+topic_arn = next(iter(sns._topics))
+sns._topics[topic_arn]["subscriptions"].append(
+    {"arn": "a", "protocol": "sqs", "endpoint": arn, "confirmed": True, "attributes": {}})
+storage = sqs._queues[sqs._queue_url("mine")].storage
+entry = {"Source": "s", "DetailType": "d", "Detail": json.dumps({"x": "x" * 100_000})}
+send = lambda: asked(eventbridge, "PutEvents", Entries=[entry])
+publish = lambda: (200 if sns._fanout(topic_arn, "id", "x" * 100_000, "") is None else 0,)
+pages = storage._connection.execute("PRAGMA page_count").fetchone()[0]
+storage._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+say(told(send), told(publish), len(sqs._queues[sqs._queue_url("mine")]["messages"]))
+storage._connection.execute("PRAGMA max_page_count = 1000000")
+say(told(send), told(publish), len(sqs._queues[sqs._queue_url("mine")]["messages"]))
+"""
+    refused, taken = run(START + script, tmp_path)
+    assert refused == [["_Err", 503], ["_Err", 503], 0]
+    assert taken == [200, 200, 2]

@@ -143,6 +143,18 @@ def test_topics_and_rules_of_users_and_what_they_deliver(machine: Machine) -> No
     assert topic not in [it["TopicArn"] for it in machine.client("sns").list_topics()["Topics"]]
 
 
+def function(machine: Machine, source: str) -> str:
+    """The ARN of a new function "mine" with this source, whose role is "mine", too."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("main.py", source)
+    role = machine.client("iam").create_role(RoleName="mine", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    made = machine.client("lambda").create_function(
+        FunctionName="mine", Role=role, Handler="main.handler", Runtime="python3.13", Code={"ZipFile": code.getvalue()}
+    )
+    return str(made["FunctionArn"])
+
+
 def test_functions_of_users_and_their_mappings(machine: Machine, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     source = (
@@ -150,15 +162,9 @@ def test_functions_of_users_and_their_mappings(machine: Machine, tmp_path: Path)
         f"    with open({str(notes)!r}, 'a') as notes:\n"
         "        notes.write(''.join(record['body'] for record in event['Records']))\n"
     )
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("main.py", source)
     url, arn = queue(machine, "mine")
+    function(machine, source)
     functions = machine.client("lambda")
-    role = machine.client("iam").create_role(RoleName="mine", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    functions.create_function(
-        FunctionName="mine", Role=role, Handler="main.handler", Runtime="python3.13", Code={"ZipFile": code.getvalue()}
-    )
     mapping = functions.create_event_source_mapping(EventSourceArn=arn, FunctionName="mine")["UUID"]
     of_template = {it["FunctionName"] for it in functions.list_functions()["Functions"]} - {"mine"}
 
@@ -166,7 +172,7 @@ def test_functions_of_users_and_their_mappings(machine: Machine, tmp_path: Path)
     functions = machine.client("lambda")
     assert {it["FunctionName"] for it in functions.list_functions()["Functions"]} == {"mine", *of_template}
     assert functions.get_event_source_mapping(UUID=mapping)["EventSourceArn"] == arn
-    assert machine.client("iam").get_role(RoleName="mine")["Role"]["Arn"] == role
+    assert machine.client("iam").get_role(RoleName="mine")["Role"]["RoleName"] == "mine"
     url, _ = queue(machine, "mine")
     machine.client("sqs").send_message(QueueUrl=url, MessageBody="handled")
     eventually(lambda: notes.exists() and notes.read_text() == "handled")
@@ -225,3 +231,38 @@ def test_stacks_of_users_and_what_they_made(machine: Machine) -> None:
     formation.delete_stack(StackName="mine")
     formation.get_waiter("stack_delete_complete").wait(StackName="mine", WaiterConfig={"Delay": 1})
     assert "of-stack" not in str(machine.client("sqs").list_queues().get("QueueUrls"))
+
+
+def test_what_waits_for_a_function_is_handled_after_a_crash(machine: Machine, tmp_path: Path) -> None:
+    notes, goes_on = tmp_path / "notes", tmp_path / "goes-on"
+    source = (
+        "import os, time\n"
+        "def handler(event, context):\n"
+        f"    with open({str(notes)!r}, 'a') as notes:\n"
+        "        notes.write(f'{event}\\n')\n"
+        f"    while not os.path.exists({str(goes_on)!r}):\n"
+        "        time.sleep(0.02)\n"
+        f"    with open({str(notes)!r}, 'a') as notes:\n"
+        "        notes.write('done\\n')\n"
+    )
+    arn = function(machine, source)
+    events = machine.client("events")
+    events.put_rule(Name="mine", EventPattern=json.dumps({"source": ["mine"]}))
+    events.put_targets(Rule="mine", Targets=[{"Id": "function", "Arn": arn, "InputPath": "$.detail"}])
+    events.put_events(Entries=[{"Source": "mine", "DetailType": "any", "Detail": json.dumps({"by": "rule"})}])
+    topic = machine.client("sns").create_topic(Name="mine")["TopicArn"]
+    machine.client("sns").subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
+    machine.client("sns").publish(TopicArn=topic, Message="by topic")
+    machine.client("lambda").invoke(FunctionName="mine", InvocationType="Event", Payload=b'{"by": "call"}')
+
+    machine.crash()
+    goes_on.touch()
+    eventually(lambda: notes.exists() and notes.read_text().split().count("done") == 3)
+    for text in ("{'by': 'rule'}", "by topic", "{'by': 'call'}"):
+        assert text in notes.read_text()
+    before = notes.read_text()
+
+    machine.crash()
+    machine.client("lambda").invoke(FunctionName="mine", InvocationType="Event", Payload=b'"last"')
+    eventually(lambda: "last" in notes.read_text())
+    assert notes.read_text().removeprefix(before).startswith("last"), "what was handled is not handled again"

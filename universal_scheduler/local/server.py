@@ -32,6 +32,7 @@ from universal_scheduler.local.gaps import dynamodb as dynamodb_gap
 from universal_scheduler.local.gaps import (
     dynamodb_storage,
     execution_storage,
+    invocations,
     lambda_workers,
     logs_storage,
     object_storage,
@@ -378,8 +379,9 @@ class _Server:
         restore_buckets, define_buckets = object_storage.apply(self._state)
         self._executions = execution_storage.apply(self._state)
         restore_resources = resources.apply(self._state, (define_queues, define_buckets, self._executions.define))
+        go_on = invocations.apply(self._state)
         # In this order: who is told of an object in a bucket must be there.
-        self._restore = (restore_queues, restore_resources, restore_buckets)
+        self._restore = (restore_queues, restore_resources, restore_buckets, go_on)
         rest_api.apply(stages)
         self._firing = scheduler.apply(self._state)
         step_functions.apply()

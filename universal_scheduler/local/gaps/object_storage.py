@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from universal_scheduler.local.gaps import edit, require_ministack
+from universal_scheduler.local.gaps.transactions import File
 from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
@@ -61,12 +62,12 @@ class Unwritable(Exception):
 
 
 class ObjectStorage:
-    """The file. Its connection is for all threads. Everything that changes an object is done under its lock."""
+    """The file. Everything that changes an object is done under its lock."""
 
     def __init__(self, state: State, s3: Any) -> None:
         self._s3 = s3
-        self.lock = threading.RLock()
-        self._connection = state.open("objects", [_SCHEMA], self.lock, cache_kilobytes=_CACHE_KILOBYTES)
+        self._file = File(state, "objects", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
+        self.lock = self._file.lock
         self._depth = 0
         self._objects: dict[Place, None] = {}
         self._buckets: dict[tuple[str, str], None] = {}
@@ -121,19 +122,12 @@ class ObjectStorage:
 
     @contextmanager
     def _writing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        execute = self._connection.execute
-        with self.lock:
-            try:
-                execute("BEGIN")
-                yield execute
-                execute("COMMIT")
-            except BaseException as error:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                if not isinstance(error, sqlite3.Error):
-                    raise
-                reason = f"The objects' file cannot be written ({error})."
-                raise Unwritable(f"{reason} Look at the disk with the engine's state directory.") from error
+        try:
+            with self._file:
+                yield self._file.write
+        except sqlite3.Error as error:
+            reason = f"The objects' file cannot be written ({error})."
+            raise Unwritable(f"{reason} Look at the disk with the engine's state directory.") from error
 
     def _write(self) -> None:
         if not (self._objects or self._buckets or self._uploads or self._notifications):
@@ -183,7 +177,7 @@ class ObjectStorage:
             if store.contains_scoped(account, None, name)
         }
         definition = _text({"bucket": {key: bucket[key] for key in bucket if key != "objects"}, "settings": settings})
-        self._connection.execute(
+        self._file.write(
             "UPDATE buckets SET definition = ? WHERE id = ? AND definition IS NOT ?",
             (definition, bucket.number, definition),
         )
@@ -195,7 +189,7 @@ class ObjectStorage:
 
     def restore_buckets(self) -> None:
         """Make the buckets again that users made."""
-        rows = self._connection.execute("SELECT account, name, definition FROM buckets WHERE definition IS NOT NULL")
+        rows = self._file.read("SELECT account, name, definition FROM buckets WHERE definition IS NOT NULL")
         for account, name, text in rows.fetchall():
             if not self._s3._buckets.contains_scoped(account, None, name):
                 definition = _read(text)
@@ -210,7 +204,7 @@ class ObjectStorage:
     def load(self, bucket: Bucket) -> Json:
         """The objects of a bucket."""
         objects: Json = {}
-        rows = self._connection.execute("SELECT key, state FROM objects WHERE bucket = ?", (bucket.number,))
+        rows = self._file.read("SELECT key, state FROM objects WHERE bucket = ?", (bucket.number,))
         for key, state in rows.fetchall():
             self._enter_object(bucket, objects, key, _read(state))
         return objects
@@ -236,20 +230,20 @@ class ObjectStorage:
         for version, body in _bodies(current, versions):
             stay.append(version)
             if body is not None:
-                self._connection.execute(
+                self._file.write(
                     "DELETE FROM bodies WHERE bucket = ? AND key = ? AND version = ?", (bucket.number, key, version)
                 )
-                chunks = [body[start : start + _CHUNK] for start in range(0, len(body), _CHUNK)]
-                self._connection.executemany(
-                    "INSERT INTO bodies (bucket, key, version, at, data) VALUES (?, ?, ?, ?, ?)",
-                    [(bucket.number, key, version, at, chunk) for at, chunk in enumerate(chunks)],
-                )
-        self._connection.execute(
+                for at, start in enumerate(range(0, len(body), _CHUNK)):
+                    self._file.write(
+                        "INSERT INTO bodies (bucket, key, version, at, data) VALUES (?, ?, ?, ?, ?)",
+                        (bucket.number, key, version, at, body[start : start + _CHUNK]),
+                    )
+        self._file.write(
             "DELETE FROM bodies WHERE bucket = ? AND key = ? AND version NOT IN (SELECT value FROM json_each(?))",
             (bucket.number, key, json.dumps(stay)),
         )
         if current is None and not versions:
-            self._connection.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket.number, key))
+            self._file.write("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket.number, key))
             return
         state: Json = {
             "current": None if current is None else {name: it for name, it in current.items() if name != "body"},
@@ -260,7 +254,7 @@ class ObjectStorage:
             found = [(version, store.get_scoped(account, None, (name, key, version))) for version in names]
             if found := [pair for pair in found if pair[1] is not None]:
                 state[kind] = found
-        self._connection.execute(
+        self._file.write(
             "INSERT OR REPLACE INTO objects (bucket, key, state) VALUES (?, ?, ?)", (bucket.number, key, _text(state))
         )
 
@@ -284,7 +278,7 @@ class ObjectStorage:
         if bucket is None:
             return None
         with self.lock:
-            chunks = self._connection.execute(
+            chunks = self._file.read(
                 "SELECT data FROM bodies WHERE bucket = ? AND key = ? AND version = ? ORDER BY at",
                 (bucket.number, key, version),
             ).fetchall()
@@ -293,7 +287,7 @@ class ObjectStorage:
     # Uploads in parts
 
     def _write_upload(self, account: str, number: str) -> None:
-        execute = self._connection.execute
+        execute = self._file.write
         upload = self._s3._multipart_uploads.get_scoped(account, None, number)
         if upload is None:
             execute("DELETE FROM uploads WHERE account = ? AND id = ?", (account, number))
@@ -316,14 +310,12 @@ class ObjectStorage:
                 upload["parts"][at] = _Written(part)
 
     def _read_upload(self, account: str, number: str) -> None:
-        row = self._connection.execute(
-            "SELECT upload FROM uploads WHERE account = ? AND id = ?", (account, number)
-        ).fetchone()
+        row = self._file.read("SELECT upload FROM uploads WHERE account = ? AND id = ?", (account, number)).fetchone()
         uploads = self._s3._multipart_uploads
         if row is None:
             uploads._data.pop((account, number), None)
             return
-        parts = self._connection.execute(
+        parts = self._file.read(
             "SELECT number, part, data FROM parts WHERE account = ? AND upload = ?", (account, number)
         )
         read = {at: _Written({**_read(part), "body": data}) for at, part, data in parts.fetchall()}
@@ -331,11 +323,11 @@ class ObjectStorage:
         self._s3._completed_multipart_uploads._data.pop((account, number), None)
 
     def restore_uploads(self) -> None:
-        with self.lock:
-            self._connection.execute("DELETE FROM completed WHERE at < ?", (time.time() - _REPEATABLE_SECONDS,))
-            for account, number in self._connection.execute("SELECT account, id FROM uploads").fetchall():
+        with self._writing():
+            self._file.write("DELETE FROM completed WHERE at < ?", (time.time() - _REPEATABLE_SECONDS,))
+            for account, number in self._file.read("SELECT account, id FROM uploads").fetchall():
                 self._read_upload(account, number)
-            done = self._connection.execute("SELECT account, id, answer FROM completed").fetchall()
+            done = self._file.read("SELECT account, id, answer FROM completed").fetchall()
         for account, number, text in done:
             answer = _read(text)
             answer["response"] = tuple(answer["response"])
@@ -345,7 +337,7 @@ class ObjectStorage:
 
     def waiting_notifications(self) -> list[Notification]:
         with self.lock:
-            rows = self._connection.execute("SELECT id, account, region, given FROM notifications ORDER BY id")
+            rows = self._file.read("SELECT id, account, region, given FROM notifications ORDER BY id")
             return [
                 Notification(self, account, region, json.loads(given), number)
                 for number, account, region, given in rows.fetchall()
@@ -361,7 +353,7 @@ class ObjectStorage:
             bucket = self.bucket(account, name)
             if bucket is None or not bucket.users:
                 continue
-            row = self._connection.execute("SELECT definition FROM buckets WHERE id = ?", (bucket.number,)).fetchone()
+            row = self._file.read("SELECT definition FROM buckets WHERE id = ?", (bucket.number,)).fetchone()
             definition = _read(row[0]) if row and row[0] else None
             for kind, store in self._settings():
                 store.pop_scoped(account, None, name, None)
@@ -375,7 +367,7 @@ class ObjectStorage:
             if bucket := self.bucket(account, name):
                 bucket["objects"].pop(key, None)
                 self._s3._object_versions.pop_scoped(account, None, (name, key), None)
-                row = self._connection.execute(
+                row = self._file.read(
                     "SELECT state FROM objects WHERE bucket = ? AND key = ?", (bucket.number, key)
                 ).fetchone()
                 if row:

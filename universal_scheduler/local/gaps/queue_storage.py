@@ -17,13 +17,13 @@ import itertools
 import json
 import re
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, SupportsIndex
 
 from universal_scheduler.local.gaps import require_ministack
+from universal_scheduler.local.gaps.transactions import File
 from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
@@ -52,52 +52,40 @@ _ROW = "row"
 _DEFINED = ("name", "url", "is_fifo", "attributes", "tags")
 
 
-class QueueStorage:
-    """The file. Its connection is for all threads. Everything that changes a queue is done under its lock."""
+class QueueStorage(File):
+    """The file. Everything that changes a queue is done under its lock."""
 
     def __init__(self, state: State) -> None:
-        self.lock = threading.RLock()
-        self._connection = state.open("queues", [_SCHEMA], self.lock, cache_kilobytes=_CACHE_KILOBYTES)
-        [last] = self._connection.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()
+        super().__init__(state, "queues", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
+        [last] = self.read("SELECT coalesce(max(id), 0) FROM messages").fetchone()
         self._numbers = itertools.count(last + 1)
-        self._depth = 0
         self._undo: list[Callable[[], Any]] = []
+        self.undone = self._take_back
         self.deployed = False
         """Whether the template is deployed: what was made before is the template's, what comes later is a user's."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, in the file and in memory."""
+        """All or nothing, in the file and in memory. An error of the file becomes one of SQS."""
         with self.lock:
-            if self._depth:
-                yield
-                return
-            self._depth = 1
+            outermost = not self._depth
             try:
-                yield
-                if self._connection.in_transaction:
-                    self._connection.execute("COMMIT")
+                with self:
+                    yield
             except sqlite3.Error as error:
-                self._take_back()
-                raise _unavailable(error) from error
-            except BaseException:
-                self._take_back()
-                raise
+                raise (_unavailable(error) if outermost else error) from error
             finally:
-                self._depth = 0
-                self._undo.clear()
+                if outermost:
+                    self._undo.clear()
 
     def _take_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
         for undo in reversed(self._undo):
             undo()
 
-    def write(self, statement: str, *rows: Sequence[Any], undo: Callable[[], Any] | None = None) -> None:
+    def write_all(self, statement: str, *rows: Sequence[Any], undo: Callable[[], Any] | None = None) -> None:
         """In the transaction that goes on; `undo` takes back in memory what the caller does there next."""
-        if not self._connection.in_transaction:
-            self._connection.execute("BEGIN")
-        self._connection.executemany(statement, rows)
+        for row in rows:
+            self.write(statement, row)
         if undo:
             self._undo.append(undo)
 
@@ -105,12 +93,10 @@ class QueueStorage:
         """A queue with the messages that the file has for its name."""
         arn, url = given["attributes"]["QueueArn"], given["url"]
         with self.transaction():
-            self.write("INSERT OR IGNORE INTO queues (arn, url) VALUES (?, ?)", (arn, url))
-            self.write("UPDATE queues SET url = ? WHERE arn = ?", (url, arn))
-            number, sequence = self._connection.execute(
-                "SELECT id, last_sequence FROM queues WHERE arn = ?", (arn,)
-            ).fetchone()
-            sent = self._connection.execute("SELECT key, answer FROM sent WHERE queue = ?", (number,)).fetchall()
+            self.write_all("INSERT OR IGNORE INTO queues (arn, url) VALUES (?, ?)", (arn, url))
+            self.write_all("UPDATE queues SET url = ? WHERE arn = ?", (url, arn))
+            number, sequence = self.read("SELECT id, last_sequence FROM queues WHERE arn = ?", (arn,)).fetchone()
+            sent = self.read("SELECT key, answer FROM sent WHERE queue = ?", (number,)).fetchall()
             given = {**given, "fifo_seq": sequence, "dedup_cache": {key: json.loads(answer) for key, answer in sent}}
             queue = Queue(self, number, given, self._messages(number), users=users)
             if users:
@@ -118,9 +104,7 @@ class QueueStorage:
         return queue
 
     def _messages(self, queue: int) -> Iterator[Message]:
-        rows = self._connection.execute(
-            f"SELECT id, rest, {', '.join(_COLUMNS)} FROM messages WHERE queue = ? ORDER BY id", (queue,)
-        )
+        rows = self.read(f"SELECT id, rest, {', '.join(_COLUMNS)} FROM messages WHERE queue = ? ORDER BY id", (queue,))
         for row, rest, *values in rows:
             yield {**json.loads(rest), **dict(zip(_COLUMNS, values, strict=True)), _ROW: row}
 
@@ -130,35 +114,35 @@ class QueueStorage:
             return
         definition = json.dumps({key: queue[key] for key in _DEFINED})
         with self.transaction():
-            self.write(
+            self.write_all(
                 "UPDATE queues SET definition = ? WHERE id = ? AND definition IS NOT ?",
                 (definition, queue.number, definition),
             )
 
     def defined(self) -> list[Json]:
         """The queues that users made."""
-        rows = self._connection.execute("SELECT definition FROM queues WHERE definition IS NOT NULL ORDER BY id")
+        rows = self.read("SELECT definition FROM queues WHERE definition IS NOT NULL ORDER BY id")
         return [json.loads(definition) for (definition,) in rows.fetchall()]
 
     def drop(self, *queues: Queue) -> None:
         numbers = [(queue.number,) for queue in queues]
         with self.transaction():
             for table, column in (("messages", "queue"), ("sent", "queue"), ("queues", "id")):
-                self.write(f"DELETE FROM {table} WHERE {column} = ?", *numbers)
+                self.write_all(f"DELETE FROM {table} WHERE {column} = ?", *numbers)
 
     def add(self, queue: Queue, message: Message, undo: Callable[[], Any]) -> None:
         number = next(self._numbers)
         message.pop(_ROW, None)  # a copy of a message of another queue
         rest = json.dumps({key: value for key, value in message.items() if key not in _COLUMNS})
         values = (number, queue.number, *(message.get(key) for key in _COLUMNS), rest)
-        self.write(
+        self.write_all(
             f"INSERT INTO messages (id, queue, {', '.join(_COLUMNS)}, rest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             values,
             undo=undo,
         )
         message[_ROW] = number
         if sequence := message.get("seq"):
-            self.write("UPDATE queues SET last_sequence = ? WHERE id = ?", (int(sequence), queue.number))
+            self.write_all("UPDATE queues SET last_sequence = ? WHERE id = ?", (int(sequence), queue.number))
         if key := message.get("dedup_cache_key"):
             self._remember(queue, key, message)
 
@@ -168,8 +152,8 @@ class QueueStorage:
 
         expires = message["sent_at"] + sqs._DEDUP_WINDOW_S
         answer = {"expire": expires, "id": message["id"], "md5": message["md5_body"], "md5a": message["md5_attrs"]}
-        self.write("DELETE FROM sent WHERE queue = ? AND expires <= ?", (queue.number, message["sent_at"]))
-        self.write(
+        self.write_all("DELETE FROM sent WHERE queue = ? AND expires <= ?", (queue.number, message["sent_at"]))
+        self.write_all(
             "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)",
             (queue.number, key, expires, json.dumps(answer | {"seq": message["seq"]})),
             undo=lambda: queue["dedup_cache"].pop(key, None),
@@ -179,7 +163,7 @@ class QueueStorage:
         rows = {message[_ROW]: message for message in messages if _ROW in message}
         if not rows:
             return
-        self.write("DELETE FROM messages WHERE id = ?", *((row,) for row in rows), undo=undo)
+        self.write_all("DELETE FROM messages WHERE id = ?", *((row,) for row in rows), undo=undo)
         for row, message in rows.items():
             del message[_ROW]
             self._undo.append(functools.partial(message.__setitem__, _ROW, row))
@@ -189,7 +173,7 @@ class QueueStorage:
         rows = [message for message in messages if _ROW in message]
         if rows:
             with self.transaction():
-                self.write(
+                self.write_all(
                     "UPDATE messages SET visible_at = ?, receive_count = ?, first_receive_at = ?, receipt_handle = ? "
                     "WHERE id = ?",
                     *([message[key] for key in (*_COLUMNS[1:], _ROW)] for message in rows),
@@ -199,7 +183,7 @@ class QueueStorage:
         """Forget what is too old of queues that the template has no longer."""
         numbers = ", ".join(str(queue.number) for queue in live)
         with self.transaction():
-            self.write(
+            self.write_all(
                 f"DELETE FROM messages WHERE queue NOT IN ({numbers}) AND sent_at < ?", (now - _LONGEST_RETENTION,)
             )
 

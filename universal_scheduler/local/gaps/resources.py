@@ -15,12 +15,12 @@ import logging
 import re
 import sqlite3
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
 from universal_scheduler.local.gaps import require_ministack
+from universal_scheduler.local.gaps.transactions import File
 from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
@@ -85,8 +85,7 @@ class Resources:
     """The file, and what of the services' memory is in it."""
 
     def __init__(self, state: State, also: Sequence[Callable[[], None]]) -> None:
-        self._lock = threading.RLock()
-        self._connection = state.open("resources", [_SCHEMA], self._lock, cache_kilobytes=_CACHE_KILOBYTES)
+        self._file = File(state, "resources", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
         self._also = also
         self._written: dict[Place, int] = {}
         self._templates: dict[Place, int] = {}
@@ -100,8 +99,8 @@ class Resources:
         for place, value in self._in_memory():
             self._templates[place] = hash(_text(value))
         found: dict[str, dict[str, dict[str, Any]]] = {}
-        with self._lock:
-            rows = self._connection.execute("SELECT service, store, key, value FROM resources").fetchall()
+        with self._file:
+            rows = self._file.read("SELECT service, store, key, value FROM resources").fetchall()
         for service, store, key, text in rows:
             self._written[service, store, key] = hash(text)
             if (service, store, key) not in self._templates or key == _WHOLE:
@@ -134,16 +133,11 @@ class Resources:
         gone = [place for place in self._written if place[0] in loaded and place not in written]
         if not changed and not gone:
             return
-        with self._lock:
-            self._connection.execute("BEGIN")
-            try:
-                self._connection.executemany("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?)", changed)
-                self._connection.executemany("DELETE FROM resources WHERE service = ? AND store = ? AND key = ?", gone)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._file:
+            for row in changed:
+                self._file.write("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?)", row)
+            for place in gone:
+                self._file.write("DELETE FROM resources WHERE service = ? AND store = ? AND key = ?", place)
         for place in gone:
             del self._written[place]
         self._written |= written
