@@ -233,6 +233,44 @@ say(ended(f"{ARN}execution:m:e")["status"])
     assert status == "TIMED_OUT"
 
 
+def test_an_answer_that_was_accepted_is_not_asked_for_again(play: Play) -> None:
+    """The engine is killed when it has answered SendTaskSuccess, before the execution has gone on."""
+    play("""
+continuation.resume()
+worker()
+retry = [{"ErrorEquals": ["Busy"], "IntervalSeconds": 0, "MaxAttempts": 1}]
+m = machine("m", {"A": work("B"), "B": work("C"), "C": work(Retry=retry)})
+for name in "de":
+    start(m, name)
+for _ in range(2):
+    call("SendTaskSuccess", taskToken=task(worker())["taskToken"], output='"first"')
+tasks = [task(worker()), task(worker())]
+storage = continuation._storage
+storage.patiently = lambda write: until(lambda: False)  # no execution goes on from here
+call("SendTaskSuccess", taskToken=tasks[0]["taskToken"], output='"second"')
+call("SendTaskSuccess", taskToken=tasks[1]["taskToken"], output='"second"')
+kill()
+""")
+    play("""
+continuation.resume()
+tasks = [task(worker()), task(worker())]
+assert [it["input"] for it in tasks] == ['"second"'] * 2, tasks
+continuation._storage.patiently = lambda write: until(lambda: False)
+call("SendTaskFailure", taskToken=tasks[0]["taskToken"], error="Busy")
+call("SendTaskFailure", taskToken=tasks[1]["taskToken"], error="Broken", cause="in two")
+kill()
+""")
+    [[again, outputs]] = play("""
+continuation.resume()
+again = task(worker())
+call("SendTaskSuccess", taskToken=again["taskToken"], output='"third"')
+ends = [ended(f"{ARN}execution:m:{name}") for name in "de"]
+say(again["input"], sorted(json.loads(end["output"]) if end["status"] == "SUCCEEDED" else end["error"] for end in ends))
+""")
+    assert again == '"second"', "the failure that can be retried was"
+    assert outputs == ["Broken", "third"]
+
+
 def test_variables_are_kept(play: Play) -> None:
     play("""
 continuation.resume()
@@ -328,26 +366,93 @@ say(describe(e), describe(running)["status"], count)
     assert (old, new, definitions) == ("ExecutionDoesNotExist", "RUNNING", [1])
 
 
-def test_a_start_that_cannot_be_written_is_refused_and_an_execution_waits_for_room(play: Play) -> None:
-    [[refused, waiting, output]] = play("""
+def test_what_cannot_be_written_is_refused_and_an_execution_waits_for_room(play: Play) -> None:
+    [[started, answered, waiting, outputs]] = play("""
 import logging
 logging.disable()
 continuation.resume()
 worker()
-m = machine("m", {"A": work("B"), "B": {"Type": "Pass", "End": True}})
-e = start(m, "e")
+large = json.dumps("x" * 20000)
+m = machine("m", {"A": work()})
+w = machine("w", {"A": {"Type": "Wait", "Seconds": 1, "Next": "B"}, "B": {"Type": "Pass", "End": True}})
+e, f = start(m, "e"), call("StartExecution", stateMachineArn=w, name="e", input=large)["executionArn"]
 token = task(worker())["taskToken"]
 storage = continuation._storage
 [pages] = storage.select("PRAGMA page_count")[0]
 storage.select(f"PRAGMA max_page_count={pages}")
 filler = 0
-large = json.dumps("x" * 20000)
-while not isinstance(refused := call("StartExecution", stateMachineArn=m, name=f"f{filler}", input=large), str):
+while not isinstance(started := call("StartExecution", stateMachineArn=m, name=f"f{filler}", input=large), str):
     filler += 1
-call("SendTaskSuccess", taskToken=token, output=json.dumps("y" * 20000))
-until(lambda: len(stepfunctions._executions.get(e)["events"].pending) > 2)
-waiting = describe(e)["status"]
+answered = call("SendTaskSuccess", taskToken=token, output=large)
+until(lambda: any(event["type"] == "PassStateEntered" for event in stepfunctions._executions.get(f)["events"]))
+waiting = describe(f)["status"]
 storage.select("PRAGMA max_page_count=1000000")
-say(refused, waiting, len(json.loads(ended(e)["output"])))
+call("SendTaskSuccess", taskToken=token, output=large)
+say(started, answered, waiting, [len(json.loads(ended(it)["output"])) for it in (e, f)])
 """)
-    assert (refused, waiting, output) == ("ServiceUnavailable", "RUNNING", 20000)
+    assert (started, answered, waiting, outputs) == (*["ServiceUnavailable"] * 2, "RUNNING", [20000, 20000])
+
+
+ENTRIES = """
+def entries(execution):
+    return [it["stateEnteredEventDetails"]["name"] for it in history(execution) if "stateEnteredEventDetails" in it]
+
+
+NAMES = [f"{ARN}execution:m:e{number}" for number in range(5)]
+"""
+
+WORK = (
+    ENTRIES
+    + """
+import random, threading
+rng = random.Random(int(sys.argv[2]))
+worker()
+continuation.resume()
+kinds = [work, lambda next: {"Type": "Pass", "Next": next}, lambda next: {"Type": "Wait", "Seconds": 0, "Next": next}]
+states = {f"S{number}": rng.choice(kinds)(f"S{number + 1}") for number in range(12)} | {"S12": {"Type": "Succeed"}}
+m = machine("m", states, "S0")
+
+
+def add():
+    while True:
+        it = task(worker())
+        answer = json.loads(it["input"]) + 1
+        call("SendTaskSuccess", taskToken=it["taskToken"], output=json.dumps(answer))
+
+
+class Later(threading.Thread):
+    def run(self):
+        time.sleep(random.uniform(0, 0.03))
+        kill()
+
+
+Later(daemon=True).start()
+threading.Thread(target=add, daemon=True).start()
+for arn in NAMES:
+    definition = dict(stateMachineArn=m, name=arn.rpartition(":")[2], input="0")
+    call("StartExecution", **definition)
+    say("started", arn, describe(arn)["startDate"])
+for arn in NAMES:
+    say("ended", arn, ended(arn)["output"], states)
+"""
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_executions_that_are_killed_at_random_enter_each_state_once_and_end_as_they_must(play: Play, seed: int) -> None:
+    """The workers add one at each task: an answer that was accepted is not lost, and none counts twice."""
+    started: dict[str, Any] = {}
+    ends: dict[str, Any] = {}
+    for _ in range(100):
+        for what, arn, *more in play(WORK.replace("sys.argv[2]", str(seed))):
+            if what == "started":
+                assert started.setdefault(arn, more) == more, "it is the same execution"
+            else:
+                ends[arn] = more
+        if len(ends) == 5:
+            break
+    [entered] = play(ENTRIES + "continuation.resume()\nsay(*[entries(arn) for arn in NAMES])\n")
+    assert entered == [[f"S{number}" for number in range(13)]] * 5
+    for output, states in ends.values():
+        assert json.loads(output) == sum(state["Type"] == "Task" for state in states.values())
+    assert len(ends) == 5

@@ -52,6 +52,9 @@ CREATE TABLE steps (
     execution INTEGER NOT NULL, number INTEGER NOT NULL, events TEXT NOT NULL, variables TEXT,
     PRIMARY KEY (execution, number)
 ) WITHOUT ROWID;
+CREATE TABLE answers (
+    execution INTEGER NOT NULL, step INTEGER NOT NULL, answer TEXT NOT NULL, PRIMARY KEY (execution, step)
+) WITHOUT ROWID;
 CREATE TABLE resources (
     kind TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, arn TEXT NOT NULL, record TEXT NOT NULL,
     PRIMARY KEY (kind, account, region, arn)
@@ -59,6 +62,7 @@ CREATE TABLE resources (
 """
 # moment: of the start while it runs, then of the end. told: that it has ended, and its event is where it belongs.
 # number: of the first event of a step. variables: of the state whose entry is the step's last event, else NULL.
+# answers: to the token of the task that the step with this number entered.
 
 _KINDS = ("_state_machines", "_state_machine_versions", "_state_machine_aliases", "_activities", "_tags")
 """ministack's dictionaries with what users make."""
@@ -71,6 +75,10 @@ _log = logging.getLogger("usched.engine")
 _sync: contextvars.ContextVar[bool] = contextvars.ContextVar("usched_sync_execution", default=False)
 _own: contextvars.ContextVar[bool] = contextvars.ContextVar("usched_execution_thread", default=False)
 """Whether this is the thread of an execution, which nobody waits for."""
+_events: contextvars.ContextVar[Events | None] = contextvars.ContextVar("usched_events", default=None)
+"""Those of the execution whose thread this is."""
+_answered: contextvars.ContextVar[Json | None] = contextvars.ContextVar("usched_answered", default=None)
+"""What was answered to the task, entered again, before the engine ended."""
 
 
 class ExecutionStorage:
@@ -148,7 +156,17 @@ class ExecutionStorage:
             if events.number is not None and not events.ended and events.pending:
                 with self._lock:
                     events.write(self._connection, events.number, variables)
+                if variables is not None:
+                    events.step = events.stored
                 events.written()
+
+    def answer(self, events: Events, answer: Json) -> None:
+        """Write what was answered to the task at which an execution is."""
+        with events.lock:
+            if events.number is not None and not events.ended:
+                row = (events.number, events.step, json.dumps(answer))
+                with self._lock:
+                    self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)
 
     def end(self, execution: Json, event: Event | None = None) -> bool:
         """Write the end of an execution, with its last event. False if its end is in the file."""
@@ -171,6 +189,8 @@ class ExecutionStorage:
                             events.number,
                         ),
                     )
+                    if self.durable:
+                        connection.execute("DELETE FROM answers WHERE execution = ?", (events.number,))
             except sqlite3.Error:
                 if event:
                     events.pending.pop()
@@ -200,15 +220,18 @@ class ExecutionStorage:
 
     def _locate(self, execution: Json) -> None:
         rows = self.select(
-            "SELECT events, variables FROM steps WHERE execution = ? AND variables IS NOT NULL "
-            "ORDER BY number DESC LIMIT 1",
+            "SELECT s.number, s.events, s.variables, a.answer FROM steps AS s "
+            "LEFT JOIN answers AS a ON a.execution = s.execution AND a.step = s.number "
+            "WHERE s.execution = ? AND s.variables IS NOT NULL ORDER BY s.number DESC LIMIT 1",
             execution["events"].number,
         )
-        for events, variables in rows:
+        for number, events, variables, answer in rows:
+            execution["events"].step = number
             entered = json.loads(events)[-1]
             execution["position"] = entered["stateEnteredEventDetails"] | {
                 "entered": entered["timestamp"],
                 "variables": json.loads(variables),
+                "answer": answer and json.loads(answer),
             }
 
     def _loaded(self, row: Sequence[Any]) -> Json:
@@ -251,7 +274,7 @@ class ExecutionStorage:
     def _delete(self, which: str, *values: Any) -> int:
         numbers = self.select(f"SELECT id FROM executions WHERE {which}", *values)
         with self.transaction() as connection:
-            for table, column in (("steps", "execution"), ("executions", "id")):
+            for table, column in (("steps", "execution"), ("answers", "execution"), ("executions", "id")):
                 connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", numbers)
         return len(numbers)
 
@@ -272,13 +295,14 @@ class Events(Sequence[Event]):
     def __init__(self, storage: ExecutionStorage, events: Sequence[Event], number: int | None = None) -> None:
         self.lock = threading.RLock()
         self.number, self.pending, self.ended = number, list(events), False
-        self._storage, self._stored = storage, 0
+        self.stored, self.step = 0, 0
+        self._storage = storage
 
     def add(self, event: Event) -> Event:
         """An execution that has ended has no further events."""
         with self.lock:
             if not self.ended:
-                event["id"] = self._stored + len(self.pending) + 1
+                event["id"] = self.stored + len(self.pending) + 1
                 self.pending.append(event)
             return event
 
@@ -286,15 +310,15 @@ class Events(Sequence[Event]):
         """The caller holds the lock, and says that it is `written` when it is committed."""
         if self.pending:
             place = None if variables is None else json.dumps(variables)
-            row = (number, self._stored, json.dumps(self.pending, separators=(",", ":")), place)
+            row = (number, self.stored, json.dumps(self.pending, separators=(",", ":")), place)
             connection.execute("INSERT INTO steps VALUES (?, ?, ?, ?)", row)
 
     def written(self) -> None:
-        self._stored += len(self.pending)
+        self.stored += len(self.pending)
         self.pending = []
 
     def read_length(self) -> None:
-        self._stored = len(self)
+        self.stored = len(self)
 
     def __iter__(self) -> Iterator[Event]:
         with self.lock:
@@ -365,7 +389,7 @@ class Executions:
         self._running.clear()
         self._aside.clear()
         with self._storage.transaction() as connection:
-            for table in ("steps", "executions"):
+            for table in ("steps", "answers", "executions"):
                 connection.execute(f"DELETE FROM {table}")
 
     def ended(self, execution: Json) -> None:
@@ -510,13 +534,15 @@ def apply(state: State) -> Continuation:
     stepfunctions._executions = executions = Executions(storage, stepfunctions)
     resources = Resources(storage, stepfunctions)
     _enter_states(stepfunctions, storage)
+    _answer(stepfunctions, storage)
     tell = _end(stepfunctions, storage, executions)
     _read(stepfunctions, storage, executions)
     _start(stepfunctions, executions)
     _delete(stepfunctions, storage)
     for name in _MAKERS if storage.durable else ():
         setattr(stepfunctions, name, _kept(resources, getattr(stepfunctions, name)))
-    for name in ("_start_execution", "_stop_execution", "_get_execution_history", *_MAKERS):
+    answers = ("_send_task_success", "_send_task_failure")
+    for name in ("_start_execution", "_stop_execution", "_get_execution_history", *answers, *_MAKERS):
         setattr(stepfunctions, name, _available(stepfunctions, getattr(stepfunctions, name)))
     return Continuation(storage, executions, resources, tell)
 
@@ -527,6 +553,8 @@ def _enter_states(stepfunctions: Any, storage: ExecutionStorage) -> None:
     def enter(execution: Json, context: Json, kind: str, details: Json) -> None:
         position = execution.pop("position", None)
         _own.set(True)
+        _events.set(execution["events"])
+        _answered.set(position["answer"] if position and kind == "TaskStateEntered" else None)
         waited.set(0.0)
         if position:  # this entry is in the file
             context["State"]["EnteredTime"] = position["entered"]
@@ -605,6 +633,50 @@ def _end(stepfunctions: Any, storage: ExecutionStorage, executions: Executions) 
     stepfunctions._emit_execution_status_event = emit_execution_status_event
     stepfunctions._stop_execution = stop_execution
     return tell
+
+
+def _answer(stepfunctions: Any, storage: ExecutionStorage) -> None:
+    """What was answered to a token is written before whoever answered hears of it, and is not asked for again."""
+    from ministack.core.responses import AccountRegionScopedDict
+
+    class Tokens(AccountRegionScopedDict):  # type: ignore[misc]
+        def __setitem__(self, token: str, info: Json) -> None:
+            info["events"] = _events.get()
+            super().__setitem__(token, info)
+
+    def written(send: Callable[[Json], Answer], *fields: str) -> Callable[[Json], Answer]:
+        def sent(data: Json) -> Answer:
+            info = tokens.get(data.get("taskToken"))
+            if info and info["events"] and not info["event"].is_set():
+                storage.answer(info["events"], {field: data.get(field) for field in fields})
+            return send(data)
+
+        return sent
+
+    def answered_before() -> Callable[[], Any] | None:
+        answer = _answered.get()
+        _answered.set(None)
+        return functools.partial(result, answer) if answer else None
+
+    def result(answer: Json) -> Any:
+        if "output" not in answer:
+            raise stepfunctions._ExecutionError(answer["error"] or "TaskFailed", answer["cause"] or "")
+        return json.loads(answer["output"] or "{}")
+
+    tokens = stepfunctions._task_tokens = Tokens()
+    if storage.durable:
+        stepfunctions._send_task_success = written(stepfunctions._send_task_success, "output")
+        stepfunctions._send_task_failure = written(stepfunctions._send_task_failure, "error", "cause")
+    stepfunctions._answered_before = answered_before
+    edit(
+        stepfunctions._execute_task,
+        (
+            "            if is_callback:\n                task_result",
+            "            if answered := _answered_before():\n"
+            "                task_result = answered()\n"
+            "            elif is_callback:\n                task_result",
+        ),
+    )
 
 
 def _read(stepfunctions: Any, storage: ExecutionStorage, executions: Executions) -> None:
