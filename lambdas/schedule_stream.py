@@ -13,6 +13,7 @@ from universal_scheduler.adapters.dynamodb.items import from_item
 from universal_scheduler.adapters.telemetry import about, failure_logged, observed
 from universal_scheduler.usecases.admission import schedule_changed
 from universal_scheduler.usecases.arrivals import change_listeners
+from universal_scheduler.usecases.fire import begin_late
 from universal_scheduler.usecases.timetable import Timetable, keep_in_step
 from universal_scheduler.usecases.triggers import schedule_written
 from universal_scheduler.wiring import from_env
@@ -30,8 +31,10 @@ def on_record(record: Any) -> None:
         before, after = _row(old), _row(new)
         schedule_written(wiring.store, wiring.workflow, raw["eventID"], before, after)
         change_listeners(wiring.store, before, after)
-        schedule_changed(wiring.store, timetable.triggers_of, before, after, time.time())
+        written = float(raw["dynamodb"].get("ApproximateCreationDateTime", 0)) or time.time()
+        schedule_changed(wiring.store, timetable.triggers_of, before, after, written)
         keep_in_step(timetable, before, after)
+        begin_late(wiring.store, wiring.workflow, timetable, before, after, written)
 
 
 def _row(image: dict[str, Any] | None) -> dict[str, Any] | None:

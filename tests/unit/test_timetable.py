@@ -16,7 +16,7 @@ from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.runs.model import AuditEntry, Mark, Verb
 from universal_scheduler.domain.time.calendars import Calendar
 from universal_scheduler.domain.time.entries import Entry, same_entry, version_of
-from universal_scheduler.usecases.fire import Fired, Firing, Outcome, fire, read_firing
+from universal_scheduler.usecases.fire import Fired, Firing, Outcome, begin_late, fire, read_firing
 from universal_scheduler.usecases.timetable import Timetable, keep_in_step, mend_row, reconcile
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -381,3 +381,31 @@ def test_the_version_is_that_of_the_trigger_and_its_zone() -> None:
     assert version_of(row, 0) != version_of({**row, "timezone": "Asia/Tokyo"}, 0)
     assert version_of(row, 2) == version_of({}, 0) == ""
     assert Firing("a", 0, "", NOW)
+
+
+def test_what_was_due_before_the_entries_could_be_made_begins(world: World) -> None:
+    """The stream of the rows was held up for a minute."""
+    written = (NOW - timedelta(seconds=60)).timestamp()
+    triggers = [{"at": "at(2026-11-25T11:59:30)"}, {"cron": "* * * * *"}, {"at": "at(2026-11-25T11:58:59)"}]
+    row = world.put(triggers)
+    for _ in range(2):
+        begin_late(world.store, world.workflow, world.timetable, None, row, written)
+    causes = [message["cause"] for message in world.workflow.started.values()]
+    assert [cause["scheduledTime"] for cause in causes] == ["2026-11-25T11:59:30Z", "2026-11-25T12:00:00Z"]
+
+
+def test_what_the_row_had_before_begins_by_its_entries_alone(world: World) -> None:
+    written = (NOW - timedelta(seconds=60)).timestamp()
+    old = world.put([{"cron": "* * * * *"}])
+    new = world.put([{"cron": "* * * * *"}], description="other")
+    begin_late(world.store, world.workflow, world.timetable, old, new, written)
+    begin_late(world.store, world.workflow, world.timetable, new, None, written)
+    assert world.workflow.started == {}
+
+
+def test_a_row_that_has_changed_again_begins_nothing_of_the_change_before(world: World) -> None:
+    written = (NOW - timedelta(seconds=60)).timestamp()
+    row = world.put({"at": "at(2026-11-25T11:59:30)"})
+    world.put({"at": "at(2026-11-26T11:59:30)"})
+    begin_late(world.store, world.workflow, world.timetable, None, row, written)
+    assert world.workflow.started == {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from universal_scheduler.domain.time.entries import is_chain, next_link, version_of
+from universal_scheduler.domain.time.entries import is_chain, next_link, trigger_list, version_of
 from universal_scheduler.domain.time.policies import due, moment, read_policies
 from universal_scheduler.domain.time.starts import Start, coming
 from universal_scheduler.domain.time.triggers import TimeTrigger
@@ -94,6 +94,27 @@ def fire(store: Store, workflow: Workflow, timetable: Timetable, firing: Firing)
             if not later.left_out:
                 admit(store, workflow, row, triggers, later, now)
     return fired
+
+
+def begin_late(
+    store: Store,
+    workflow: Workflow,
+    timetable: Timetable,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+    written: float,
+) -> None:
+    """A row was inserted (`old` is None) or changed at `written`, in epoch seconds, and its entries are there only now:
+    begin what its new triggers were due for in between."""
+    if new is None:
+        return
+    known = {version_of(old, position) for position in range(len(trigger_list(old)))} if old is not None else set()
+    made = {trigger: version_of(new, trigger.position) for trigger in timetable.triggers_of(new)}
+    late = [trigger for trigger, version in made.items() if version not in known]
+    for start, why in due(late, read_policies(new), moment(written), timetable.now()) if late else ():
+        if not why:
+            version = version_of(new, start.trigger)
+            fire(store, workflow, timetable, Firing(new["scheduleId"], start.trigger, version, start.at))
 
 
 def _decide(
