@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -46,6 +47,14 @@ def test_an_engine_is_started_once_found_by_its_port_and_stopped() -> None:
     assert engine.status(started.port) is None
     assert processes.marked(started.state_dir) == []
     assert not engine.stop(started)
+
+
+def test_an_engine_of_an_earlier_release_is_found_and_stopped() -> None:
+    started = engine.start(0, bare=True)
+    earlier = {key: value for key, value in started.to_json().items() if key not in ("safety", "runAs", "credentials")}
+    (started.state_dir / engine.INFO).write_text(json.dumps(earlier))
+    assert engine.status(started.port) == started
+    assert engine.stop(started)
 
 
 def test_what_a_killed_engine_left_is_gone_after_the_next_stop() -> None:

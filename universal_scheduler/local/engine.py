@@ -96,9 +96,10 @@ class Engine:
             pid=info["pid"],
             port=info["port"],
             state_dir=Path(info["stateDir"]),
-            safety=Safety(info["safety"]),
-            run_as=info["runAs"],
-            credentials=Path(info["credentials"]) if info["credentials"] else None,
+            # An engine of an earlier release may still run when this one is installed: it has none of these.
+            safety=Safety(info.get("safety", Safety.EPHEMERAL)),
+            run_as=info.get("runAs"),
+            credentials=Path(info["credentials"]) if info.get("credentials") else None,
         )
 
 
