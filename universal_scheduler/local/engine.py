@@ -23,6 +23,8 @@ from universal_scheduler.local import package, processes
 from universal_scheduler.local.run_as import RunAsError, User, check_access, find_user
 from universal_scheduler.local.service import backup
 from universal_scheduler.local.service.backup import STATE
+from universal_scheduler.local.service.logfile import LOG as LOG
+from universal_scheduler.local.service.logfile import rotate
 from universal_scheduler.local.state import Safety
 
 HOST = "127.0.0.1"
@@ -30,7 +32,6 @@ PORT = 4566
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 INFO = "engine.json"
-LOG = "engine.log"
 SYSTEM_DIR = Path("/var/lib/usched")
 """The directory with the state directories of the engines that are services of the system."""
 _LOCK = "lock"  # an engine holds it from before its start to its end
@@ -410,7 +411,11 @@ def _environment(place: _Place) -> dict[str, str]:
 def _launch(place: _Place, options: list[str]) -> Engine:
     ready, tell = os.pipe()
     home = place.home
-    with os.fdopen(ready) as news, (home / LOG).open("a" if place.durable else "w") as log:
+    if place.durable:
+        rotate(home / LOG)
+    else:
+        (home / LOG).unlink(missing_ok=True)
+    with os.fdopen(ready) as news, (home / LOG).open("a") as log:
         try:
             process = subprocess.Popen(
                 [*_command(place, options), "--ready", str(tell)],

@@ -15,6 +15,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
@@ -48,9 +50,10 @@ from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import JOB_MARK, MARK
 from universal_scheduler.local.run_as import User, find_user, own_directory
-from universal_scheduler.local.service import backup, metrics, notify, sources
+from universal_scheduler.local.service import backup, metrics, notify, settings, sources
 from universal_scheduler.local.service.backup import STATE
 from universal_scheduler.local.service.health import Health
+from universal_scheduler.local.service.retention import Sweeper
 from universal_scheduler.local.service.routes import Service
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 from universal_scheduler.local.state import Safety, State
@@ -89,6 +92,7 @@ def main() -> None:
             "SubmitRate": "0",
             "JobEvents": "DISABLED" if arguments.no_events else "ENABLED",
             "JobEventBatch": "100",
+            **settings.read(home).parameters(),
         }
         state = State(home / STATE, Safety(arguments.safety))
         user = find_user(arguments.run_as)
@@ -268,6 +272,7 @@ class _Server:
         self._endpoint = f"http://{HOST}:{self._port}"
         self._health = Health(home, state.safety, ())
         self._product, self._jobs, self._calls = metrics.ProductMetrics(), sources.Jobs(), Counter[str]()
+        self._retention = settings.read(home)
         self._stop = asyncio.Event()
         self.starts_again = False
         elsewhere = os.environ.get(ENDPOINT_VARIABLE)
@@ -289,6 +294,7 @@ class _Server:
             runtime = lambda_workers.Runtime(zygote, code, self._endpoint, of_functions, self._product.read_log)
             routes = Service(self._home, self._state, self._health, lambda: self._metrics(service), self._start_again)
             app = self._app(batch, runtime, routes)
+            self._live_attempts = service.live_tasks
             await batch.start()
             serving = asyncio.create_task(self._serve(app, stop))
             try:
@@ -372,8 +378,9 @@ class _Server:
         dynamodb = dynamodb_storage.apply(self._state)
         dynamodb_storage.apply_to_stacks(dynamodb)
         dynamodb_gap.apply(dynamodb)
+        self._dynamodb = dynamodb
         lambda_workers.apply(runtime)
-        logs_storage.apply(self._state)
+        logs_storage.apply(self._state, most_length=self._retention.log_megabytes << 20 or None)
         queue_mappings.apply()
         restore_queues, define_queues = queue_storage.apply(self._state)
         restore_buckets, define_buckets = object_storage.apply(self._state)
@@ -450,9 +457,34 @@ class _Server:
         unfinished = self._home / f"{INFO}.part"
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")
         unfinished.replace(self._home / INFO)
+        if self._state.durable and not bare:
+            self._begin_sweeps()
         self._health.ready = True
         notify.tell("READY=1", f"STATUS=Serving at {self._endpoint}")
         _report(self._ready, {"engine": engine.to_json()})
+
+    def _begin_sweeps(self) -> None:
+        from universal_scheduler.adapters.dynamodb.retention import DynamoRetention
+        from universal_scheduler.local import deploy
+
+        target = deploy.Target(self._endpoint, REGION)
+        kept_days = self._retention.event_days
+        sweeper = Sweeper(
+            self._home,
+            self._retention,
+            runs=DynamoRetention(
+                target.client("dynamodb"),
+                schedules="BatchSchedules",
+                history="BatchScheduleHistory",
+                jobs="BatchScheduleJobs",
+            ),
+            # An event's time is up so many days after it: by then, those of fewer days will be, too.
+            forget_events=lambda days: self._dynamodb.reap(time.time() + (kept_days - days) * 86400, "BatchJobEvents"),
+            used_bytes=lambda: self._state.used_bytes("dynamodb"),
+            live_attempts=self._live_attempts,
+            s3=target.client("s3"),
+        )
+        threading.Thread(target=sweeper.run, daemon=True, name="usched-retention").start()
 
     def _engine(self, outputs: dict[str, str]) -> Engine:
         def named(*keys: str) -> dict[str, str]:

@@ -103,6 +103,16 @@ class State:
         self._files[name] = _File(connection, lock, len(migrations))
         return connection
 
+    def used_bytes(self, name: str) -> int:
+        """How much of a service's file is in use. What was deleted leaves room for what comes."""
+        file = self._files[name]
+        with file.lock:
+            pages, free, size = (
+                file.connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+                for pragma in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * size)
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """While this goes on no service writes, and no transaction is open.

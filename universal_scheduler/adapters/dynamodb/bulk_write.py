@@ -39,9 +39,27 @@ def put_items(
     Raises:
         StoreUnavailable: DynamoDB refused writes for `patience_seconds` in all. Some items are written.
     """
-    patience = Patience(patience_seconds, sleep)
-    for start in range(0, len(items), WRITE_CHUNK):
-        pending: Any = {table: [{"PutRequest": {"Item": item}} for item in items[start : start + WRITE_CHUNK]]}
+    _write_all(client, table, [{"PutRequest": {"Item": item}} for item in items], Patience(patience_seconds, sleep))
+
+
+def delete_items(
+    client: DynamoDBClient,
+    table: str,
+    keys: Sequence[Any],
+    patience_seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Delete items, each key once, as `put_items` puts them.
+
+    Raises:
+        StoreUnavailable: DynamoDB refused writes for `patience_seconds` in all. Some items are deleted.
+    """
+    _write_all(client, table, [{"DeleteRequest": {"Key": key}} for key in keys], Patience(patience_seconds, sleep))
+
+
+def _write_all(client: DynamoDBClient, table: str, writes: Sequence[Any], patience: Patience) -> None:
+    for start in range(0, len(writes), WRITE_CHUNK):
+        pending: Any = {table: writes[start : start + WRITE_CHUNK]}
         while pending := _left_over(client, pending):
             patience.pause()
 

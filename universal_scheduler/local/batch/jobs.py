@@ -83,6 +83,10 @@ class JobStore:
             if not status.is_final
         }
 
+    def live_tasks(self) -> set[str]:
+        """The tasks of the attempts that run. For any thread."""
+        return {job.task_id for job in list(self._by_id.values()) if job.task_id and not job.status.is_final}
+
     def forget(self, now: int) -> list[Job]:
         """Drop, and return, the jobs that ended more than seven days ago."""
         dropped: list[Job] = []

@@ -105,6 +105,10 @@ class Batch:
         """How many jobs have not ended, by the name of their queue and their status. An array is one job."""
         return {(queue.rpartition("/")[2], status): n for (queue, status), n in self._life.jobs.counts().items()}
 
+    def live_tasks(self) -> set[str]:
+        """The ids of the attempts that run, as their directories are named. For any thread."""
+        return self._life.jobs.live_tasks()
+
     def submit_job(self, request: Json) -> dict[str, Any]:
         spec = read_submission(request, self.resources, self._life.jobs.get)
         tags = check_tags(request.get("tags") or {})

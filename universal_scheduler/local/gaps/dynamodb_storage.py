@@ -588,25 +588,28 @@ class Storage:
             return None
         return setting.get("AttributeName") or None
 
-    def reap(self, now: float) -> None:
-        """Remove the items that have expired."""
+    def reap(self, now: float, only: str | None = None) -> int:
+        """Remove the items that have expired, of all tables or of those with one name. Answers how many."""
+        removed = 0
         for key, _ in self.settings.all_settings():
-            while self._reap_some(self._dynamodb._tables.get_scoped(*key), now):
-                pass
+            if only in (None, key[-1]):
+                while count := self._reap_some(self._dynamodb._tables.get_scoped(*key), now):
+                    removed += count
         self.database.forget_streams()
+        return removed
 
-    def _reap_some(self, table: Json | None, now: float) -> bool:
-        """Whether there may be more."""
+    def _reap_some(self, table: Json | None, now: float) -> int:
+        """How many were removed; 0 if there are no more."""
         with self.database as database:
             if table is None or self._expiry(table) is None:
-                return False
+                return 0
             opened = self.opened(table)
             expired = database.read(
                 "SELECT pk, sk, item FROM items WHERE tbl = ? AND expires <= ? LIMIT ?", (opened.items.id, now, _REAPED)
             ).fetchall()
             for pk, sk, text in expired:
                 self.remove(opened, pk, sk, json.loads(text))
-        return len(expired) == _REAPED
+        return len(expired)
 
 
 Indexes = list[tuple[str, list[str], list[str]]]

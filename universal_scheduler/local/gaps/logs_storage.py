@@ -365,8 +365,8 @@ class Records:
         """The streams are cleared with their groups."""
 
 
-def apply(state: State) -> Logs:
-    """Keep streams and events in a file of this state."""
+def apply(state: State, *, most_length: int | None = None) -> Logs:
+    """Keep streams and events in a file of this state, and at most so many characters of them."""
     require_ministack("CloudWatch Logs keeps everything in memory")
     from ministack.services import cloudwatch_logs
 
@@ -436,7 +436,7 @@ def apply(state: State) -> Logs:
         while True:
             time.sleep(_SWEEP_SECONDS)
             try:
-                logs.sweep(int(time.time() * 1000))
+                logs.sweep(int(time.time() * 1000), most_length=most_length)
             except sqlite3.Error:
                 _log.exception("old log events could not be deleted")
 
