@@ -11,6 +11,7 @@ from tests.docs.commands import check_console, check_inline, check_sh
 from tests.docs.desk import ROOT, Desk, Wrong
 from tests.docs.documents import check_json, check_yaml
 from tests.docs.markdown import Example, anchors, examples, links
+from universal_scheduler.local.service import settings
 
 
 def check_page(page: Path, directory: Path, text: str | None = None) -> tuple[int, list[str]]:
@@ -54,6 +55,17 @@ def _check_python(example: Example, desk: Desk) -> None:
         raise Wrong(f"{type(error).__name__}: {error}") from error
 
 
+def _check_toml(example: Example, desk: Desk) -> None:
+    """The settings of an engine, of which a page shows the usual values."""
+    (desk.directory / settings.FILE).write_text(example.text)
+    try:
+        found = settings.read(desk.directory)
+    except settings.SettingsError as error:
+        raise Wrong(str(error)) from None
+    if found != settings.Retention():
+        raise Wrong(f"these are not the usual values: {settings.Retention()}")
+
+
 def _take_as_it_is(_example: Example, _desk: Desk) -> None:
     """Nobody types a diagram, or what a program printed."""
 
@@ -74,5 +86,6 @@ LANGUAGES: Mapping[str, Callable[[Example, Desk], None]] = {
     "console": check_console,
     "sh": check_sh,
     "python": _check_python,
+    "toml": _check_toml,
     "text": _take_as_it_is,
 }

@@ -150,7 +150,8 @@ def _usched(words: Sequence[str], desk: Desk) -> None:
     result, name, given = _parsed(words)
     if result.exit_code:
         raise Wrong(f"usched {shlex.join(words)}: {' '.join(result.output.split())}")
-    files = [given["file"]] if "file" in given else list(given.get("files", ()))
+    read = "file" in given and not name.startswith("local ")  # and not a backup
+    files = [given["file"]] if read else list(given.get("files", ()))
     files += [given["what"]] if str(given.get("what", "")).endswith(SUFFIXES) else []
     paths = [desk.file(file) for file in files if file != "-"]
     runs = name in ("simulate", "try", "import crontab") or (name == "next" and files)

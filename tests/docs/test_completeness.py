@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from universal_scheduler.domain.documents.calendars import ROW_KEYS as CALENDAR_
 from universal_scheduler.domain.messages.notifications import Kind, Service
 from universal_scheduler.domain.runs.model import JobStatus, RunStatus, RunWhen, Verb
 from universal_scheduler.domain.time.exchanges import exchange_codes
+from universal_scheduler.local.service.settings import Retention
 
 RECORDED = {"scheduleStatus", "startDateTime", "lastDateTime", "scheduleErrors", "jobId"}
 """Keys that rows of runs have, and that a document may carry along."""
@@ -79,3 +82,8 @@ def test_every_key_of_a_calendar_and_every_exchange_is_documented() -> None:
 def test_every_rule_and_every_kind_of_message_is_documented() -> None:
     assert set(RunWhen) <= code_in("schedules.md")
     assert ({*Kind} - {Kind.TEST}) | {*Service} <= code_in("notifications.md")
+
+
+def test_every_setting_of_an_engine_is_documented() -> None:
+    [block] = [each.text for each in examples(ROOT / "docs" / "one-machine.md") if each.language == "toml"]
+    assert len(tomllib.loads(block)["retention"]) == len(fields(Retention))

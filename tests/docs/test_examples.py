@@ -52,6 +52,8 @@ WRONG = {
         '{"Statement": [{"Effect": "Allow", "Action": "batch:SubmitJobs", "Resource": "*"}]}',
         "no operation SubmitJobs",
     ),
+    "a wrong setting of an engine": ("toml", "[retention]\nrunDay = 1", "no setting of [retention] 'runDay'"),
+    "a setting that is not the usual one": ("toml", "[retention]\nrunDays = 1", "not the usual values"),
     "an unknown mark": ("json something", "{}", "'something' is no schema"),
     "an unknown command": ("console", "$ usched frobnicate nightly", "no command 'usched frobnicate'"),
     "an unknown option": ("console", "$ usched runs --all", "No such option"),

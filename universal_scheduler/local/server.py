@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
 
@@ -57,6 +57,9 @@ from universal_scheduler.local.service.retention import Sweeper
 from universal_scheduler.local.service.routes import Service
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 from universal_scheduler.local.state import Safety, State
+
+if TYPE_CHECKING:
+    from universal_scheduler.local import deploy
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -437,10 +440,10 @@ class _Server:
             ending.cancel()
 
     def _deploy(self, *, bare: bool) -> None:
+        from universal_scheduler.local import deploy
+
         outputs: dict[str, str] = {}
         if not bare:
-            from universal_scheduler.local import deploy
-
             zip_path = package.build(self._home / "lambda.zip")
             target = deploy.Target(self._endpoint, REGION, self._keys or ANY)
             outputs = deploy.deploy(target, self._parameters, zip_path=zip_path)
@@ -458,16 +461,14 @@ class _Server:
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")
         unfinished.replace(self._home / INFO)
         if self._state.durable and not bare:
-            self._begin_sweeps()
+            self._begin_sweeps(deploy.Target(self._endpoint, REGION, self._keys or ANY))
         self._health.ready = True
         notify.tell("READY=1", f"STATUS=Serving at {self._endpoint}")
         _report(self._ready, {"engine": engine.to_json()})
 
-    def _begin_sweeps(self) -> None:
+    def _begin_sweeps(self, target: deploy.Target) -> None:
         from universal_scheduler.adapters.dynamodb.retention import DynamoRetention
-        from universal_scheduler.local import deploy
 
-        target = deploy.Target(self._endpoint, REGION)
         kept_days = self._retention.event_days
         sweeper = Sweeper(
             self._home,
