@@ -35,7 +35,7 @@ test-unit: $(STAMP) ## Run the unit tests alone, in a few seconds
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
 
 fault: $(STAMP) ## Run simulated runs with a million injected faults, some ten minutes; SEEDS=100 makes fewer
-	@USCHED_FAULT_SEEDS=$(SEEDS) USCHED_CLOCK_SCHEDULES=500 USCHED_CLOCK_DAYS=30 USCHED_OUTAGE_SCHEDULES=1000 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/fault
+	@USCHED_FAULT_SEEDS=$(SEEDS) USCHED_CLOCK_SCHEDULES=500 USCHED_CLOCK_DAYS=30 USCHED_OUTAGE_SCHEDULES=1000 USCHED_WEEK_SCHEDULES=2000 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/fault
 
 template: $(STAMP) ## Put template.yaml together from its parts in template/
 	@$(BIN)/python template/assemble.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -77,3 +78,10 @@ class _Client:
             if found[name] is not None:
                 found[name] = datetime.fromtimestamp(found[name], UTC)
         return found
+
+    def list_schedules(self, *, GroupName: str, MaxResults: int, NextToken: str = "") -> dict[str, Any]:  # noqa: N803
+        account, region, _ = self._scheduler.key("")
+        page = self._scheduler.storage.page(account, region, GroupName, NextToken)
+        found = list(itertools.islice(page, MaxResults + 1))
+        token = {"NextToken": found[MaxResults - 1][0]} if len(found) > MaxResults else {}
+        return {"Schedules": [{"Name": each["Name"]} for _, each in found[:MaxResults]], **token}
