@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -143,3 +144,25 @@ def test_where_nothing_can_be_written_there_is_no_copy_and_services_go_on(state:
     with pytest.raises(sqlite3.OperationalError):
         state.copy(tmp_path / "nowhere")
     service.step()
+
+
+def test_what_was_written_goes_to_the_disk_once(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(states.os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    first, second = Service(state, "first"), Service(state, "second")
+    first.step()
+    second.step()
+    state.sync()
+    assert len(synced) == 2
+    state.sync()
+    assert len(synced) == 2
+    second.step()
+    state.sync()
+    assert len(synced) == 3
+    assert synced[2] > synced[1] > 0
+
+
+def test_of_an_engine_without_a_folder_nothing_goes_to_the_disk() -> None:
+    state = State()
+    Service(state, "a").step()
+    state.sync()

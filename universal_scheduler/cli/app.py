@@ -596,7 +596,7 @@ def _port(text: str) -> Decorator:
 @click.option(
     "--safety",
     type=click.Choice(("process", "power")),
-    help="What survives a power cut: with power all that was answered, with process all but the last seconds.",
+    help="What survives a power cut: with power all that was answered, with process all but the last second or two.",
 )
 @click.option(
     "--foreground", is_flag=True, help="Be the engine until a signal ends it, and print its log: for services."
@@ -692,7 +692,7 @@ def local_restore(file: str, yes: bool, as_json: bool) -> int:
     type=click.Choice(("process", "power")),
     default="process",
     show_default=True,
-    help="What survives a power cut: with power all that was answered, with process all but the last seconds.",
+    help="What survives a power cut: with power all that was answered, with process all but the last second or two.",
 )
 @click.option("--run-as", metavar="USER", help="Run jobs and functions as this user. With --system it must be given.")
 @click.option("--auth", is_flag=True, help="Answer only who has the engine's keys: for machines with several users.")

@@ -16,7 +16,7 @@ from universal_scheduler.local.state import Safety
 
 KEPT = {
     Safety.EPHEMERAL: "nothing: it forgets everything when it stops (--ephemeral)",
-    Safety.PROCESS: "everything; a power cut may cost the last seconds (--safety process)",
+    Safety.PROCESS: "everything; a power cut may cost the last second or two (--safety process)",
     Safety.POWER: "everything, also at a power cut (--safety power)",
 }
 

@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+SYNC_SECONDS = 1.0
+"""How often what was written goes to the disk, unless each write waits for it."""
 CALLS_PATH = "/_usched/calls"
 """Answers how often each was called, by path or target: {"/v1/submitjob": 5, "DynamoDB_20120810.Query": 9}."""
 CORS, OF_S3 = b"access-control-", (b"x-amz-id-2", b"x-amz-request-id")
@@ -460,11 +462,21 @@ class _Server:
         unfinished = self._home / f"{INFO}.part"
         unfinished.write_text(json.dumps(engine.to_json(), indent=2) + "\n")
         unfinished.replace(self._home / INFO)
+        if self._state.safety is Safety.PROCESS:
+            threading.Thread(target=self._sync, daemon=True, name="usched-sync").start()
         if self._state.durable and not bare:
             self._begin_sweeps(deploy.Target(self._endpoint, REGION, self._keys or ANY))
         self._health.ready = True
         notify.tell("READY=1", f"STATUS=Serving at {self._endpoint}")
         _report(self._ready, {"engine": engine.to_json()})
+
+    def _sync(self) -> None:
+        while True:
+            time.sleep(SYNC_SECONDS)
+            try:
+                self._state.sync()
+            except OSError:
+                _log.exception("the disk does not take what was written")
 
     def _begin_sweeps(self, target: deploy.Target) -> None:
         from universal_scheduler.adapters.dynamodb.retention import DynamoRetention

@@ -5,6 +5,7 @@ Each service of the engine has one file. What a service has answered is in its f
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -37,7 +38,7 @@ class Safety(StrEnum):
     EPHEMERAL = "ephemeral"
     """Made anew at each start."""
     PROCESS = "process"
-    """What was answered is there after kill -9. A power cut may cost the last seconds."""
+    """What was answered is there after kill -9. A power cut may cost the last second or two: `State.sync`."""
     POWER = "power"
     """What was answered is there after a power cut, too. Each write waits for the disk."""
 
@@ -56,11 +57,15 @@ class Lock(Protocol):
     ) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _File:
     connection: sqlite3.Connection
     lock: Lock
     version: int
+    log: int | None = None
+    """The descriptor of its log of writes."""
+    synced: int = 0
+    """When the log was written that is on the disk."""
 
 
 class State:
@@ -102,6 +107,22 @@ class State:
         _migrate(connection, migrations, path)
         self._files[name] = _File(connection, lock, len(migrations))
         return connection
+
+    def sync(self) -> None:
+        """Bring to the disk what was written since the last call. SQLite itself waits for the disk only when it moves
+        what is in a log of writes to its place.
+
+        https://www.sqlite.org/wal.html#performance_considerations
+        """
+        for name, file in self._files.items():
+            if file.log is None:
+                try:
+                    file.log = os.open(self.folder / f"{name}.sqlite-wal", os.O_RDONLY) if self.folder else None
+                except FileNotFoundError:  # nothing was written yet
+                    continue
+            if file.log is not None and (written := os.fstat(file.log).st_mtime_ns) != file.synced:
+                os.fsync(file.log)
+                file.synced = written
 
     def used_bytes(self, name: str) -> int:
         """How much of a service's file is in use. What was deleted leaves room for what comes."""
