@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 from typing import Any
+from uuid import uuid4
 
 from universal_scheduler.local.batch import Batch, BatchApi, Exit
 from universal_scheduler.local.batch.runner import UNBOUNDED, Bounds
+from universal_scheduler.local.state import Safety, State
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 ARN = f"arn:aws:batch:{REGION}:{ACCOUNT}"
@@ -61,22 +65,28 @@ class Command:
     on_start: Callable[[int], None]
     on_exit: Callable[[Exit], None]
     bounds: Bounds
+    started: int
     signals: list[Signals] = field(default_factory=list)
+    ended: Exit | None = None
+    """How it ended while nobody listened."""
 
 
 class FakeRunner:
-    """Starts commands at once and lets the test say how they end."""
+    """Starts commands at once and lets the test say how they end. ``kept`` are the commands of an earlier runner."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, kept: Mapping[str, Command] | None = None) -> None:
         self._clock = clock
-        self.commands: dict[str, Command] = {}
+        self.kept = kept is not None
+        self.commands = dict(kept or {})
+        self._adopted: set[str] = set()
         self.order: list[str] = []
         self.refuses: str | None = None
+        self.starts = True
 
     async def open(self) -> None:
         pass
 
-    async def close(self) -> None:
+    async def close(self, *, keep: bool = False) -> None:
         pass
 
     def start(
@@ -91,16 +101,35 @@ class FakeRunner:
         on_start: Callable[[int], None],
         on_exit: Callable[[Exit], None],
     ) -> None:
-        command = Command(list(argv), dict(env), cwd, output_path, on_start, on_exit, bounds)
+        command = Command(list(argv), dict(env), cwd, output_path, on_start, on_exit, bounds, self._clock.now())
         self.order.append(job_id)
         if (error := self.refuses) is not None:
             self._clock.call_later(0, lambda: on_exit(Exit(error=error)))
             return
         self.commands[job_id] = command
-        self._clock.call_later(0, lambda: on_start(1))
+        self._adopted.add(job_id)
+        if self.starts:
+            self._clock.call_later(0, lambda: on_start(1))
 
     def advance(self) -> None:
         pass
+
+    def adopt(self, job_id: str, *, on_start: Callable[[int], None], on_exit: Callable[[Exit], None]) -> bool:
+        command = self.commands.get(job_id)
+        if command is None:
+            return False
+        self._adopted.add(job_id)
+        command.on_start, command.on_exit = on_start, on_exit
+        self._clock.call_later(0, lambda: on_start(command.started))
+        if (how := command.ended) is not None:
+            self._clock.call_later(0, lambda: on_exit(how))
+        return True
+
+    def end_others(self) -> None:
+        self.commands = {job_id: it for job_id, it in self.commands.items() if job_id in self._adopted}
+
+    def forget(self, job_id: str) -> None:
+        self.commands.pop(job_id, None)
 
     def kill(self, job_id: str, number: Signals) -> None:
         if job_id in self.commands:
@@ -108,12 +137,26 @@ class FakeRunner:
 
 
 class World:
-    """A Batch with a queue ``default`` over a compute environment ``usched`` and a job definition ``shell``."""
+    """A Batch with a queue ``default`` over a compute environment ``usched`` and a job definition ``shell``.
 
-    def __init__(self, state_dir: Path, vcpus: int = 256) -> None:
-        self.clock = FakeClock()
-        self.runner = FakeRunner(self.clock)
+    With a ``safety`` it is durable, and ``again`` is what comes after it was killed.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        vcpus: int = 256,
+        safety: Safety = Safety.EPHEMERAL,
+        clock: FakeClock | None = None,
+        kept: Mapping[str, Command] | None = None,
+        *,
+        resumes: bool = True,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.runner = FakeRunner(self.clock, kept)
+        self._made = state_dir, vcpus, safety
         self.events: list[dict[str, Any]] = []
+        self.is_deaf = False
         self.blocked: list[dict[str, Any]] = []
         self.batch = Batch(
             region=REGION,
@@ -123,14 +166,39 @@ class World:
             log_sink=None,
             runner=self.runner,
             clock=self.clock,
-            listener=lambda _id, _status, detail: self.events.append(detail()),
+            listener=self._hear,
             on_blocked=self.blocked.append,
+            state=State(state_dir / "state", safety),
         )
         self.api = BatchApi(self.batch)
         self.call = self.api.call
         self.call("CreateComputeEnvironment", environment("usched", vcpus))
         self.call("CreateJobQueue", queue("default", 5, "usched"))
         self.call("RegisterJobDefinition", definition("shell"))
+        if resumes:
+            self.batch.resume()
+            self.clock.advance()
+
+    def again(self, kept: Mapping[str, Command] | None = None, *, resumes: bool = True) -> World:
+        """What comes after a kill -9. ``kept``: the commands that ran on meanwhile; None if what they ran under was
+        killed too."""
+        state_dir, vcpus, safety = self._made
+        clock = FakeClock()
+        clock.time = self.clock.time
+        with (
+            tempfile.TemporaryDirectory() as copy
+        ):  # as the files are now, whatever the killed one still does with them
+            for file in (state_dir / "state").iterdir():
+                shutil.copy(file, copy)
+            killed = state_dir / "state"
+            killed.rename(state_dir / f"state of the killed one {uuid4()}")
+            shutil.copytree(copy, killed)
+        return World(state_dir, vcpus, safety, clock, kept, resumes=resumes)
+
+    def _hear(self, _id: str, _status: str, detail: Callable[[], dict[str, Any]]) -> None:
+        if self.is_deaf:
+            raise RuntimeError("nobody can be told of anything")
+        self.events.append(detail())
 
     def submit(self, name: str = "job", **request: Any) -> str:
         """Submit a job and let Batch look at it; its id."""

@@ -247,7 +247,7 @@ async def main(folder: Path) -> None:
     for name, script in (("plain", plain), ("daemon", daemon)):
         runner.start(name, ["sh", "-c", script], {"PATH": sys.argv[2]}, folder / name, folder / f"{name}.log",
                      on_start=lambda _: None, on_exit=lambda _: None)
-    print(runner._process.pid, flush=True)
+    print(runner._link.process.pid, flush=True)
     await asyncio.sleep(1000)
 
 asyncio.run(main(Path(sys.argv[1])))
@@ -272,9 +272,10 @@ def test_a_killed_supervisor_is_replaced_and_its_jobs_are_reported(tmp_path: Pat
         script = "echo $$; exec sleep 1000"
         lost = asyncio.create_task(runner.run("lost", ["sh", "-c", script], env, tmp_path, tmp_path / "out"))
         await appears(tmp_path / "out")
-        assert runner._process is not None
-        os.kill(runner._process.pid, signal.SIGKILL)
-        assert await lost == Exit(signal=signal.SIGKILL)
+        assert runner._link is not None
+        assert runner._link.process is not None
+        os.kill(runner._link.process.pid, signal.SIGKILL)
+        assert await lost == Exit(host_terminated=True)
         killed = int((tmp_path / "out").read_text())
         await asyncio.to_thread(wait_until, lambda: not alive(killed))  # the kernel takes its time after a SIGKILL
         assert await runner.run("next", ["true"], env, tmp_path, tmp_path / "next.log") == Exit(code=0)
@@ -288,11 +289,12 @@ def test_what_a_killed_supervisor_started_and_did_not_say_is_ended_too(tmp_path:
             runner.run("lost", ["sh", "-c", "echo $$; exec sleep 1000"], {"PATH": PATH}, tmp_path, tmp_path / "out")
         )
         await appears(tmp_path / "out")
-        assert runner._process is not None
-        os.kill(runner._process.pid, signal.SIGSTOP)
+        assert runner._link is not None
+        assert runner._link.process is not None
+        os.kill(runner._link.process.pid, signal.SIGSTOP)
         runner._running["lost"].pid = None  # as if it had been killed before it could say so
-        os.kill(runner._process.pid, signal.SIGKILL)
-        assert await lost == Exit(signal=signal.SIGKILL)
+        os.kill(runner._link.process.pid, signal.SIGKILL)
+        assert await lost == Exit(host_terminated=True)
         killed = int((tmp_path / "out").read_text())
         await asyncio.to_thread(wait_until, lambda: not alive(killed))
 

@@ -25,14 +25,15 @@ def marked(state_dir: Path) -> list[int]:
     return _marked(f"{MARK}={state_dir}")[0]
 
 
-def _marked(mark: str, *, spare_jobs: bool = False) -> tuple[list[int], bool]:
-    """The processes with the mark, and whether there is one that cannot be judged."""
+def _marked(mark: str, jobs: bool | None = None) -> tuple[list[int], bool]:
+    """The processes with the mark that are jobs, or are none, or all, and whether there is one that cannot be
+    judged."""
     by_proc = _PROC.joinpath("self", "environ").exists()
-    found, unclear = _marked_by_proc(mark, spare_jobs) if by_proc else (_marked_by_ps(mark, spare_jobs), False)
+    found, unclear = _marked_by_proc(mark, jobs) if by_proc else (_marked_by_ps(mark, jobs), False)
     return [pid for pid in found if pid != os.getpid()], unclear
 
 
-def _marked_by_proc(mark: str, spare_jobs: bool) -> tuple[list[int], bool]:
+def _marked_by_proc(mark: str, jobs: bool | None) -> tuple[list[int], bool]:
     """A process in the middle of execve(2) has no environment, on a busy machine for as long as it has no processor."""
     found, unclear = [], False
     for directory in _PROC.iterdir():
@@ -40,7 +41,7 @@ def _marked_by_proc(mark: str, spare_jobs: bool) -> tuple[list[int], bool]:
             with suppress(OSError):  # it has ended, or is another user's
                 environment = directory.joinpath("environ").read_bytes().split(b"\0")
                 is_job = any(variable.startswith(_JOB_VARIABLE) for variable in environment)
-                if mark.encode() in environment and not (spare_jobs and is_job):
+                if mark.encode() in environment and jobs in (None, is_job):
                     found.append(int(directory.name))
                 unclear = unclear or (environment == [b""] and _is_starting(directory))
     return found, unclear
@@ -57,12 +58,12 @@ def _is_starting(directory: Path) -> bool:
     return state != "Z" and parent not in ("0", "2") and up - started < _YOUNG_SECONDS
 
 
-def _marked_by_ps(mark: str, spare_jobs: bool) -> list[int]:
+def _marked_by_ps(mark: str, jobs: bool | None) -> list[int]:
     """Where there is no /proc (macOS, BSD), ps shows the environment after the command."""
     listing = subprocess.run(["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=False).stdout
     rows = [line.split() for line in listing.splitlines()]
-    jobs = [row for row in rows if spare_jobs and any(word.startswith(f"{JOB_MARK}=") for word in row)]
-    return [int(row[0]) for row in rows if mark in row and row not in jobs]
+    found = [row for row in rows if mark in row]
+    return [int(row[0]) for row in found if jobs in (None, any(word.startswith(f"{JOB_MARK}=") for word in row))]
 
 
 def alive(pid: int) -> bool:
@@ -82,15 +83,21 @@ def alive(pid: int) -> bool:
 def sweep(state_dir: Path, *, spare_jobs: bool = False) -> int:
     """Kill every process with the engine's mark; on request all but the jobs and what they live under. Answers how
     many there were."""
-    return end_marked(f"{MARK}={state_dir}", spare_jobs=spare_jobs)
+    return end_marked(f"{MARK}={state_dir}", jobs=False if spare_jobs else None)
 
 
-def end_marked(mark: str, *, spare_jobs: bool = False) -> int:
-    """Kill every process that was started with this `NAME=value` in its environment. Answers how many there were."""
+def end_jobs(state_dir: Path) -> int:
+    """Kill every job of an engine, and what jobs live under."""
+    return end_marked(f"{MARK}={state_dir}", jobs=True)
+
+
+def end_marked(mark: str, *, jobs: bool | None = None) -> int:
+    """Kill every process that was started with this `NAME=value` in its environment: all, or only jobs, or no jobs.
+    Answers how many there were."""
     killed: set[int] = set()
     clean = 0
     for _ in range(_SWEEPS):  # again, because what is about to die may still have forked
-        left, unclear = _marked(mark, spare_jobs=spare_jobs)
+        left, unclear = _marked(mark, jobs)
         clean = 0 if left or unclear else clean + 1
         if clean == 2:
             break

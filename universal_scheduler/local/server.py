@@ -48,7 +48,7 @@ from universal_scheduler.local.gaps import (
 )
 from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
-from universal_scheduler.local.processes import JOB_MARK, MARK
+from universal_scheduler.local.processes import MARK
 from universal_scheduler.local.run_as import User, find_user, own_directory
 from universal_scheduler.local.service import backup, metrics, notify, settings, sources
 from universal_scheduler.local.service.backup import STATE
@@ -279,7 +279,7 @@ class _Server:
         self._product, self._jobs, self._calls = metrics.ProductMetrics(), sources.Jobs(), Counter[str]()
         self._retention = settings.read(home)
         self._stop = asyncio.Event()
-        self.starts_again = False
+        self.starts_again, self._keeps_jobs = False, False
         elsewhere = os.environ.get(ENDPOINT_VARIABLE)
         self._sfn_local = SfnLocal(elsewhere) if elsewhere else None
 
@@ -287,7 +287,7 @@ class _Server:
         """Serve until a signal. Raises what kept the engine from starting."""
         stop = self._stop
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, self._end, number)
         common = {"PATH": os.environ.get("PATH", os.defpath), MARK: str(self._home)}
         ids = self._user.ids if self._user else None
         zygote = lambda_workers.Zygote(common, ids)  # first: it makes itself ready while this process imports ministack
@@ -313,8 +313,12 @@ class _Server:
             if not self.starts_again:
                 notify.tell("STOPPING=1")
             (self._home / INFO).unlink(missing_ok=True)
-            await batch.close()
+            await batch.close(keep_jobs=self._keeps_jobs)
             zygote.close()
+
+    def _end(self, number: signal.Signals) -> None:
+        self._keeps_jobs = number == signal.SIGUSR1 and self._state.durable
+        self._stop.set()
 
     def _start_again(self) -> None:
         self.starts_again = True
@@ -359,8 +363,9 @@ class _Server:
             base_env=environment,
             log_sink=inprocess.CloudWatchLogs(),
             runner=ProcessRunner(
-                common | ({JOB_MARK: "all"} if self._state.durable else {}), self._user.ids if self._user else None
+                common, self._user.ids if self._user else None, self._home if self._state.durable else None
             ),
+            state=self._state,
             listener=told,
             on_blocked=inprocess.publish_queue_blocked,
         )
@@ -392,8 +397,8 @@ class _Server:
         self._executions = execution_storage.apply(self._state)
         restore_resources = resources.apply(self._state, (define_queues, define_buckets, self._executions.define))
         go_on = invocations.apply(self._state)
-        # In this order: who is told of an object in a bucket must be there.
-        self._restore = (restore_queues, restore_resources, restore_buckets, go_on)
+        # In this order: who is told of an object in a bucket, or of a job, must be there.
+        self._restore = (restore_queues, restore_resources, restore_buckets, go_on, batch.resume_from_thread)
         rest_api.apply(stages)
         self._firing = scheduler.apply(self._state)
         step_functions.apply()

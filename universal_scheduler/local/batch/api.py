@@ -6,11 +6,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote
 from uuid import uuid4
 
 from universal_scheduler.local.batch.errors import ClientError
+from universal_scheduler.local.batch.journal import Unwritten
 from universal_scheduler.local.batch.model import Json
 from universal_scheduler.local.batch.service import Batch
 from universal_scheduler.local.batch.shapes import Malformed, operations, read
@@ -20,6 +21,8 @@ _TAGS_URI = "/v1/tags/{resourceArn}"
 
 Answer = tuple[int, dict[str, str], bytes]
 """HTTP status, headers and body."""
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +75,13 @@ class BatchApi:
         self._loop = asyncio.get_running_loop()
         await self._batch.start()
 
-    async def close(self) -> None:
-        """Kill the running jobs and stop the service."""
-        await self._batch.close()
+    def resume_from_thread(self) -> None:
+        """Go on with the jobs of an earlier Batch, from any thread; see ``Batch.resume``."""
+        self._in_loop(self._batch.resume)
+
+    async def close(self, *, keep_jobs: bool = False) -> None:
+        """Kill the running jobs, or leave them to the engine that comes next, and stop the service."""
+        await self._batch.close(keep_jobs=keep_jobs)
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Call an operation in the service's event loop. Raises ClientError, also for a malformed request."""
@@ -88,27 +95,38 @@ class BatchApi:
 
     def call_from_thread(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The same, from any thread: waits until the event loop has done it."""
+        return self._in_loop(lambda: self.call(operation, request))
+
+    def _in_loop(self, action: Callable[[], Result]) -> Result:
         if self._loop is None:
             raise RuntimeError("the service has not been started")
 
-        async def called() -> dict[str, Any]:
-            return self.call(operation, request)
+        async def called() -> Result:
+            result = action()
+            await self._batch.written()
+            return result
 
         try:
             here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             here = None
         if here is self._loop:  # waiting for itself, it would wait for ever
-            return self.call(operation, request)
+            result = action()
+            self._batch.write()
+            return result
         return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
 
     async def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG002
         """Answer a request that ``owns`` accepts. ``path`` has the query, if there is one."""
         try:
             operation, request = _parse(method, path, body)
-            return _answer(200, self.call(operation, request))
+            answer = self.call(operation, request)
+            await self._batch.written()
+            return _answer(200, answer)
         except ClientError as error:
             return _answer(400, {"message": str(error)}, "ClientException")
+        except Unwritten as error:
+            return _answer(500, {"message": str(error)}, "ServerException")
         except Exception:
             logger.exception("%s %s failed", method, path)
             return _answer(500, {"message": "The service failed, its log says how."}, "ServerException")

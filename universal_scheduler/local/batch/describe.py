@@ -111,7 +111,7 @@ def job_detail(job: Job, naming: Naming, tags: Mapping[str, str]) -> dict[str, A
         "container": _container(job, naming),
         "tags": dict(tags),
         "propagateTags": spec.propagate_tags,
-        "platformCapabilities": list(spec.definition.platforms),
+        "platformCapabilities": list(spec.platforms),
         "isCancelled": job.cancel_reason is not None,
         "isTerminated": job.terminated,
         **_progress(job),
@@ -176,7 +176,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def _outcome(attempt: Attempt) -> dict[str, Any]:
-    return {"exitCode": attempt.exit_code, **({} if attempt.reason is None else {"reason": attempt.reason})}
+    known = {"exitCode": attempt.exit_code, "reason": attempt.reason}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _container(job: Job, naming: Naming) -> dict[str, Any]:

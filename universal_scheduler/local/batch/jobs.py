@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from universal_scheduler.local.batch.archive import Archive, Condition
 from universal_scheduler.local.batch.errors import ClientError
+from universal_scheduler.local.batch.job_file import Condition, JobFile
+from universal_scheduler.local.batch.journal import Journal
 from universal_scheduler.local.batch.model import Job, JobQueue, JobStatus, Json
 from universal_scheduler.local.batch.pages import page, place_of
 
@@ -26,24 +27,44 @@ ARCHIVED_AT_ONCE = 64
 class JobStore:
     """Every known job. The children of arrays are found by id and through their parent, not through the queue.
 
-    Jobs that ended some time ago are in the archive, but for arrays and their children. One that never ``archives``
-    keeps all in memory.
+    Jobs that ended some time ago are in the file only, but for arrays and their children where the file is not
+    durable. One that never ``archives`` keeps all in memory.
     """
 
-    def __init__(self, archive: Archive, *, archives: bool = True) -> None:
-        self._archive, self._archives = archive, archives
+    def __init__(self, file: JobFile, journal: Journal, *, archives: bool = True) -> None:
+        self._file, self._journal, self._archives = file, journal, archives
         self._by_id: dict[str, Job] = {}
         self._by_queue: dict[str, dict[JobStatus, dict[str, Job]]] = {}
         self._ended: deque[Job] = deque()
         self._recent: deque[Job] = deque()
 
     def add(self, job: Job) -> None:
+        self.enter(job)
+        if job.parent is None:
+            self._journal.new(job)
+        else:
+            self._journal.changed(job)
+
+    def enter(self, job: Job) -> None:
+        """A job that is in the file already."""
         self._by_id[job.id] = job
         if job.parent is None:
             self._in_status(job)[job.id] = job
 
+    def withdraw(self, job: Job) -> None:
+        """A job that was just added, and could not be written."""
+        self._journal.withdraw(job)
+        self._drop(job)
+
     def get(self, job_id: str) -> Job | None:
-        return self._by_id.get(job_id) or self._archive.get(job_id)
+        return self._by_id.get(job_id) or self._file.get(job_id)
+
+    def children(self, array_id: str) -> Sequence[Job]:
+        """All children of an array; none of one that has none, or is not known."""
+        job = self.get(array_id)
+        if job is None or job.array is None:
+            return ()
+        return job.array.children if job.id in self._by_id else self._file.all_children(job)
 
     def move(self, job: Job, status: JobStatus, now: int) -> None:
         """Set a job's status, in the indexes too."""
@@ -51,11 +72,8 @@ class JobStore:
             del self._in_status(job)[job.id]
             job.status = status
             self._in_status(job)[job.id] = job
-            if status.is_final and job.spec.array_size is not None:
-                self._ended.append(job)
-            elif status.is_final:
-                self._recent.append(job)
-                self._put_away()
+            if status.is_final:
+                self._keep_ended(job)
         else:
             array = job.parent.array
             assert array is not None
@@ -63,11 +81,14 @@ class JobStore:
             array.counts[status] += 1
             array.updated_at = now
             job.status = status
+        self._journal.changed(job)
 
     def changed(self, job: Job) -> None:
-        """A job that was found here is another now; it may have been found in the archive."""
-        if job.id not in self._by_id:
-            self._archive.change(job)
+        """A job that was found here is another now; it may have been found in the file."""
+        self._journal.changed(job)
+        if job.id not in self._by_id and not self._file.durable:
+            with self._file.transaction():
+                self._file.change([job])
 
     def unfinished(self, queue: JobQueue) -> list[Job]:
         """The jobs of a queue that have not ended."""
@@ -87,26 +108,41 @@ class JobStore:
         """The tasks of the attempts that run. For any thread."""
         return {job.task_id for job in list(self._by_id.values()) if job.task_id and not job.status.is_final}
 
-    def forget(self, now: int) -> list[Job]:
-        """Drop, and return, the jobs that ended more than seven days ago."""
+    def forget(self, now: int, count: int) -> list[Job]:
+        """Drop, and return, jobs that ended more than seven days ago: so many of those that are in the file only."""
         dropped: list[Job] = []
         for ended in (self._ended, self._recent):
             while ended and (ended[0].stopped_at or now) < now - KEPT_MS:
-                job = ended.popleft()
-                del self._in_status(job)[job.id]
-                dropped += [job, *(job.array.children if job.array else ())]
-        for job in dropped:
-            del self._by_id[job.id]
-        return dropped + self._archive.forget(now - KEPT_MS)
+                dropped += self._drop(ended.popleft())
+        with self._file.transaction():
+            there = self._file.forget(now - KEPT_MS, count)
+        return list({job.id: job for job in (*there, *dropped)}.values())
+
+    def _drop(self, job: Job) -> list[Job]:
+        """Keep a job no longer in memory, nor the children that it has."""
+        self._in_status(job).pop(job.id, None)
+        dropped = [job, *(job.array.children if job.array else ())]
+        for it in dropped:
+            self._by_id.pop(it.id, None)
+        return dropped
+
+    def _keep_ended(self, job: Job) -> None:
+        if job.spec.array_size is not None and not self._file.durable:
+            self._ended.append(job)
+        else:
+            self._recent.append(job)
+            self._journal.after(self._put_away)
 
     def _put_away(self) -> None:
         if not self._archives or len(self._recent) < RECENT + ARCHIVED_AT_ONCE:
             return
         jobs = [self._recent.popleft() for _ in range(ARCHIVED_AT_ONCE)]
-        self._archive.add(jobs)
+        if not self._file.durable:
+            with self._file.transaction():
+                self._file.add(jobs)
+                self._file.change(jobs)
         for job in jobs:
-            del self._in_status(job)[job.id]
-            del self._by_id[job.id]
+            self._drop(job)
 
     def list_children(self, array_id: str, request: Json) -> tuple[Sequence[Job], dict[str, str]]:
         """A page of an array's children in one status, RUNNING unless the request says another."""
@@ -114,7 +150,11 @@ class JobStore:
         if parent is None or parent.spec.array_size is None or parent.parent is not None:
             raise ClientError(f"Array job {array_id} does not exist.")
         status = JobStatus(request.get("jobStatus", JobStatus.RUNNING))
-        children = (job for job in parent.array.children if job.status is status) if parent.array else ()
+        if parent.id in self._by_id:
+            children = [job for job in parent.array.children if job.status is status] if parent.array else []
+        else:
+            after, wanted = _part(request, MAX_RESULTS_BY_STATUS, -1)
+            children = self._file.children(parent, status, after, wanted + 1)
         return page(children, request, lambda job: f"{job.index:05}", MAX_RESULTS_BY_STATUS)
 
     def list_queue(self, queue: JobQueue, request: Json) -> tuple[Sequence[Job], dict[str, str]]:
@@ -131,17 +171,24 @@ class JobStore:
             status = JobStatus(request.get("jobStatus", JobStatus.RUNNING))
             jobs, condition = list(by_status.get(status, {}).values()), ("status = ?", [status.value])
             limit = MAX_RESULTS_BY_STATUS
-        wanted = max(0, min(request.get("maxResults", limit), limit))
-        before = _LATEST - place_of(request["nextToken"]) if request.get("nextToken") else _LATEST
-        jobs += self._archive.find(queue.arn, before, condition, wanted + 1)  # one more tells that there are more
+        place, wanted = _part(request, limit, 0)
+        there = {job.seq for status, found in by_status.items() if status.is_final for job in found.values()}
+        # One more tells that there are more.
+        jobs += self._file.find(queue.arn, _LATEST - place, condition, wanted + 1, there)
         return page(jobs, request, lambda job: f"{_LATEST - job.seq:013}", limit)
 
     def _in_status(self, job: Job) -> dict[str, Job]:
         return self._by_queue.setdefault(job.spec.queue.arn, {}).setdefault(job.status, {})
 
 
+def _part(request: Json, limit: int, first: int) -> tuple[int, int]:
+    """The place after which a request's page begins, and how many it asks for at most."""
+    token = request.get("nextToken")
+    return place_of(token) if token else first, max(0, min(request.get("maxResults", limit), limit))
+
+
 def _filter(filters: Sequence[Json]) -> tuple[Callable[[Job], bool], Condition]:
-    """What a filter asks of a job, and the same for the archive."""
+    """What a filter asks of a job, and the same for the file."""
     if len(filters) != 1:
         raise ClientError("Only one filter can be used at a time.")
     name, values = filters[0].get("name"), filters[0].get("values", [])

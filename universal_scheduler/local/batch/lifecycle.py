@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import Signals
 from typing import Any, TypeAlias
@@ -20,19 +20,20 @@ from uuid import uuid4
 
 from universal_scheduler.domain.batch.limits import OVERRIDES_LIMIT
 from universal_scheduler.local.batch import describe
-from universal_scheduler.local.batch.archive import Archive
 from universal_scheduler.local.batch.bounds import bounds_of
 from universal_scheduler.local.batch.clock import Clock
 from universal_scheduler.local.batch.dependencies import Waiters
+from universal_scheduler.local.batch.job_file import JobFile
 from universal_scheduler.local.batch.jobs import JobStore
+from universal_scheduler.local.batch.journal import FileJournal, Journal, NoJournal
 from universal_scheduler.local.batch.logs import LogShipper, log_group
 from universal_scheduler.local.batch.model import (
     ArrayProgress,
     Attempt,
-    ComputeEnvironment,
     Job,
     JobSpec,
     JobStatus,
+    Named,
     Reason,
     Stop,
 )
@@ -41,6 +42,7 @@ from universal_scheduler.local.batch.placement import Placement
 from universal_scheduler.local.batch.resources import Resources
 from universal_scheduler.local.batch.retry import should_retry
 from universal_scheduler.local.batch.runner import Exit, Runner
+from universal_scheduler.local.state import State
 
 MAX_REASON = 255
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
@@ -49,6 +51,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-c
 STOP_GRACE_SECONDS = 30.0
 """Between SIGTERM and SIGKILL: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html"""
 FORGET_SECONDS = 3600.0
+FORGOTTEN_AT_ONCE = 500
 
 Listener: TypeAlias = Callable[[str, JobStatus, Callable[[], dict[str, Any]]], None]
 """Is given a job's id and the status it has come to, and what makes its JobDetail (as it is by then)."""
@@ -64,6 +67,7 @@ class Lifecycle:
         *,
         naming: Naming,
         jobs_dir: Path,
+        state: State,
         base_env: Mapping[str, str],
         logs: LogShipper,
         runner: Runner,
@@ -81,8 +85,10 @@ class Lifecycle:
         self._clock = clock
         self._listener, self._on_blocked = listener, on_blocked
         self._grace = stop_grace_seconds
-        self.resources = Resources(naming, self._wake)
-        self.jobs = JobStore(Archive(jobs_dir.parent / "batch.sqlite"), archives=archives)
+        self.resources = Resources(naming, self._resource_changed)
+        self._file = JobFile(state)
+        self.journal: Journal = FileJournal(self._file, clock, self.resources.row) if state.durable else NoJournal()
+        self.jobs = JobStore(self._file, self.journal, archives=archives)
         self._waiters = Waiters()
         self._placement = Placement()
         self._submitted: deque[Job] = deque()
@@ -90,7 +96,10 @@ class Lifecycle:
         self._settling = False
         self._awake = False
         self._closed = False
-        self._seq = 0
+        self._held = state.durable
+        """Nothing starts until it is known what goes on from before."""
+        self._live = self._load() if state.durable else []
+        self._seq = self._file.last() if state.durable else 0
 
     def open(self) -> None:
         self._clock.call_later(FORGET_SECONDS, self._forget)
@@ -98,6 +107,11 @@ class Lifecycle:
     def close(self) -> None:
         """Start nothing any more."""
         self._closed = True
+
+    def close_file(self) -> None:
+        """The last thing: what has happened until now is written."""
+        self.journal.close()
+        self._file.close()
 
     def advance(self) -> None:
         """Do at once what the event loop would do next."""
@@ -109,9 +123,12 @@ class Lifecycle:
         self._seq += 1
         job = Job(id=str(uuid4()), seq=self._seq, spec=spec, created_at=self._clock.now(), tags=tags)
         self.jobs.add(job)
+        self.journal.after(lambda: self._look_at(job), lambda _: self.jobs.withdraw(job))
+        return job
+
+    def _look_at(self, job: Job) -> None:
         self._submitted.append(job)
         self._wake()
-        return job
 
     def detail(self, job: Job) -> dict[str, Any]:
         """The job as DescribeJobs shows it."""
@@ -125,11 +142,105 @@ class Lifecycle:
     def _output(self, task_id: str) -> Path:
         return self._jobs_dir / f"{task_id}.log"
 
+    # What goes on from before
+
+    def _load(self) -> list[Job]:
+        """The jobs that have not ended, arrays with all their children, as they were at the last turn."""
+        live = self._file.live()
+        for job in live:
+            if job.spec.array_size is not None and job.status is not JobStatus.SUBMITTED:
+                children = self._file.all_children(job)
+                counts = dict.fromkeys(JobStatus, 0) | Counter(child.status for child in children)
+                unfinished = sum(not child.status.is_final for child in children)
+                job.array = ArrayProgress(children, counts, self._clock.now(), unfinished)
+            for it in (job, *(job.array.children if job.array else ())):
+                self.jobs.enter(it)
+        return live
+
+    def resume(self) -> None:
+        """Go on where the last engine was: queues are there, and what runs commands is open."""
+        if not self._held:
+            return
+        self.resources.restore(self._file.resources())
+        self._tell_again()
+        self._held = False
+        live, self._live = self._live, []
+        for job in live:
+            self._resume(job)
+        self._runner.end_others()
+        self._wake()
+
+    def _tell_again(self) -> None:
+        """What was written and perhaps not told."""
+        numbers: dict[str, list[int]] = {}
+        for number, job_id in self._file.untold():
+            numbers.setdefault(job_id, []).append(number)
+        for job_id, told in numbers.items():
+            if job := self.jobs.get(job_id):
+                self._tell(job)
+            for number in told:
+                self.journal.told(number)
+
+    def _resume(self, job: Job) -> None:
+        if job.status is JobStatus.SUBMITTED:
+            self._submitted.append(job)
+            return
+        if job.array is None:
+            self._resume_one(job, failed=self._waits_for_whole(job))
+            return
+        failed = self._waits_for_whole(job)
+        gated = failed or job.unmet > 0
+        n_to_n = self._n_to_n(job)
+        previous: Job | None = None
+        for child in job.array.children:
+            child.unmet = 1 if gated else 0
+            child_failed = not child.status.is_final and self._wait_for(child, self._upstream(child, n_to_n, previous))
+            self._resume_one(child, failed=child_failed)
+            previous = child
+        if failed:
+            self._fail_waiting(job)
+
+    def _resume_one(self, job: Job, *, failed: bool) -> None:
+        match job.status:
+            case JobStatus.PENDING if failed:
+                self._fail_waiting(job)
+            case JobStatus.PENDING if job.unmet == 0:
+                self._release(job)
+            case JobStatus.RUNNABLE:
+                self._placement.add(job)
+            case JobStatus.STARTING | JobStatus.RUNNING:
+                self._resume_attempt(job)
+
+    def _resume_attempt(self, job: Job) -> None:
+        """An attempt of which the file says that it starts or runs."""
+        assert job.task_id is not None
+        self._placement.occupy(job)
+        key, output = self._key(job), self._output(job.task_id)
+        starts = job.status is JobStatus.STARTING
+        if not starts:
+            self._follow(job, key, output)
+        known = self._runner.adopt(
+            key,
+            on_start=lambda started_at: self._started(job, key, output, started_at) if starts else None,
+            on_exit=lambda how: self._exited(job, key, how),
+        )
+        if not known and starts and self._runner.kept:
+            self._launch(job)  # which the last engine did not come to
+        elif not known:
+            self._exited(job, key, Exit(host_terminated=True))
+        elif (stop := job.stop) is not None:
+            job.stop = None
+            self._stop(job, stop)
+
     # Scheduling
+
+    def _resource_changed(self, arn: str) -> None:
+        self.journal.resource(arn)
+        self._wake()
 
     def _wake(self) -> None:
         """Something may have become able to go on: look once what runs now is done."""
-        if not self._awake and not self._closed:
+        if not (self._awake or self._closed or self._held):
             self._awake = True
             self._clock.call_later(0, self._turn)
 
@@ -145,11 +256,11 @@ class Lifecycle:
             self._start(job, environment)
         for job in self._placement.blocking():
             self._notify_blocked(job)
+        self.journal.write()
 
     def _evaluate(self, job: Job) -> None:
         """Find out what a submitted job waits for."""
-        upstream = [self.jobs.get(job_id) for job_id in job.spec.dependencies.jobs]
-        failed = self._wait_for(job, upstream)
+        failed = self._waits_for_whole(job)
         if job.spec.array_size is not None:
             self._transition(job, JobStatus.PENDING)
             self._spawn_children(job, job.spec.array_size, gated=failed or job.unmet > 0)
@@ -162,7 +273,11 @@ class Lifecycle:
         else:
             self._make_runnable(job)
 
-    def _wait_for(self, job: Job, upstream: list[Job | None]) -> bool:
+    def _waits_for_whole(self, job: Job) -> bool:
+        """Register a job with those that it depends on as a whole; True if one of them has failed already."""
+        return self._wait_for(job, [self.jobs.get(job_id) for job_id in job.spec.dependencies.jobs])
+
+    def _wait_for(self, job: Job, upstream: Sequence[Job | None]) -> bool:
         """Register a job with those it depends on; True if one of them has failed already."""
         failed = False
         for other in upstream:
@@ -192,26 +307,34 @@ class Lifecycle:
         ]
         counts = dict.fromkeys(JobStatus, 0) | {JobStatus.PENDING: size}
         parent.array = ArrayProgress(children, counts, now, unfinished=size)
-        needs = parent.spec.dependencies
+        n_to_n = self._n_to_n(parent)
         previous: Job | None = None
         for child in children:
             self.jobs.add(child)
-            # An array that was cancelled at once has no children: then its own end counts.
-            upstream = [self.jobs.get(f"{it}:{child.index}") or self.jobs.get(it) for it in needs.n_to_n]
-            if needs.sequential and previous is not None:
-                upstream.append(previous)
+            failed = self._wait_for(child, self._upstream(child, n_to_n, previous))
             previous = child
-            if self._wait_for(child, upstream):
+            if failed:
                 self._fail_waiting(child)
             elif child.unmet == 0:
                 self._make_runnable(child)
+
+    def _n_to_n(self, array: Job) -> list[Sequence[Job | None]]:
+        """The children of each array that an array's children wait for one by one."""
+        arrays = array.spec.dependencies.n_to_n
+        # An array that was cancelled at once has no children: then its own end counts.
+        return [self.jobs.children(it) or [self.jobs.get(it)] * (array.spec.array_size or 0) for it in arrays]
+
+    def _upstream(self, child: Job, n_to_n: Sequence[Sequence[Job | None]], previous: Job | None) -> list[Job | None]:
+        assert child.index is not None
+        before = [previous] if previous is not None and child.spec.dependencies.sequential else []
+        return [children[child.index] for children in n_to_n] + before
 
     def _make_runnable(self, job: Job) -> None:
         self._transition(job, JobStatus.RUNNABLE)
         self._placement.add(job)
         self._wake()
 
-    def _start(self, job: Job, environment: ComputeEnvironment) -> None:
+    def _start(self, job: Job, environment: Named) -> None:
         job.environment = environment
         if job.spec.overrides_length > OVERRIDES_LIMIT:  # which SubmitJob accepts, and ECS does not
             self._placement.release(job)
@@ -219,24 +342,30 @@ class Lifecycle:
             self._wake()
             return
         job.task_id = uuid4().hex
-        number = len(job.attempts) + 1
-        key = f"{job.id}/{number}"
-        folder = self._jobs_dir / job.task_id
-        # Beside the working directory, not in it: a job finds it empty, and may clean it.
-        output = self._output(job.task_id)
         self._transition(job, JobStatus.STARTING)
+        self.journal.after(lambda: self._launch(job))
+
+    def _key(self, job: Job) -> str:
+        """The name under which the current attempt is known to what runs it."""
+        return f"{job.id}/{len(job.attempts) + 1}"
+
+    def _launch(self, job: Job) -> None:
+        assert job.environment is not None
+        assert job.task_id is not None
+        # Beside the working directory, not in it: a job finds it empty, and may clean it.
+        key, output = self._key(job), self._output(job.task_id)
         self._runner.start(
             key,
             job.spec.command,
-            self._environment(job, environment, number),
-            folder,
+            self._environment(job, job.environment, len(job.attempts) + 1),
+            self._jobs_dir / job.task_id,
             output,
             bounds=bounds_of(job.spec),
-            on_start=lambda _: self._started(job, key, output),
+            on_start=lambda _: self._started(job, key, output, self._clock.now()),
             on_exit=lambda how: self._exited(job, key, how),
         )
 
-    def _environment(self, job: Job, environment: ComputeEnvironment, attempt: int) -> dict[str, str]:
+    def _environment(self, job: Job, environment: Named, attempt: int) -> dict[str, str]:
         """https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html"""
         variables = {
             **self._base_env,
@@ -253,20 +382,38 @@ class Lifecycle:
 
     # The running attempt
 
-    def _started(self, job: Job, key: str, output: Path) -> None:
-        job.started_at = self._clock.now()
-        self._logs.follow(key, output, job.log_stream, log_group(job.spec.container))
+    def _started(self, job: Job, key: str, output: Path, started_at: int) -> None:
+        job.started_at = started_at
+        self._follow(job, key, output)
+        self._transition(job, JobStatus.RUNNING)
+
+    def _follow(self, job: Job, key: str, output: Path) -> None:
+        """The current attempt runs: bring its output to its log, and end it in time."""
+        assert job.started_at is not None
+        self._logs.follow(
+            key,
+            output,
+            job.log_stream,
+            log_group(job.spec.container),
+            offset=job.shipped,
+            on_shipped=lambda shipped: self._shipped(job, shipped),
+        )
         if (seconds := job.spec.timeout_seconds) is not None:
             stop = Stop(Reason.TIMED_OUT, by_user=False)
-            job.timers.append(self._clock.call_later(seconds, lambda: self._stop(job, stop)))
-        self._transition(job, JobStatus.RUNNING)
+            left = max(0.0, seconds - (self._clock.now() - job.started_at) / 1000)
+            job.timers.append(self._clock.call_later(left, lambda: self._stop(job, stop)))
+
+    def _shipped(self, job: Job, shipped: int) -> None:
+        job.shipped = shipped
+        self.journal.changed(job)
 
     def _stop(self, job: Job, stop: Stop) -> None:
         """End the running attempt, gently at first."""
         if job.stop is not None:
             return
         job.stop = stop
-        key = f"{job.id}/{len(job.attempts) + 1}"
+        self.journal.changed(job)
+        key = self._key(job)
         self._runner.kill(key, Signals.SIGTERM)
         job.timers.append(self._clock.call_later(self._grace, lambda: self._runner.kill(key, Signals.SIGKILL)))
 
@@ -274,15 +421,17 @@ class Lifecycle:
         for timer in job.timers:
             timer.cancel()
         job.timers.clear()
-        stopped_at = self._clock.now()
-        self._logs.finish(key, lambda: self._attempt_over(job, how, stopped_at))
+        stopped_at = how.at or self._clock.now()
+        self._logs.finish(key, lambda: self._attempt_over(job, key, how, stopped_at))
 
-    def _attempt_over(self, job: Job, how: Exit, stopped_at: int) -> None:
+    def _attempt_over(self, job: Job, key: str, how: Exit, stopped_at: int) -> None:
         assert job.environment is not None
         assert job.task_id is not None
         ran = job.started_at is not None
         if job.stop is not None:
             status_reason = job.stop.reason
+        elif how.host_terminated:
+            status_reason = self._naming.host_terminated()
         else:
             status_reason = Reason.EXITED if ran else Reason.NOT_STARTED
         reason = None if how.error is None else f"CannotStartContainerError: {how.error}"[:MAX_REASON]
@@ -298,6 +447,7 @@ class Lifecycle:
             stopped_at=stopped_at,
         )
         job.attempts += (attempt,)
+        job.shipped = 0
         stop, job.stop = job.stop, None
         self._placement.release(job)
         self._wake()
@@ -311,6 +461,7 @@ class Lifecycle:
             self._make_runnable(job)
         else:
             self._end(job, JobStatus.FAILED, attempt.status_reason, stopped_at)
+        self.journal.after(lambda: self._runner.forget(key))
 
     # Ends
 
@@ -319,6 +470,7 @@ class Lifecycle:
         has it: https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html"""
         if job.status.is_final or job.cancel_reason is not None:
             return
+        self.jobs.changed(job)
         if job.array is not None:
             job.cancel_reason = reason
             for child in job.array.children:
@@ -334,6 +486,7 @@ class Lifecycle:
         if job.status.is_final:
             return
         job.terminated = True
+        self.jobs.changed(job)
         if job.array is not None:
             job.cancel_reason = job.cancel_reason or reason
             for child in job.array.children:
@@ -406,11 +559,19 @@ class Lifecycle:
     def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
         job.status_reason = reason or None
         self.jobs.move(job, status, self._clock.now())
+        self._tell(job)
+
+    def _tell(self, job: Job) -> None:
         if self._listener is not None:
-            try:
-                self._listener(job.id, status, lambda: self.detail(job))
-            except Exception:
-                logger.exception("the listener failed on job %s, %s", job.id, job.status)
+            listener, job_id, status = self._listener, job.id, job.status
+            if self._file.durable:  # it is told later, of what is now
+                detail = self.detail(job)
+                self.journal.tell(job, lambda: listener(job_id, status, lambda: detail))
+            else:
+                try:
+                    listener(job_id, status, lambda: self.detail(job))
+                except Exception:
+                    logger.exception("the listener failed on job %s, %s", job_id, status)
 
     def _notify_blocked(self, job: Job) -> None:
         if self._on_blocked is not None:
@@ -420,10 +581,11 @@ class Lifecycle:
                 logger.exception("the listener failed on job %s, which holds up its queue", job.id)
 
     def _forget(self) -> None:
-        for job in self.jobs.forget(self._clock.now()):
+        jobs = self.jobs.forget(self._clock.now(), FORGOTTEN_AT_ONCE)
+        for job in jobs:
             for attempt in job.attempts:
                 task_id = attempt.task_arn.rpartition("/")[2]
                 shutil.rmtree(self._jobs_dir / task_id, ignore_errors=True)
                 self._output(task_id).unlink(missing_ok=True)
         if not self._closed:
-            self._clock.call_later(FORGET_SECONDS, self._forget)
+            self._clock.call_later(FORGET_SECONDS if len(jobs) < FORGOTTEN_AT_ONCE else 0.1, self._forget)

@@ -48,7 +48,8 @@ class _Tail:
     stream: str
     group: str
     sink: LogSink
-    offset: int = 0
+    on_shipped: Callable[[int], None]
+    offset: int
     partial: bytes = b""
     shipped: int = 0
     full: bool = False
@@ -69,10 +70,21 @@ class LogShipper:
         self._live: dict[str, _Tail] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, key: str, path: Path, stream: str, group: str = GROUP) -> None:
-        """Make the stream, and ship what is written to a file from now on."""
+    def follow(
+        self,
+        key: str,
+        path: Path,
+        stream: str,
+        group: str = GROUP,
+        *,
+        offset: int = 0,
+        on_shipped: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Make the stream, and ship what is written to a file, from an offset on. ``on_shipped`` is told up to which
+        offset it has been shipped."""
         if self._sink is not None:
-            tail = self._live[key] = _Tail(path, stream, group, self._sink)
+            tail = self._live[key] = _Tail(path, stream, group, self._sink, on_shipped, offset)
+            tail.shipped, tail.full = offset, offset >= MAX_OUTPUT_BYTES
             self._spawn(_open(tail))
 
     def finish(self, key: str, done: Callable[[], None]) -> None:
@@ -136,6 +148,7 @@ class LogShipper:
             lines += [tail.partial, _rest_is_in(tail.path)]
             tail.partial = b""
         await self._put(tail, lines)
+        tail.on_shipped(MAX_OUTPUT_BYTES if tail.full else tail.offset - len(tail.partial))
 
     async def _put(self, tail: _Tail, lines: Sequence[bytes]) -> None:
         for batch in batches(lines, self._now()):

@@ -57,11 +57,17 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ComputeEnvironment:
-    """``settings`` holds the members of the create request that nothing here depends on, as they were given."""
+class Named:
+    """What a job keeps of its queue, of its definition and of where it runs."""
 
     name: str
     arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeEnvironment(Named):
+    """``settings`` holds the members of the create request that nothing here depends on, as they were given."""
+
     uuid: str
     type: str
     state: State
@@ -77,11 +83,9 @@ class ComputeEnvironment:
 
 
 @dataclass(frozen=True, slots=True)
-class JobQueue:
+class JobQueue(Named):
     """``environments`` are ARNs in the order in which they are tried."""
 
-    name: str
-    arn: str
     state: State
     priority: int
     environments: tuple[str, ...]
@@ -89,11 +93,9 @@ class JobQueue:
 
 
 @dataclass(frozen=True, slots=True)
-class JobDefinition:
+class JobDefinition(Named):
     """One revision. ``container`` is its containerProperties."""
 
-    name: str
-    arn: str
     revision: int
     active: bool
     container: Json
@@ -135,8 +137,9 @@ class JobSpec:
     """What a SubmitJob request comes to; the children of an array share their parent's."""
 
     name: str
-    queue: JobQueue
-    definition: JobDefinition
+    queue: Named
+    definition: Named
+    platforms: tuple[str, ...]
     command: tuple[str, ...]
     environment: Mapping[str, str]
     container: Json
@@ -155,11 +158,11 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A finished attempt. One that never started has no times and no log."""
+    """A finished attempt. One that never started has no times and no log; one whose host has gone has no exit code."""
 
     task_arn: str
     log_stream: str | None
-    exit_code: int
+    exit_code: int | None
     reason: str | None
     status_reason: str
     started_at: int | None
@@ -207,9 +210,11 @@ class Job:
     cancel_reason: str | None = None
     terminated: bool = False
     stop: Stop | None = None
-    environment: ComputeEnvironment | None = None
+    environment: Named | None = None
     """Where the current attempt runs."""
     task_id: str | None = None
+    shipped: int = 0
+    """The bytes of the current attempt's output that are in its log already."""
     tags: dict[str, str] = field(default_factory=dict)
     """Of no child of an array: it shows its array's."""
     timers: list[Timer] = field(default_factory=list)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 import re
 from dataclasses import dataclass
 
@@ -25,6 +27,14 @@ class Naming:
     def task_arn(self, environment: str, task_id: str) -> str:
         """The ARN of the ECS task that an attempt would be on AWS."""
         return f"arn:aws:ecs:{self.region}:{self.account}:task/AWSBatch-{environment}/{task_id}"
+
+    def host_terminated(self) -> str:
+        """What Batch says of a job whose host is gone; this machine has an id like an instance's.
+
+        https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+        """
+        instance = hashlib.sha256(platform.node().encode()).hexdigest()[:17]
+        return f"Host EC2 (instance i-{instance}) terminated."
 
     def plain(self, kind: str, reference: str) -> str:
         """The name in a reference that is a name or an ARN of that kind in this account and region."""

@@ -24,6 +24,12 @@ class Placement:
         """A job became runnable. A retried one keeps its place in the order of submission."""
         heapq.heappush(self._ready.setdefault(job.spec.queue.arn, []), (job.seq, job.index or 0, job))
 
+    def occupy(self, job: Job) -> None:
+        """A job runs in an environment since before this engine's start."""
+        if job.environment is not None:
+            arn = job.environment.arn
+            self._used[arn] = self._used.get(arn, 0) + job.spec.millicpus
+
     def release(self, job: Job) -> None:
         """A job's attempt is over: give back what it held."""
         if job.environment is not None:

@@ -3,16 +3,19 @@ the request and the answer in its shapes, and only changes dictionaries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from universal_scheduler.local.batch import describe
 from universal_scheduler.local.batch.errors import ClientError
+from universal_scheduler.local.batch.job_file import ResourceRow
 from universal_scheduler.local.batch.model import ComputeEnvironment, JobDefinition, JobQueue, Json, State
 from universal_scheduler.local.batch.naming import Naming, check_name
 from universal_scheduler.local.batch.pages import page
+from universal_scheduler.local.batch.records import Resource, resource_of, resource_text
 from universal_scheduler.local.batch.refusals import check_definition, check_tags
 from universal_scheduler.local.batch.retry import retry_strategy_of
 
@@ -21,11 +24,17 @@ MAX_ENVIRONMENTS_OF_A_QUEUE = 3
 
 
 class Resources:
-    """``changed`` is called when jobs may be able to start that could not before."""
+    """``changed`` is called, with its ARN, when a resource was made, has changed or is gone.
 
-    def __init__(self, naming: Naming, changed: Callable[[], None]) -> None:
+    What is made before ``restore`` is the template's, which is made anew at each start of an engine; what is made later
+    is a user's, and is kept.
+    """
+
+    def __init__(self, naming: Naming, changed: Callable[[str], None]) -> None:
         self._naming = naming
         self._changed = changed
+        self._templates: set[str] | None = None
+        """The ARNs of what the template has made; None as long as it is being deployed."""
         self.environments: dict[str, ComputeEnvironment] = {}
         self.queues: dict[str, JobQueue] = {}
         self._definitions: dict[str, list[JobDefinition]] = {}
@@ -64,7 +73,7 @@ class Resources:
             unmanaged_vcpus=request.get("unmanagedvCpus", old.unmanaged_vcpus),
             settings={**old.settings, **{key: request[key] for key in kept if key in request}},
         )
-        self._changed()
+        self._changed(old.arn)
         return {"computeEnvironmentName": old.name, "computeEnvironmentArn": old.arn}
 
     def delete_compute_environment(self, request: Json) -> dict[str, Any]:
@@ -76,6 +85,7 @@ class Resources:
             raise ClientError(f"Cannot delete, found existing JobQueue relationship: {', '.join(users)}")
         del self.environments[environment.arn]
         self._tags.pop(environment.arn, None)
+        self._changed(environment.arn)
         return {}
 
     def describe_compute_environments(self, request: Json) -> dict[str, Any]:
@@ -124,7 +134,7 @@ class Resources:
             environments=old.environments if order is None else self._environment_order(order),
             settings={**old.settings, **{key: request[key] for key in kept if key in request}},
         )
-        self._changed()
+        self._changed(old.arn)
         return {"jobQueueName": old.name, "jobQueueArn": old.arn}
 
     def delete_job_queue(self, request: Json) -> JobQueue:
@@ -134,6 +144,7 @@ class Resources:
             raise ClientError(f"Cannot delete, job queue {queue.name} must be DISABLED first.")
         del self.queues[queue.arn]
         self._tags.pop(queue.arn, None)
+        self._changed(queue.arn)
         return queue
 
     def describe_job_queues(self, request: Json) -> dict[str, Any]:
@@ -201,6 +212,7 @@ class Resources:
         if not revision.isdecimal() or not 1 <= int(revision) <= len(revisions):
             raise ClientError(f"JobDefinition {reference} not found: name it as name:revision or by its ARN.")
         revisions[int(revision) - 1] = replace(revisions[int(revision) - 1], active=False)
+        self._changed(revisions[int(revision) - 1].arn)
         return {}
 
     def describe_job_definitions(self, request: Json) -> dict[str, Any]:
@@ -235,12 +247,51 @@ class Resources:
     def set_tags(self, arn: str, tags: Json) -> None:
         """Give tags to the queue, compute environment or job definition that has this ARN, instead of those it has."""
         self._tags[arn] = dict(tags)
+        self._changed(arn)
 
     def exists(self, arn: str) -> bool:
         """Whether a queue, compute environment or job definition has this ARN."""
-        if arn in self.queues or arn in self.environments:
-            return True
-        return any(it.arn == arn for revisions in self._definitions.values() for it in revisions)
+        return self._resource(arn) is not None
+
+    def _resource(self, arn: str) -> Resource | None:
+        if found := self.queues.get(arn) or self.environments.get(arn):
+            return found
+        name = self._naming.plain("job-definition", arn).partition(":")[0]
+        return next((it for it in self._definitions.get(name, ()) if it.arn == arn), None)
+
+    # Keeping
+
+    def row(self, arn: str) -> ResourceRow | None:
+        """What is to be kept of the resource with an ARN, None where there is no such resource."""
+        resource = self._resource(arn)
+        if resource is None:
+            return None
+        users = self._templates is not None and arn not in self._templates
+        return ResourceRow(
+            arn, type(resource).__name__, users, resource_text(resource), json.dumps(self._tags.get(arn, {}))
+        )
+
+    def restore(self, rows: Iterable[ResourceRow]) -> None:
+        """Make the resources again that users had made. The template is deployed.
+
+        What the template makes under the same name takes their place. Of a job definition that it has no longer there
+        is one that is not active, so that the later revisions keep their numbers.
+        """
+        definitions = [it.arn for revisions in self._definitions.values() for it in revisions]
+        self._templates = {*self.environments, *self.queues, *definitions}
+        kept = [(row, resource_of(row.kind, row.definition)) for row in rows if not self.exists(row.arn)]
+        for row, resource in sorted(kept, key=lambda it: getattr(it[1], "revision", 0)):
+            match resource:
+                case JobDefinition():
+                    known = resource if row.users else replace(resource, active=False)
+                    self._definitions.setdefault(known.name, []).append(known)
+                case JobQueue() if row.users:
+                    self.queues[row.arn] = resource
+                case ComputeEnvironment() if row.users:
+                    self.environments[row.arn] = resource
+                case _:
+                    continue
+            self._tags[row.arn] = json.loads(row.tags)
 
     def _select(self, known: dict[str, Any], kind: str, wanted: Sequence[str] | None) -> list[Any]:
         if not wanted:

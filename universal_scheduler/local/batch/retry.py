@@ -19,7 +19,7 @@ def should_retry(strategy: RetryStrategy, attempts: tuple[Attempt, ...]) -> bool
     last = attempts[-1]
     for rule in strategy.rules:
         if (
-            _matches(rule.exit_code, str(last.exit_code))
+            _matches(rule.exit_code, None if last.exit_code is None else str(last.exit_code))
             and _matches(rule.reason, last.reason or "")
             and _matches(rule.status_reason, last.status_reason)
         ):
@@ -27,9 +27,11 @@ def should_retry(strategy: RetryStrategy, attempts: tuple[Attempt, ...]) -> bool
     return True
 
 
-def _matches(pattern: str | None, value: str) -> bool:
+def _matches(pattern: str | None, value: str | None) -> bool:
     if pattern is None:
         return True
+    if value is None:
+        return False
     return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
 
 

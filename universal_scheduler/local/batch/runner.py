@@ -1,4 +1,4 @@
-"""Runs commands as processes of this machine, through the supervisor process that outlives none of them.
+"""Runs commands as processes of this machine, through the supervisor process under which they live.
 
 Knows nothing of HTTP or Batch: a job here is an id, a command, an environment, a directory and an output file.
 """
@@ -8,18 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from universal_scheduler.local.batch import supervisor
-from universal_scheduler.local.processes import end_marked
+from universal_scheduler.local.batch import link, supervisor
+from universal_scheduler.local.processes import JOB_MARK, end_jobs, end_marked
 
 CLOSE_SECONDS = 10.0
+SOCKET = "supervisor.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,23 @@ UNBOUNDED = Bounds()
 class Exit:
     """How a command ended: with an exit code, by a signal, or with the error for which it never started.
 
-    ``out_of_memory``: it was killed because it held more memory than it may.
+    ``out_of_memory``: it was killed because it held more memory than it may. ``host_terminated``: what it lived under
+    is gone, and it with that. ``at``: epoch milliseconds.
     """
 
     code: int | None = None
     signal: int | None = None
     error: str | None = None
     out_of_memory: bool = False
+    host_terminated: bool = False
+    at: int | None = field(default=None, compare=False)
 
     @property
-    def exit_code(self) -> int:
-        """The code a shell or a container engine reports: 128 + the signal's number, 127 for what never started."""
+    def exit_code(self) -> int | None:
+        """The code a shell or a container engine reports: 128 + the signal's number, 127 for what never started; None
+        if nobody can know it."""
+        if self.host_terminated:
+            return None
         if self.code is not None:
             return self.code
         return 128 + self.signal if self.signal is not None else 127
@@ -57,6 +62,10 @@ class Exit:
 
 class Runner(Protocol):
     """What the service needs of whatever runs its jobs."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the commands of an earlier process, which this one goes on for, have been running on meanwhile."""
 
     async def open(self) -> None:
         """Get ready; called once, in the event loop in which all else is called."""
@@ -76,6 +85,16 @@ class Runner(Protocol):
         """Run a command. ``on_start`` gets its process id, then ``on_exit`` how it ended; without the former if it
         never started. Both are called in the event loop, never before ``start`` has returned."""
 
+    def adopt(self, job_id: str, *, on_start: Callable[[int], None], on_exit: Callable[[Exit], None]) -> bool:
+        """Go on with a command of an earlier process; False if it is not known whether it was started, and how it
+        ended. ``on_start`` gets since when it runs, in epoch milliseconds. Both are called as for ``start``."""
+
+    def end_others(self) -> None:
+        """Kill the commands of an earlier process that were not adopted."""
+
+    def forget(self, job_id: str) -> None:
+        """The end of a command that was called back for is known for good."""
+
     def kill(self, job_id: str, number: signal.Signals) -> None:
         """Signal the command's process group; nothing happens if it has ended."""
 
@@ -83,8 +102,9 @@ class Runner(Protocol):
         """Start at once what was to be started, and call back for what has happened: for a caller that keeps the event
         loop busy."""
 
-    async def close(self) -> None:
-        """Kill everything that still runs. No callback is called from here on."""
+    async def close(self, *, keep: bool = False) -> None:
+        """Kill everything that still runs, or leave it to a process that comes later. No callback is called from here
+        on."""
 
 
 @dataclass(slots=True)
@@ -99,43 +119,59 @@ class ProcessRunner:
 
     ``env`` is the supervisor's own environment (jobs get only what ``start`` is given). ``user`` has the ids of the
     user, the group and the other groups that jobs run as; only root's jobs can run as somebody else.
+    With an ``engine_dir``, the state directory of a durable engine, the supervisor and the jobs outlive this process,
+    and the next runner with this directory finds them.
     """
 
-    def __init__(self, env: Mapping[str, str] | None = None, user: supervisor.Ids | None = None) -> None:
-        self._env = {"PATH": os.defpath, **(env or {})}
-        self._arguments = supervisor.arguments(user)
+    def __init__(
+        self,
+        env: Mapping[str, str] | None = None,
+        user: supervisor.Ids | None = None,
+        engine_dir: Path | None = None,
+    ) -> None:
+        self._engine_dir = engine_dir
+        mark = {} if engine_dir is None else {JOB_MARK: "all"}
+        self._env = {"PATH": os.defpath, **(env or {}), **mark}
+        self._arguments = supervisor.arguments(user, listens=engine_dir is not None)
         self._running: dict[str, _Running] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._link: link.Link | None = None
         self._commands: _Writer | None = None
         self._replies = -1
         self._unpacker = supervisor.Unpacker()
+        self._others: dict[str, supervisor.Message] = {}
+        """Of an earlier process, and not adopted yet: what runs, and what has ended."""
+        self._adopts = engine_dir is not None
         self._environments = supervisor.Environments()
         self._gone = asyncio.Event()
         """The supervisor has ended, and no other was started."""
         self._replacing: asyncio.Task[None] | None = None
         self._closing = False
 
+    @property
+    def kept(self) -> bool:
+        return self._link is not None and self._link.kept
+
     async def open(self) -> None:
-        commands, ours = os.pipe()
-        replies, theirs = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-IS", "-c", supervisor.COMMAND, *self._arguments],
-                stdin=commands,
-                stdout=theirs,
-                env=self._env,
-                cwd="/",
-                start_new_session=True,
-            )
-        finally:
-            os.close(commands)
-            os.close(theirs)
+        self._link = await self._connected()
         self._environments = supervisor.Environments()
-        self._commands = _Writer(ours)
+        self._commands = _Writer(self._link.commands)
         self._gone.clear()
-        self._replies, self._unpacker = replies, supervisor.Unpacker()
-        os.set_blocking(replies, False)
-        asyncio.get_running_loop().add_reader(replies, self._read)
+        self._replies, self._unpacker = self._link.replies, self._link.unpacker
+        os.set_blocking(self._replies, False)
+        self._others = {job_id: ("started", job_id, *known) for job_id, known in self._link.running.items()}
+        for message in self._link.first:
+            self._dispatch(message)
+        asyncio.get_running_loop().add_reader(self._replies, self._read)
+
+    async def _connected(self) -> link.Link:
+        if self._engine_dir is None:
+            return link.by_pipes(self._env, self._arguments)
+        path = self._engine_dir / SOCKET
+        if path.is_socket():
+            if there := await asyncio.to_thread(link.found, path):
+                return there
+            await asyncio.to_thread(end_jobs, self._engine_dir)
+        return await asyncio.to_thread(link.by_socket, path, self._env, self._arguments)
 
     def start(
         self,
@@ -170,6 +206,36 @@ class ProcessRunner:
         )
         return await ended
 
+    def adopt(self, job_id: str, *, on_start: Callable[[int], None], on_exit: Callable[[Exit], None]) -> bool:
+        message = self._others.pop(job_id, None)
+        if message is None:
+            return False
+        running = self._running[job_id] = _Running(on_start, on_exit)
+        loop = asyncio.get_running_loop()
+        match message:
+            case ("started", _, pid, started):
+                running.pid = pid
+                loop.call_soon(on_start, started)
+            case ("exited", _, _, _, _, started, _):
+                loop.call_soon(on_start, started)
+                loop.call_soon(self._dispatch, message)
+            case _:
+                loop.call_soon(self._dispatch, message)
+        return True
+
+    def end_others(self) -> None:
+        others, self._others = self._others, {}
+        self._adopts = False
+        for job_id, message in others.items():
+            if message[0] == "started":
+                self._send("kill", job_id, int(signal.SIGKILL))
+            else:
+                self._send("taken", job_id)
+
+    def forget(self, job_id: str) -> None:
+        if self._engine_dir is not None:
+            self._send("taken", job_id)
+
     def kill(self, job_id: str, number: signal.Signals) -> None:
         if job_id in self._running:
             self._send("kill", job_id, int(number))
@@ -179,21 +245,33 @@ class ProcessRunner:
             self._commands.flush()
             self._read()
 
-    async def close(self) -> None:
+    async def close(self, *, keep: bool = False) -> None:
         self._closing = True
         self._running.clear()
         if self._replacing is not None:
             await self._replacing
-        if self._process is None or self._commands is None:
+        if self._link is None or self._commands is None:
             return
+        if self._engine_dir is not None and not keep:
+            self._send("end")
+        self._commands.flush()
         self._commands.close()
+        if keep and self._engine_dir is not None:
+            self._hang_up()
+            if self._link.process is not None:
+                self._link.process.returncode = 0  # this process will not wait for it
+            return
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._gone.wait()
         except TimeoutError:  # a process that not even SIGKILL ends, in a dead network file system for one
-            self._process.kill()
-            await self._gone.wait()
-        self._process.wait()
+            if self._link.process is not None:
+                self._link.process.kill()
+                await self._gone.wait()
+        if self._link.process is not None:
+            self._link.process.wait()
+        if self._engine_dir is not None:
+            (self._engine_dir / SOCKET).unlink(missing_ok=True)
 
     def _send(self, *message: object) -> None:
         assert self._commands is not None, "the runner is not open"
@@ -204,17 +282,21 @@ class ProcessRunner:
             data = os.read(self._replies, 1 << 20)
         except BlockingIOError:
             return
+        except ConnectionError:
+            data = b""
         for message in self._unpacker.feed(data):
             self._dispatch(message)
         if not data:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self._replies)
-            os.close(self._replies)
-            self._replies = -1
+            self._hang_up()
             if self._closing:
                 self._gone.set()
             else:
-                self._replacing = loop.create_task(self._replace(), name="another supervisor")
+                self._replacing = asyncio.get_running_loop().create_task(self._replace(), name="another supervisor")
+
+    def _hang_up(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._replies)
+        os.close(self._replies)
+        self._replies = -1
 
     def _dispatch(self, message: supervisor.Message) -> None:
         match message:
@@ -222,21 +304,28 @@ class ProcessRunner:
                 if running := self._running.get(job_id):
                     running.pid = pid
                     running.on_start(pid)
-            case ("exited", job_id, code, number, out_of_memory):
-                self._ended(job_id, Exit(code=code, signal=number, out_of_memory=out_of_memory))
-            case ("failed", job_id, error):
-                self._ended(job_id, Exit(error=error))
+            case ("exited", _, code, number, out_of_memory, _, at):
+                self._ended(message, Exit(code=code, signal=number, out_of_memory=out_of_memory, at=at))
+            case ("failed", _, error, at):
+                self._ended(message, Exit(error=error, at=at))
 
-    def _ended(self, job_id: str, how: Exit) -> None:
+    def _ended(self, message: supervisor.Message, how: Exit) -> None:
+        job_id = message[1]
         if running := self._running.pop(job_id, None):
             running.on_exit(how)
+        elif self._adopts:
+            self._others[job_id] = message
+        else:  # it was killed because nobody adopted it
+            self.forget(job_id)
 
     async def _replace(self) -> None:
-        """The supervisor was killed: kill what it left, start another, report the lost jobs as killed with it."""
-        assert self._process is not None
+        """The supervisor was killed: kill what it left, start another, report the lost jobs as gone with it."""
+        assert self._link is not None
         assert self._commands is not None
         self._commands.close()  # what is started until there is another one is lost too
-        self._process.wait()
+        if self._link.process is not None:
+            self._link.process.kill()  # should it have hung up without an end
+            self._link.process.wait()
         left = list(self._running.items())
         for _, running in left:
             if running.pid is not None:
@@ -247,7 +336,9 @@ class ProcessRunner:
         lost = list(self._running)  # and those that were to start meanwhile
         await self.open()
         for job_id in lost:
-            self._ended(job_id, Exit(signal=signal.SIGKILL))
+            if gone := self._running.pop(job_id, None):
+                gone.on_exit(Exit(host_terminated=True))
+        self.end_others()
 
 
 class _Writer:

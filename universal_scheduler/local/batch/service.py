@@ -19,6 +19,7 @@ from universal_scheduler.local.batch.refusals import check_tags
 from universal_scheduler.local.batch.resources import Resources
 from universal_scheduler.local.batch.runner import Runner
 from universal_scheduler.local.batch.specs import read_submission
+from universal_scheduler.local.state import State
 
 MAX_DESCRIBED = 100
 MAX_STOPPED = 50
@@ -34,6 +35,8 @@ class Batch:
     that has come to hold up its queue
     (https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html).
     With ``archives`` jobs that ended some time ago are kept on disk; without, all stay in memory.
+    With a durable ``state`` all is kept there, and what it has of an earlier Batch goes on when ``resume`` is called.
+    What an operation has changed is on disk when ``written`` has come back.
 
     The methods named as operations of the API take its requests, valid in form, and give its answers; they raise
     ClientError. Call them in the event loop that ``start`` was awaited in, and nowhere else.
@@ -53,8 +56,10 @@ class Batch:
         on_blocked: Callable[[dict[str, Any]], None] | None = None,
         stop_grace_seconds: float = STOP_GRACE_SECONDS,
         archives: bool = True,
+        state: State | None = None,
     ) -> None:
         clock = clock or LoopClock()
+        state = state or State()
         self._naming = Naming(region, account)
         self._runner = runner
         self._logs = LogShipper(log_sink, clock.now)
@@ -62,6 +67,7 @@ class Batch:
         self._life = Lifecycle(
             naming=self._naming,
             jobs_dir=state_dir / "jobs",
+            state=state,
             base_env=base_env,
             logs=self._logs,
             runner=runner,
@@ -78,15 +84,37 @@ class Batch:
         self._tail = asyncio.create_task(self._logs.tail(), name="job logs")
         self._life.open()
 
-    async def close(self) -> None:
-        """Kill what runs and stop. The jobs' statuses stay as they are."""
+    def resume(self) -> None:
+        """Go on with the jobs of an earlier Batch, when the queues that are no user's have been made."""
+        self._life.resume()
+
+    async def written(self) -> None:
+        """Wait until all that has changed is on disk, where it is to be kept.
+
+        Raises:
+            Unwritten: it cannot be written.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._life.journal.after(
+            lambda: None if written.done() else written.set_result(None),
+            lambda error: None if written.done() else written.set_exception(error),
+        )
+        await written
+
+    def write(self) -> None:
+        """Write at once what has changed."""
+        self._life.journal.write()
+
+    async def close(self, *, keep_jobs: bool = False) -> None:
+        """Kill what runs, or leave it to the Batch that comes next, and stop. The jobs' statuses stay as they are."""
         self._life.close()
-        await self._runner.close()
+        await self._runner.close(keep=keep_jobs)
         if self._tail is not None:
             self._tail.cancel()
             with suppress(asyncio.CancelledError):
                 await self._tail
         await self._logs.close()
+        self._life.close_file()
 
     def advance(self) -> None:
         """Let jobs start, and hear of those that have ended: for a caller that keeps the event loop busy."""

@@ -50,6 +50,7 @@ def read_submission(request: Json, resources: Resources, find: Callable[[str], J
         name=request["jobName"],
         queue=queue,
         definition=definition,
+        platforms=definition.platforms,
         command=command,
         environment=environment,
         container=container,

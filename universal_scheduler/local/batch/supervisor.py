@@ -9,8 +9,8 @@ commands to its standard input:
 and reads from its standard output:
 
     ("started", ID, PID)
-    ("exited", ID, CODE, SIGNAL, OUT_OF_MEMORY)     one of CODE and SIGNAL is None
-    ("failed", ID, ERROR)                           the command could not be started
+    ("exited", ID, CODE, SIGNAL, OUT_OF_MEMORY, STARTED, ENDED)     one of CODE and SIGNAL is None
+    ("failed", ID, ERROR, ENDED)                                    the command could not be started
 
 Both travel as ``pack`` writes lists of them. An environment is written as what it has beside the first one that was
 sent (``Environments``): the environments of jobs are long and nearly the same.
@@ -19,6 +19,18 @@ A job is a session of its own. When its first process ends, what it left behind 
 first process kills the container: its process group, and on Linux also the daemons that left that group, which come to
 this process because it is their subreaper (prctl(2), PR_SET_CHILD_SUBREAPER). When standard input ends, because whoever
 started the supervisor closed it or died, even by kill -9, every job is killed and the supervisor exits.
+
+If it is started so (``arguments``) its standard input is a listening Unix socket instead, over which it is spoken to,
+and jobs outlive whoever started them: when a connection ends it waits for the next one, and first says there
+
+    ("here", PROTOCOL, [(ID, PID, STARTED), ...])      what runs
+
+and then again what ended and was not taken. Two more commands are
+
+    ("taken", ID)    the end of this job is known for good
+    ("end",)         kill every job, and exit
+
+It also exits without a connection when nothing runs and everything was taken. Times are epoch milliseconds.
 
 The bounds of a job are the bytes of memory that its processes may hold together (0: any number), and its niceness. On
 Linux, every now and then, the supervisor looks what they hold, and kills a job that holds more. The niceness is the
@@ -42,6 +54,11 @@ import select
 import sys
 import time
 
+PROTOCOL = 1
+"""To be raised when a message changes that an engine of another release sends or reads."""
+MARSHAL = 4
+"""The version of marshal, so that engine and supervisor may run under different releases of Python:
+https://docs.python.org/3/library/marshal.html#marshal.version"""
 LINUX = sys.platform.startswith("linux")
 PR_SET_CHILD_SUBREAPER = 36
 MARK = "USCHED_PROCESS"
@@ -80,8 +97,8 @@ IGNORED = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal
 
 
 def pack(messages: Sequence[Message]) -> bytes:
-    """Messages as they travel: their length in four bytes, then themselves. Both ends are the same Python."""
-    body = marshal.dumps(list(messages))
+    """Messages as they travel: their length in four bytes, then themselves."""
+    body = marshal.dumps(list(messages), MARSHAL)
     return len(body).to_bytes(4, "little") + body
 
 
@@ -132,12 +149,13 @@ class Environments:
 class Job:
     """A command that runs. ``made`` says whether its directory was made for it."""
 
-    __slots__ = ("cwd", "id", "made", "memory", "nice", "out_of_memory", "output")
+    __slots__ = ("cwd", "id", "made", "memory", "nice", "out_of_memory", "output", "started")
 
     def __init__(self, job_id: str, cwd: str, output: str, bounds: Bounds, user: Ids | None) -> None:
         self.id, self.cwd, self.output = job_id, cwd, output
         self.memory, self.nice = bounds
         self.out_of_memory = False
+        self.started = _now()
         self.made = _make_directory(cwd)
         if self.made and user is not None:
             os.chown(cwd, user[0], user[1])
@@ -156,6 +174,10 @@ class Job:
             pass
 
 
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _make_directory(path: str) -> bool:
     try:
         os.mkdir(path)
@@ -167,12 +189,18 @@ def _make_directory(path: str) -> bool:
 
 
 class Supervisor:
-    """The running jobs, by id and by the process id of their first process."""
+    """The running jobs, by id and by the process id of their first process.
 
-    def __init__(self, commands: int, replies: int, user: Ids | None = None) -> None:
+    With a ``listener`` commands and replies come and go with each connection.
+    """
+
+    def __init__(self, commands: int, replies: int, listener: int, user: Ids | None) -> None:
         self._commands = commands
         self._replies = replies
+        self._listener = listener
         self._user = user
+        self._untaken: dict[str, Message] = {}
+        self._ended = False
         self._pid_of: dict[str, int] = {}
         self._jobs: dict[int, Job] = {}
         self._unpacker = Unpacker()
@@ -189,7 +217,7 @@ class Supervisor:
         """Those of the jobs whose session has not got its niceness yet."""
 
     def run(self) -> None:
-        """Serve until standard input ends, then kill everything."""
+        """Serve until there will be no more commands, then kill everything."""
         wakeup_read, wakeup_write = os.pipe()
         for fd in (wakeup_read, wakeup_write):
             os.set_blocking(fd, False)
@@ -201,38 +229,68 @@ class Supervisor:
         if LINUX:
             ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         poll = select.poll()
-        poll.register(self._commands, select.POLLIN)
         poll.register(wakeup_read, select.POLLIN)
-        try:
-            while True:
-                ready = [fd for fd, _ in poll.poll(self._patience())]
-                if wakeup_read in ready:
-                    os.read(wakeup_read, 65536)
-                    self._reap()
-                if self._commands in ready and not self._obey():
-                    break
-                self._flush()
-                if time.monotonic() >= self._next_look:
-                    self._look()
-        except BrokenPipeError:
-            pass
+        while not self._ended:
+            source = self._commands if self._commands >= 0 else self._listener
+            poll.register(source, select.POLLIN)
+            ready = [fd for fd, _ in poll.poll(self._patience())]
+            poll.unregister(source)
+            if wakeup_read in ready:
+                os.read(wakeup_read, 65536)
+                self._reap()
+            if source in ready:
+                self._meet() if source == self._listener else self._obey()
+            self._flush()
+            if time.monotonic() >= self._next_look:
+                self._look()
         self._kill_all()
 
-    def _obey(self) -> bool:
-        """Carry out the commands that have arrived; False when there will be no more."""
-        data = os.read(self._commands, 1 << 20)
+    def _meet(self) -> None:
+        """Whoever starts jobs is there, or there again: say what there is."""
+        import _socket  # `socket` itself brings enum and selectors along
+
+        listener = _socket.socket(fileno=os.dup(self._listener))
+        try:
+            self._commands, _ = listener._accept()  # type: ignore[attr-defined]  # as `socket` does
+        except OSError:  # it has gone again
+            return
+        finally:
+            listener.close()
+        os.set_blocking(self._commands, True)
+        self._replies = self._commands
+        self._unpacker, self._environments = Unpacker(), Environments()
+        running = [(job.id, pid, job.started) for pid, job in self._jobs.items()]
+        self._unsent = [("here", PROTOCOL, running), *self._untaken.values()]
+
+    def _part(self) -> None:
+        """There will be no more commands, or none until somebody connects again: without work that is not worth it."""
+        if self._commands >= 0:
+            os.close(self._commands)
+        self._commands = self._replies = -1
+        self._ended = self._listener < 0 or not (self._jobs or self._untaken)
+
+    def _obey(self) -> None:
+        """Carry out the commands that have arrived."""
+        try:
+            data = os.read(self._commands, 1 << 20)
+        except ConnectionError:
+            data = b""
         if not data:
-            return False
+            self._part()
+            return
         for number, message in enumerate(self._unpacker.feed(data), 1):
             if message[0] == "start":
                 self._start(*message[1:])
                 if number % STARTS_TOGETHER == 0:
                     self._reap()
                     self._flush()
-            else:
+            elif message[0] == "kill":
                 self._signal(*message[1:])
+            elif message[0] == "taken":
+                self._untaken.pop(message[1], None)
+            else:
+                self._ended = True
         os.chdir("/")  # a job's directory is not to be held
-        return True
 
     def _start(self, job_id: str, argv: list[str], changes: Changes, cwd: str, output: str, bounds: Bounds) -> None:
         environment = self._environments.read(changes)
@@ -247,7 +305,7 @@ class Supervisor:
         except (OSError, ValueError, TypeError) as error:  # nothing may end us but the end of commands
             if job is not None:
                 job.tidy()
-            self._unsent.append(("failed", job_id, _why(error)))
+            self._tell_end(("failed", job_id, _why(error), _now()))
             return
         self._pid_of[job_id] = pid
         self._jobs[pid] = job
@@ -337,13 +395,13 @@ class Supervisor:
                 by_itself = found.si_code == os.CLD_EXITED
                 code, number = (found.si_status, None) if by_itself else (None, found.si_status)
                 out_of_memory = job.out_of_memory and number == signal.SIGKILL
-                ended.append((job, ("exited", job.id, code, number, out_of_memory)))
+                ended.append((job, ("exited", job.id, code, number, out_of_memory, job.started, _now())))
             os.waitpid(found.si_pid, 0)
         if ended:
             self._kill_strays([job.id for job, _ in ended])
         for job, message in ended:
             job.tidy()
-            self._unsent.append(message)
+            self._tell_end(message)
 
     def _kill_strays(self, job_ids: list[str]) -> None:
         """Kill what the processes of these jobs left to us when they ended."""
@@ -366,12 +424,26 @@ class Supervisor:
         for job in self._jobs.values():
             job.tidy()
 
+    def _tell_end(self, message: Message) -> None:
+        self._unsent.append(message)
+        if self._listener >= 0:
+            self._untaken[message[1]] = message
+
     def _flush(self) -> None:
-        if self._unsent:
-            data = memoryview(pack(self._unsent))
-            self._unsent.clear()
+        data = memoryview(pack(self._unsent) if self._unsent and self._replies >= 0 else b"")
+        self._unsent.clear()
+        try:
             while data:
                 data = data[os.write(self._replies, data) :]
+        except ConnectionError:
+            self._hear_out()
+
+    def _hear_out(self) -> None:
+        """Nobody listens any more; what was commanded before that counts, if jobs go on."""
+        self._replies = -1
+        while self._listener >= 0 and self._commands >= 0:
+            self._obey()
+        self._part()
 
 
 class Children:
@@ -526,12 +598,15 @@ def environment_of(pid: int) -> list[bytes]:
         return []
 
 
-def arguments(user: Ids | None) -> list[str]:
-    """The command line's end for a supervisor whose jobs run as this user, or as its own."""
-    return [] if user is None else [str(user[0]), str(user[1]), *map(str, user[2])]
+def arguments(user: Ids | None, *, listens: bool) -> list[str]:
+    """The command line's end for a supervisor whose jobs run as this user, or as its own, and outlive an engine if it
+    ``listens``."""
+    ids = [] if user is None else [user[0], user[1], *user[2]]
+    return [str(number) for number in (int(listens), *ids)]
 
 
 def main() -> None:
-    ids = [int(argument) for argument in sys.argv[1:]]
-    Supervisor(0, 1, (ids[0], ids[1], ids[2:]) if ids else None).run()
+    listens, *ids = [int(argument) for argument in sys.argv[1:]]
+    streams = (-1, -1, 0) if listens else (0, 1, -1)
+    Supervisor(*streams, (ids[0], ids[1], ids[2:]) if ids else None).run()
     os._exit(0)  # nothing is left to be put in order
