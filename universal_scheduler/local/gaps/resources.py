@@ -89,6 +89,7 @@ class Resources:
         self._also = also
         self._written: dict[Place, int] = {}
         self._templates: dict[Place, int] = {}
+        self._unread: set[str] = set()
         self._deployed = False
         self._following: asyncio.Task[None] | None = None
 
@@ -97,7 +98,7 @@ class Resources:
         from ministack import app
 
         for place, value in self._in_memory():
-            self._templates[place] = hash(_text(value))
+            self._templates[place] = hash(_text(value)) if place[2] == _WHOLE else 0
         found: dict[str, dict[str, dict[str, Any]]] = {}
         with self._file:
             rows = self._file.read("SELECT service, store, key, value FROM resources").fetchall()
@@ -107,7 +108,12 @@ class Resources:
                 found.setdefault(service, {}).setdefault(store, {})[key] = _read(text)
         for service, stores in found.items():
             module = app._get_module(app._state_map[service])
-            module.load_persisted_state(_as_saved(module.get_state(), stores))
+            try:
+                module.load_persisted_state(_as_saved(module.get_state(), stores))
+            except Exception:  # noqa: BLE001 - of whatever a service stumbles over
+                # The engine starts all the same, and what is in the file stays there for a release that can read it.
+                _log.exception("What users made in the service '%s' cannot be read.", service)
+                self._unread.add(service)
         if "cloudformation" in found:
             _fail_unfinished_stacks()
         self._deployed = True
@@ -130,7 +136,7 @@ class Resources:
             if self._written.get(place) != written[place]:
                 changed.append((*place, text))
         loaded = {service for service, _ in self._modules()}
-        gone = [place for place in self._written if place[0] in loaded and place not in written]
+        gone = [place for place in self._written if place[0] in loaded - self._unread and place not in written]
         if not changed and not gone:
             return
         with self._file:
