@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,16 +10,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Stage, eventually
-from tests.machine_clock import Machine
+from tests.machine_clock import Machine, needs_a_clock
 from universal_scheduler.adapters.dynamodb.store import DynamoStore
 from universal_scheduler.domain.time.policies import LeftOut
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(
-        sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler to set a clock"
-    ),
-]
+pytestmark = [pytest.mark.e2e, needs_a_clock]
 POLICIES: dict[str, Any] = {
     "none": "none",
     "last": "last",
