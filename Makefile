@@ -1,6 +1,6 @@
 # Everything a newcomer needs; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run template test test-unit fault lint bench bench-large bench-peers test-sfn-local build clean
+.PHONY: help setup run template test test-unit fault week lint bench bench-large bench-peers test-sfn-local build clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -36,6 +36,9 @@ test-unit: $(STAMP) ## Run the unit tests alone, in a few seconds
 
 fault: $(STAMP) ## Run simulated runs with a million injected faults, some ten minutes; SEEDS=100 makes fewer
 	@USCHED_FAULT_SEEDS=$(SEEDS) USCHED_CLOCK_SCHEDULES=500 USCHED_CLOCK_DAYS=30 USCHED_OUTAGE_SCHEDULES=1000 USCHED_WEEK_SCHEDULES=2000 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/fault
+
+week: $(STAMP) ## Run a week of 2,000 cron schedules on an engine whose clock jumps from one start to the next, an hour
+	@USCHED_MACHINE_SCHEDULES=2000 USCHED_MACHINE_DAYS=7 $(BIN)/python -m pytest -q -s tests/fault/test_machine_week.py
 
 template: $(STAMP) ## Put template.yaml together from its parts in template/
 	@$(BIN)/python template/assemble.py
