@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,6 +160,43 @@ def test_a_stuck_job_is_told_once_and_runs_in_its_fallback_queue(stage: Stage, p
     assert list(before) == ["#notified#job_stuck#1#large"]
 
 
+def lose(stage: Stage, run: Any) -> None:
+    """As when Step Functions has forgotten the execution."""
+    stage.client("stepfunctions").stop_execution(executionArn=run["executionArn"])
+    stage.table("BatchScheduleHistory").update_item(
+        Key={"scheduleId": run["scheduleId"], "startDateTime": run["startDateTime"]},
+        UpdateExpression="SET executionArn = :gone",
+        ExpressionAttributeValues={":gone": f"{run['executionArn']}-gone"},
+    )
+
+
+def test_a_run_whose_execution_is_lost_goes_on_in_a_new_one(stage: Stage, people: People, tmp_path: Path) -> None:
+    name, go = "resumed-run", tmp_path / "go"
+    events = stage.client("events")
+    events.disable_rule(Name=MACHINE_RULE)
+    try:
+        first = job("first", f"until [ -e {go} ]; do sleep 0.1; done")
+        stage.put(
+            {
+                "scheduleId": name,
+                "jobList": [first, job("second", "true", jobDependencies=["first"])],
+                "wait_time": 1,
+                "notifications": [{"on": ["run_lost", "run_resumed"], "sns": people.topic}],
+            }
+        )
+        run = running(stage, name, "first", "RUNNING")
+        lose(stage, run)
+        assert swept_until_told(stage, run) == [f"#notified#run_resumed#{run['generation']}#run"]
+        go.touch()
+        ended = stage.ended(name)
+        assert (ended["scheduleStatus"], ended["generation"]) == ("SUCCEEDED", run["generation"] + 1)
+        assert {row["attempt"] for row in stage.jobs(run).values()} == {1}
+        assert people.heard(1) == ["run_resumed"]
+    finally:
+        go.touch()
+        events.enable_rule(Name=MACHINE_RULE)
+
+
 def test_a_lost_execution_is_told_once_and_its_jobs_are_ended(stage: Stage, people: People) -> None:
     name = "lost-run"
     events = stage.client("events")
@@ -169,17 +207,12 @@ def test_a_lost_execution_is_told_once_and_its_jobs_are_ended(stage: Stage, peop
                 "scheduleId": name,
                 "jobList": [job("left", "sleep 600")],
                 "wait_time": 1,
+                "onLost": "fail",
                 "notifications": [{"on": ["run_lost", "run_failed"], "sns": people.topic}],
             }
         )
         run = running(stage, name, "left", "RUNNING")
-        stage.client("stepfunctions").stop_execution(executionArn=run["executionArn"])
-        # As when Step Functions has forgotten the execution.
-        stage.table("BatchScheduleHistory").update_item(
-            Key={"scheduleId": name, "startDateTime": run["startDateTime"]},
-            UpdateExpression="SET executionArn = :gone",
-            ExpressionAttributeValues={":gone": f"{run['executionArn']}-gone"},
-        )
+        lose(stage, run)
         assert swept_until_told(stage, run) == [f"#notified#run_lost#{run['generation']}#run"]
         ended = stage.ended(name)
         assert (ended["scheduleStatus"], ended["statusReason"]) == (

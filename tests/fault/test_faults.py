@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fault.world import Faults, World
+from universal_scheduler.domain.runs.model import RunStatus
 
 KINDS = ("crash before", "crash after", "throttle", "lost answer")
 SEEDS = int(os.environ.get("USCHED_FAULT_SEEDS", "60"))
@@ -132,6 +134,60 @@ def test_a_run_that_is_cancelled_in_the_middle_leaves_nothing_running() -> None:
 def test_a_run_that_is_cancelled_in_the_middle_of_faults_leaves_nothing_running() -> None:
     for seed in range(SEEDS):
         cancelled(random.Random(seed).randrange(CALLS), seed, chance_of_fault=0.1)
+
+
+def lost(losses: int, seed: int, chance_of_loss: float, chance_of_fault: float, first: int = 0, **more: Any) -> World:
+    """A run whose execution is lost so many times, from its `first` call to a port on."""
+    chance, left = random.Random(seed), losses
+
+    def decide(number: int) -> str:
+        nonlocal left
+        if left and world.driven and number >= first and chance.random() < chance_of_loss:
+            left -= 1
+            return "execution lost"
+        return chance.choice(KINDS) if chance.random() < chance_of_fault else ""
+
+    notifications = [{"on": ["run_lost", "run_resumed"], "sns": "arn:aws:sns:us-east-1:123456789012:people"}]
+    given = document(notifications=notifications, **more)
+    world = World(given, EXIT_CODES, Faults(decide), seed, chaos=chance_of_fault)
+    run = world.run()
+    told = Counter(
+        json.loads(body)["kind"] for body in {json.loads(it)["id"]: it for it in world.outbox.bodies}.values()
+    )
+    if told["run_lost"]:
+        assert (run.status, run.reason) == (RunStatus.FAILED, "its execution has stopped without a result")
+        world.check_given_up(run)
+    else:
+        world.check(run, EXPECTED)
+        assert told["run_resumed"] == run.generation - 1
+    return world
+
+
+def test_a_run_whose_execution_is_lost_at_each_call_in_turn_goes_on() -> None:
+    worlds = [lost(1, seed=at, chance_of_loss=1.0, chance_of_fault=0.0, first=at) for at in range(CALLS)]
+    losses = Counter(world.lost for world in worlds)
+    assert losses[1] > CALLS / 2, "the others were lost in a function that no execution waits for"
+
+
+def test_a_run_whose_execution_is_lost_again_and_again_goes_on_three_times() -> None:
+    generations: Counter[int] = Counter()
+    for seed in range(SEEDS):
+        world = lost(seed % 4, seed, chance_of_loss=0.03, chance_of_fault=0.05)
+        assert not any("run_lost" in body for body in world.outbox.bodies)
+        generations[world.generation] += 1
+    assert set(generations) == {1, 2, 3, 4}
+
+
+def test_a_run_whose_executions_are_all_lost_is_given_up() -> None:
+    for seed in range(SEEDS):
+        world = lost(1000, seed, chance_of_loss=0.3, chance_of_fault=0.05)
+        assert any("run_lost" in body for body in world.outbox.bodies)
+
+
+def test_a_run_is_given_up_at_the_first_loss_if_the_schedule_says_so() -> None:
+    for seed in range(SEEDS):
+        world = lost(1, seed, chance_of_loss=0.05, chance_of_fault=0.05, onLost="fail")
+        assert not any("run_resumed" in body for body in world.outbox.bodies)
 
 
 def values_document() -> dict[str, Any]:

@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from universal_scheduler.adapters.memory.job_log import MemoryJobLog
 from universal_scheduler.adapters.memory.objects import MemoryObjects
+from universal_scheduler.adapters.memory.outbox import MemoryOutbox
 from universal_scheduler.adapters.memory.platform import MemoryPlatform
 from universal_scheduler.adapters.memory.state import Parked
 from universal_scheduler.adapters.memory.store import MemoryStore
+from universal_scheduler.adapters.memory.watch import MemoryWatch
 from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
 from universal_scheduler.domain.errors import (
     IllegalVerb,
@@ -25,10 +28,12 @@ from universal_scheduler.domain.errors import (
     SchedulerError,
     StaleExecution,
     StoreUnavailable,
+    SweepFailed,
     Throttled,
 )
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import Changes, Execution, JobStatus, Mark, Run, RunKey, RunStatus, Verb
+from universal_scheduler.ports.workflow import Stopped
 from universal_scheduler.usecases.boards import Boards
 from universal_scheduler.usecases.drive import (
     Next,
@@ -41,6 +46,7 @@ from universal_scheduler.usecases.drive import (
     submit_jobs,
 )
 from universal_scheduler.usecases.start import start_run
+from universal_scheduler.usecases.sweep import Watchdogs, sweep
 from universal_scheduler.usecases.verbs import cancel_run
 from universal_scheduler.usecases.wake import handle_job_events, wait_for_change
 
@@ -56,6 +62,10 @@ REFUSED: dict[str, type[SchedulerError]] = {"submit": Throttled, "read": StoreUn
 
 class Crash(Exception):
     """The function was cut off here."""
+
+
+class ExecutionLost(Exception):
+    """The execution of the state machine is gone: nobody tries the state again."""
 
 
 TALLY: Counter[str] = Counter()
@@ -87,6 +97,8 @@ class Faults:
         result = call()
         if fault == "crash after":
             raise Crash(name)
+        if fault == "execution lost":
+            raise ExecutionLost(name)
         return result
 
 
@@ -179,14 +191,30 @@ class World:
         self._tokens = self._sent = 0
         self._functions = [Boards(), Boards()]
         self._key = RunKey("", "")
+        self.lost, self.driven, self.outbox = 0, False, MemoryOutbox()
+        watch = Faulty(MemoryWatch(self.store), faults)
+        ports = (self._faulty_store, watch, self._faulty_platform, self._faulty_workflow)
+        self._dogs = Watchdogs(*ports, MemoryJobLog(), self.outbox, lambda: self.now, 1e9)
 
     def run(self) -> Run:
         TALLY["runs"] += 1
         execution = Execution("arn:exec:1", "one")
         started = "2026-11-21T06:00:00.123Z"
         run = self._tried(lambda: start_run(self._faulty_store, self._document, execution, started))
-        self._key = run.key
-        ref, turn = RunRef(run.key, run.generation), Turn(Next.SUBMIT, Changes())
+        self._key, self.driven = run.key, True
+        ref: RunRef | None = RunRef(run.key, run.generation)
+        while ref:
+            try:
+                self._drive(ref, run.wait_seconds)
+                break
+            except ExecutionLost:
+                ref = self._resumed()
+        ended = self.store.get_run(run.key)
+        assert ended is not None
+        return ended
+
+    def _drive(self, ref: RunRef, wait_seconds: int) -> None:
+        turn = Turn(Next.SUBMIT, Changes())
         turns = made = idle = 0
         while turn.next is not Next.RECORD or not self._recorded(ref):
             turns += 1
@@ -199,14 +227,40 @@ class World:
             if then is Next.PAUSE:
                 self._pass(PAUSE_SECONDS)
                 then = Next.SUBMIT
-            if then is Next.WAIT and self._woken(ref, turn, idle, run.wait_seconds):
+            if then is Next.WAIT and self._woken(ref, turn, idle, wait_seconds):
                 then = Next.SUBMIT
             turn = self._submit(ref, made) if then is Next.SUBMIT else self._poll(ref)
             made += 1
             idle = 0 if turn.changed else idle + 1
-        ended = self.store.get_run(run.key)
-        assert ended is not None
-        return ended
+
+    def _resumed(self) -> RunRef | None:
+        """Whoever drives the run after its execution was lost, as the watchdogs do; None if they have given it up."""
+        while True:
+            self.lost, self.driven = self.lost + 1, False
+            run, before = self.store.get_run(self._key), len(self.workflow.started)
+            assert run is not None
+            for arn in (run.execution.arn, *(self.workflow.execution(name).arn for name in self.workflow.started)):
+                self.workflow.ends.setdefault(arn, Stopped(self.now))
+            while len(self.workflow.started) == before:
+                self._pass(60.0)
+                with suppress(Crash, PlatformUnavailable, SweepFailed):
+                    sweep(self._dogs, lambda: 100.0)
+                run = self.store.get_run(self._key)
+                if run is not None and run.status.ended:
+                    return None
+            self.driven = True
+            with suppress(ExecutionLost):
+                return self._taken_over(*list(self.workflow.started.items())[-1])
+
+    def _taken_over(self, name: str, message: Mapping[str, Any]) -> RunRef:
+        execution, started = self.workflow.execution(name), "2026-11-21T07:00:00Z"
+        run = self._tried(lambda: start_run(self._faulty_store, message, execution, started))
+        return RunRef(run.key, run.generation)
+
+    @property
+    def generation(self) -> int:
+        run = self.store.get_run(self._key)
+        return run.generation if run else 0
 
     def cancel(self) -> None:
         """An operator asks for the run's end, again and again until somebody has heard it, or it is over."""
@@ -248,7 +302,7 @@ class World:
             again = handle_job_events(
                 self._faulty_store, self._faulty_workflow, self._faulty_platform, events, self.now
             )
-        except (Crash, PlatformUnavailable):
+        except (Crash, PlatformUnavailable, ExecutionLost):
             again = list(events)
         for event in again:
             self._send(event, RETRY_SECONDS)
@@ -333,6 +387,12 @@ class World:
         self._check_last(run)
         assert all(job.status.ended for job in self.store.list_jobs(run.key.run_id))
         assert (run.status is RunStatus.CANCELLED) == (run.cancel is not None)
+        assert not self.store.waits.get(run.key.run_id, Parked()).token, "a token is left"
+
+    def check_given_up(self, run: Run) -> None:
+        """Nothing runs and nothing waits."""
+        self._check_nothing_is_left()
+        assert all(job.status.ended for job in self.store.list_jobs(run.key.run_id))
         assert not self.store.waits.get(run.key.run_id, Parked()).token, "a token is left"
 
     def _check_last(self, run: Run) -> None:

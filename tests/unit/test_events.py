@@ -27,10 +27,10 @@ def hear(world: World, *events: dict[str, Any], log: MemoryJobLog | None = None)
     return handle_events(*ports, [read(event) for event in events], world.now)
 
 
-def running() -> tuple[World, Run]:
+def running(**more: Any) -> tuple[World, Run]:
     """A diamond whose first job runs and whose others wait."""
     world = World()
-    run = world.start(document(jobs={"job1": (), "job2": ()}))
+    run = world.start(document(jobs={"job1": (), "job2": ()}, **more))
     assert world.submit(run) is Next.WAIT
     return world, run
 
@@ -70,21 +70,32 @@ def test_what_is_no_end_of_an_execution_is_refused(change: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "recorded", "reason"),
+    ("told", "more", "recorded", "reason"),
     [
-        ("ABORTED", RunStatus.CANCELLED, "the execution was aborted"),
-        ("TIMED_OUT", RunStatus.FAILED, "the execution timed out"),
-        ("FAILED", RunStatus.FAILED, "the execution failed"),
+        ("ABORTED", {}, RunStatus.CANCELLED, "the execution was aborted"),
+        ("TIMED_OUT", {"onLost": "fail"}, RunStatus.FAILED, "the execution timed out"),
+        ("FAILED", {"onLost": "fail"}, RunStatus.FAILED, "the execution failed"),
     ],
 )
-def test_a_run_whose_execution_died_ends_with_its_jobs(told: str, recorded: RunStatus, reason: str) -> None:
-    world, run = running()
+def test_a_run_whose_execution_died_ends_with_its_jobs(
+    told: str, more: dict[str, Any], recorded: RunStatus, reason: str
+) -> None:
+    world, run = running(**more)
     assert hear(world, died(run, told)) == []
     ended = world.store.get_run(run.key)
     assert ended is not None
     assert (ended.status, ended.reason) == (recorded, reason)
     assert statuses(world, run) == {JobStatus.CANCELLED}
     assert {entry.seen.status for entry in world.platform.jobs.values()} == {JobStatus.FAILED}
+
+
+@pytest.mark.parametrize("told", ["TIMED_OUT", "FAILED"])
+def test_a_run_whose_execution_was_lost_is_left_to_the_watchdogs(told: str) -> None:
+    world, run = running()
+    before = world.store.get_run(run.key)
+    assert hear(world, died(run, told)) == []
+    assert world.store.get_run(run.key) == before
+    assert statuses(world, run) == {JobStatus.SUBMITTED}
 
 
 def test_the_same_told_again_changes_nothing() -> None:

@@ -14,16 +14,19 @@ from universal_scheduler.adapters.memory.job_log import MemoryJobLog
 from universal_scheduler.adapters.memory.outbox import MemoryOutbox
 from universal_scheduler.adapters.memory.watch import MemoryWatch
 from universal_scheduler.adapters.memory.workflow import MemoryWorkflow
-from universal_scheduler.domain.errors import StoreUnavailable, SweepFailed
+from universal_scheduler.domain.errors import StaleExecution, StoreUnavailable, SweepFailed
 from universal_scheduler.domain.events.job_events import JobEvent
 from universal_scheduler.domain.runs.model import JobStatus, Mark, Observation, Run, RunStatus, Verb
+from universal_scheduler.ports.workflow import Stopped
 from universal_scheduler.usecases.drive import Next, submit_jobs
 from universal_scheduler.usecases.notifying_store import notifying
+from universal_scheduler.usecases.start import start_run
 from universal_scheduler.usecases.sweep import NOTIFICATION_SECONDS, Watchdogs, sweep
+from universal_scheduler.usecases.verbs import cancel_run
 from universal_scheduler.usecases.wake import wait_for_change
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:people"
-ALL = ["job_failed", "run_late", "run_lost", "job_stuck", "job_slow", "job_short"]
+ALL = ["job_failed", "run_late", "run_lost", "run_resumed", "job_stuck", "job_slow", "job_short"]
 START = datetime(2026, 11, 21, 6, 0, tzinfo=UTC).timestamp()
 
 
@@ -260,25 +263,108 @@ def test_a_job_that_somebody_cancels_is_not_moved(world: Watched) -> None:
     assert world.statuses(run)["a"] == "CANCELLED"
 
 
-def test_a_run_whose_execution_is_gone_is_ended_and_told_once(world: Watched) -> None:
-    run = world.begin({"a": (), "b": ("a",)})
+def lose(world: Watched, run: Run, *, aborted: bool = False) -> None:
+    """The execution that drives the run stops without a result, and the watchdogs have time to see it."""
+    driven = world.store.get_run(run.key)
+    assert driven is not None
+    world.workflow.ends[driven.execution.arn] = Stopped(world.now, aborted)
+    before = world.told()
+    world.pass_time(119)
+    assert world.told() == before, "the next execution may be about to take it over"
+    world.pass_time(600)
+
+
+def take_over(world: Watched, name: str) -> Run:
+    """The execution with this name begins."""
+    return start_run(world.store, world.workflow.started[name], world.workflow.execution(name), "2026-11-21T07:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("more", "aborted", "status"),
+    [({"onLost": "fail"}, False, RunStatus.FAILED), ({}, True, RunStatus.CANCELLED)],
+)
+def test_a_run_that_does_not_go_on_without_its_execution_is_ended_and_told_once(
+    world: Watched, more: dict[str, Any], aborted: bool, status: RunStatus
+) -> None:
+    """The schedule says so, or somebody has stopped the execution."""
+    run = world.begin({"a": (), "b": ("a",)}, **more)
     world.sees(run, "a", JobStatus.RUNNING, started_at=world.now)
     world.sweep()
-    world.workflow.stopped[run.execution.arn] = world.now
-    world.pass_time(119)
-    assert world.told() == [], "the next execution may be about to take it over"
-    world.pass_time(600)
+    lose(world, run, aborted=aborted)
     assert world.told() == [("run_lost", "run")]
     after = world.store.get_run(run.key)
     assert after is not None
-    assert (after.status, after.reason) == (RunStatus.FAILED, "its execution has stopped without a result")
+    assert (after.status, after.reason) == (status, "its execution has stopped without a result")
     assert {each.seen.status for each in world.platform.jobs.values()} == {JobStatus.FAILED}
     assert world.sweep() == {"looked": 0, "notified": 0}
+    assert world.workflow.started == {}
+
+
+def test_a_run_whose_execution_is_lost_goes_on_in_a_new_one_with_its_jobs_and_that_is_told_once(world: Watched) -> None:
+    run = world.begin({"a": (), "b": ("a",)})
+    world.sees(run, "a", JobStatus.RUNNING, started_at=world.now)
+    lose(world, run)
+    assert world.told() == [("run_resumed", "run")]
+    [name] = world.workflow.started
+    later = take_over(world, name)
+    assert (later.generation, later.key, later.execution.name) == (2, run.key, run.execution.name)
+    assert world.poll(later) is Next.WAIT
+    world.end(later, "a")
+    world.end(later, "b")
+    assert world.poll(later) is Next.RECORD
+    assert world.record(later) is RunStatus.SUCCEEDED
+    assert len(world.platform.jobs) == 2, "no job was submitted again"
+    world.pass_time(600)
+    assert world.told() == [("run_resumed", "run")]
+
+
+def test_a_new_execution_that_is_lost_before_it_has_begun_is_replaced(world: Watched) -> None:
+    run = world.begin({"a": ()})
+    lose(world, run)
+    [first] = world.workflow.started
+    world.workflow.ends[world.workflow.execution(first).arn] = Stopped(world.now)
+    world.pass_time(600)
+    _, second = world.workflow.started
+    assert take_over(world, second).generation == 2
+    with pytest.raises(StaleExecution):
+        take_over(world, first)
+    assert world.told() == [("run_resumed", "run")]
+
+
+def test_a_run_whose_executions_are_lost_again_and_again_is_given_up(world: Watched) -> None:
+    run = world.begin({"a": ()})
+    for number in range(3):
+        lose(world, run)
+        take_over(world, list(world.workflow.started)[number])
+    lose(world, run)
+    assert world.told() == [*[("run_resumed", "run")] * 3, ("run_lost", "run")]
+    after = world.store.get_run(run.key)
+    assert after is not None
+    assert (after.status, after.generation) == (RunStatus.FAILED, 4)
+
+
+def test_a_run_whose_new_executions_never_begin_is_given_up(world: Watched) -> None:
+    run = world.begin({"a": ()})
+    lose(world, run)
+    for _ in range(3):
+        world.workflow.ends |= {world.workflow.execution(name).arn: Stopped() for name in world.workflow.started}
+        world.pass_time(600)
+    assert len(world.workflow.started) == 3
+    assert world.told() == [("run_resumed", "run"), ("run_lost", "run")]
+
+
+def test_a_run_that_is_being_cancelled_does_not_go_on(world: Watched) -> None:
+    run = world.begin({"a": ()})
+    cancel_run(world.store, world.workflow, run.key, Mark(Verb.CANCEL, "ann", world.now))
+    lose(world, run)
+    after = world.store.get_run(run.key)
+    assert after is not None
+    assert (after.status, world.workflow.started) == (RunStatus.CANCELLED, {})
 
 
 def test_a_run_that_a_newer_execution_drives_is_not_lost(world: Watched) -> None:
     run = world.begin({"a": ()})
-    world.workflow.stopped[run.execution.arn] = world.now - 9999
+    world.workflow.ends[run.execution.arn] = Stopped(world.now - 9999)
     world.start({"scheduleId": "nightly", "startDateTime": run.key.start, "continueOf": 1})
     world.pass_time(600)
     assert world.told() == []

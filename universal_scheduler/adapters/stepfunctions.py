@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from universal_scheduler.domain.names import execution_name_problem
 from universal_scheduler.domain.runs.model import Execution
+from universal_scheduler.ports.workflow import Stopped
 
 if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
@@ -48,16 +49,17 @@ class StepFunctionsWorkflow:
         seen = self.describe(execution.arn.rpartition(":")[2])
         return seen is not None and seen["status"] in GOING_ON
 
-    def stopped_at(self, execution: Execution) -> float | None:
+    def stopped(self, execution: Execution) -> Stopped | None:
         try:
             seen = self._client.describe_execution(executionArn=execution.arn)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in ("ExecutionDoesNotExist", "InvalidArn"):
-                return 0.0
+                return Stopped()
             raise
         if seen["status"] in GOING_ON:
             return None
-        return seen["stopDate"].timestamp() if "stopDate" in seen else 0.0
+        at = seen["stopDate"].timestamp() if "stopDate" in seen else 0.0
+        return Stopped(at, aborted=seen["status"] == "ABORTED")
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         try:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from universal_scheduler.domain.runs.model import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The end of an execution."""
+
+    at: float = 0.0
+    """Epoch seconds; 0 if the execution is unknown."""
+    aborted: bool = False
+    """Whether somebody has stopped it."""
 
 
 class Workflow(Protocol):
@@ -30,6 +41,6 @@ class Workflow(Protocol):
         """Whether an execution goes on. An unknown execution does not."""
         ...
 
-    def stopped_at(self, execution: Execution) -> float | None:
-        """When an execution stopped, in epoch seconds; 0 if it is unknown; None while it goes on."""
+    def stopped(self, execution: Execution) -> Stopped | None:
+        """How an execution stopped; None while it goes on."""
         ...

@@ -7,6 +7,7 @@ import json
 from universal_scheduler.domain.documents.message import run_named
 from universal_scheduler.domain.errors import StaleExecution
 from universal_scheduler.domain.events.execution_events import ABORTED, ExecutionEnded
+from universal_scheduler.domain.messages.watchdogs import resumes
 from universal_scheduler.domain.runs.model import Run, RunKey, RunStatus
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
@@ -19,7 +20,8 @@ def execution_ended(
 ) -> bool:
     """End the jobs of the run that this execution has driven, and record why it ended. False if there is no such run.
 
-    A run that has ended already, or that another execution drives by now, stays as it is.
+    A run that has ended already, or that another execution drives by now, stays as it is. So does one that is to go on
+    after its execution was lost: the watchdogs see to that. An execution that somebody has stopped is not lost.
 
     Raises:
         PlatformUnavailable, Throttled: some of its jobs have not ended. Try again.
@@ -27,6 +29,8 @@ def execution_ended(
     run = _driven(store, ended)
     if run is None or run.status.ended or run.execution.arn != ended.arn:
         return False
+    if ended.status != ABORTED and not run.cancel and resumes(run.document):
+        return True
     status = RunStatus.CANCELLED if ended.status == ABORTED else RunStatus.FAILED
     try:
         abandon_run(store, platform, RunRef(run.key, run.generation), ended.reason, now, status, mapper)

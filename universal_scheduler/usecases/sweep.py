@@ -9,28 +9,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from universal_scheduler.domain.errors import SweepFailed
-from universal_scheduler.domain.messages.notifications import Notification
+from universal_scheduler.domain.messages.notifications import Kind, Notification
 from universal_scheduler.domain.messages.watchdogs import (
     LOOK_SECONDS,
     LOST_AFTER_SECONDS,
+    RESUMED_AT_MOST,
     WATCHDOGS,
     Breach,
     Seen,
+    is_resumed,
     learned,
     lost,
     queue_limit,
     queue_seconds,
     queued_since,
+    resumed,
     stuck,
     to_notify,
 )
+from universal_scheduler.domain.names import execution_name
 from universal_scheduler.domain.runs.model import JobRun, Run, RunKey, RunStatus
 from universal_scheduler.ports.job_log import JobLog
 from universal_scheduler.ports.messages import Outbox
 from universal_scheduler.ports.platform import JobPlatform
 from universal_scheduler.ports.store import Store
 from universal_scheduler.ports.watch import Watch
-from universal_scheduler.ports.workflow import Workflow
+from universal_scheduler.ports.workflow import Stopped, Workflow
 from universal_scheduler.usecases.describe import describe_all
 from universal_scheduler.usecases.drive import RunRef, abandon_run
 from universal_scheduler.usecases.notify import notify
@@ -112,16 +116,21 @@ def look(dogs: Watchdogs, key: RunKey, swept: Swept) -> None:
     found = [watchdog(Seen(run, jobs, samples, now)) for watchdog in WATCHDOGS]
     due = [moment for each in found for moment in each.due]
     waiting, moves = _stuck(dogs, run, jobs, now, due)
-    gone = _is_lost(dogs, run, now)
-    breaches = [*(breach for each in found for breach in each.breaches), *waiting, *([lost(run)] if gone else ())]
+    gone = _lost(dogs, run, now)
+    goes_on = gone is not None and not gone.aborted and is_resumed(run, notified)
+    about_execution = [resumed(run) if goes_on else lost(run)] if gone else []
+    breaches = [*(breach for each in found for breach in each.breaches), *waiting, *about_execution]
     mine = to_notify(breaches, notified)
     taken = [breach for breach in mine if _notify(dogs, run, breach, now)]
     swept.kinds.update(str(breach.kind) for breach in taken)
     if len(taken) < len(mine):  # somebody else has begun with it: what follows from it comes when it is told
         dogs.watch.schedule_check(key, now)
         return
-    if gone:
-        status = RunStatus.CANCELLED if run.cancel else RunStatus.FAILED
+    if goes_on and not _resume(dogs, run, now):
+        goes_on = False
+        swept.kinds.update([str(Kind.RUN_LOST)] * _notify(dogs, run, lost(run), now))
+    if gone and not goes_on:
+        status = RunStatus.CANCELLED if run.cancel or gone.aborted else RunStatus.FAILED
         ref = RunRef(key, run.generation)
         abandon_run(dogs.store, dogs.platform, ref, "its execution has stopped without a result", now, status)
     _mend(dogs, run, moves[:MOVES_LIMIT])
@@ -163,13 +172,29 @@ def _mend(dogs: Watchdogs, run: Run, moves: Sequence[JobRun]) -> None:
         dogs.store.clear_token(run_id, token)
 
 
-def _is_lost(dogs: Watchdogs, run: Run, now: float) -> bool:
+def _lost(dogs: Watchdogs, run: Run, now: float) -> Stopped | None:
+    """How the execution of a run has stopped without a result; None if it has not."""
     if run.status.ended:
-        return False
-    stopped = dogs.workflow.stopped_at(run.execution)
-    if stopped is None or now - stopped < LOST_AFTER_SECONDS:
-        return False
-    return dogs.store.get_run(run.key) == run  # it has not ended, nor gone on, since it was read
+        return None
+    stopped = dogs.workflow.stopped(run.execution)
+    if stopped is None or now - stopped.at < LOST_AFTER_SECONDS:
+        return None
+    return stopped if dogs.store.get_run(run.key) == run else None  # it has ended, or gone on, since it was read
+
+
+def _resume(dogs: Watchdogs, run: Run, now: float) -> bool:
+    """Start an execution that takes the run over, unless one is about to. False if each that was started is lost, too,
+    before it took the run over."""
+    key, generation = run.key, run.generation
+    message = {"scheduleId": key.schedule_id, "startDateTime": key.start, "continueOf": generation}
+    for attempt in range(RESUMED_AT_MOST):
+        name = execution_name("resume", key.schedule_id, key.run_id, str(generation + 1), str(attempt))
+        execution, new = dogs.workflow.start(name, message)
+        stopped = None if new else dogs.workflow.stopped(execution)
+        if stopped is None or now - stopped.at < LOST_AFTER_SECONDS:
+            logger.info("Run goes on in execution %s", name, extra={"correlation_id": key.run_id, "execution": name})
+            return True
+    return False
 
 
 def _stuck(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from universal_scheduler.domain.runs.model import Execution
+from universal_scheduler.ports.workflow import Stopped
 
 
 @dataclass(slots=True)
@@ -17,8 +18,8 @@ class MemoryWorkflow:
     woken: list[str] = field(default_factory=list)
     """The tokens that were answered."""
 
-    stopped: dict[str, float] = field(default_factory=dict)
-    """By the ARN of an execution: when it stopped, in epoch seconds."""
+    ends: dict[str, Stopped] = field(default_factory=dict)
+    """By the ARN of an execution: how it stopped."""
 
     def wake(self, token: str) -> None:
         self.woken.append(token)
@@ -33,8 +34,8 @@ class MemoryWorkflow:
         name = execution.arn.rpartition(":")[2]
         return name in self.started and name not in self.ended
 
-    def stopped_at(self, execution: Execution) -> float | None:
-        return self.stopped.get(execution.arn)
+    def stopped(self, execution: Execution) -> Stopped | None:
+        return self.ends.get(execution.arn)
 
     def start(self, name: str, message: Mapping[str, Any]) -> tuple[Execution, bool]:
         new = name not in self.started

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     RUN_FAILED = "run_failed"
     RUN_LATE = "run_late"
     RUN_LOST = "run_lost"
+    RUN_RESUMED = "run_resumed"
     JOB_FAILED = "job_failed"
     JOB_STUCK = "job_stuck"
     JOB_SLOW = "job_slow"
@@ -58,6 +59,7 @@ KIND_TEXTS: Mapping[Kind, KindText] = {
     Kind.RUN_FAILED: KindText("Run of {schedule} FAILED", "attention", "Run the jobs that did not succeed", AGAIN),
     Kind.RUN_LATE: KindText("Run of {schedule} is late", "warning"),
     Kind.RUN_LOST: KindText("Run of {schedule} was lost", "attention", "Run the jobs that did not succeed", AGAIN),
+    Kind.RUN_RESUMED: KindText("Run of {schedule} was resumed", "warning"),
     Kind.JOB_FAILED: KindText(
         "Job {job} of {schedule} FAILED",
         "attention",

@@ -21,6 +21,8 @@ LOOK_SECONDS = 300.0
 LOST_AFTER_SECONDS = 120.0
 """How long an execution may be over without a recorded end of its run. The next execution may just take the run
 over."""
+RESUMED_AT_MOST = 3
+"""How often a run goes on after its execution was lost: what ends its executions may do so again and again."""
 NOTIFIED_OF_A_KIND = 10
 """For how many jobs of a run people get a message of the same kind: a full queue can hold up thousands of jobs."""
 JOBS_NAMED, UPSTREAM_NAMED = 5, 3
@@ -181,6 +183,25 @@ def lost(run: Run) -> Breach:
         occurrence=run.generation,
         what="run",
     )
+
+
+def resumed(run: Run) -> Breach:
+    """The breach of a run whose execution was lost, and which goes on in another."""
+    detail = "its execution has stopped without a result, so it goes on in a new one, with the jobs that it has"
+    return Breach(Kind.RUN_RESUMED, detail, occurrence=run.generation, what="run")
+
+
+def is_resumed(run: Run, notified: AbstractSet[str]) -> bool:
+    """Whether a run goes on if its execution is lost. Otherwise its jobs are ended, and it has FAILED."""
+    if run.cancel or not resumes(run.document):
+        return False
+    before = [name for name in notified if name.startswith(f"{Kind.RUN_RESUMED}#")]
+    return resumed(run).name in before or len(before) < RESUMED_AT_MOST
+
+
+def resumes(document: Mapping[str, Any]) -> bool:
+    """Whether the schedule says so: `onLost` is resume unless given."""
+    return bool(document.get("onLost", "resume") == "resume")
 
 
 def to_notify(breaches: Sequence[Breach], notified: AbstractSet[str]) -> list[Breach]:
