@@ -42,11 +42,11 @@ _SCHEMA = """
 CREATE TABLE definitions (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, text TEXT NOT NULL);
 CREATE TABLE executions (
     id INTEGER PRIMARY KEY, arn TEXT NOT NULL UNIQUE, machine TEXT NOT NULL, map_run TEXT, status TEXT NOT NULL,
-    moment TEXT NOT NULL, told INTEGER NOT NULL, definition INTEGER, record TEXT NOT NULL
+    moment TEXT NOT NULL, notified INTEGER NOT NULL, definition INTEGER, record TEXT NOT NULL
 );
 CREATE INDEX executions_in_time ON executions (machine, moment, arn);
-CREATE INDEX ended_executions ON executions (moment) WHERE told;
-CREATE INDEX open_executions ON executions (id) WHERE NOT told;
+CREATE INDEX ended_executions ON executions (moment) WHERE notified;
+CREATE INDEX open_executions ON executions (id) WHERE NOT notified;
 CREATE INDEX executions_of_definition ON executions (definition);
 CREATE TABLE steps (
     execution INTEGER NOT NULL, number INTEGER NOT NULL, events TEXT NOT NULL, variables TEXT,
@@ -60,7 +60,7 @@ CREATE TABLE resources (
     PRIMARY KEY (kind, account, region, arn)
 ) WITHOUT ROWID;
 """
-# moment: of the start while it runs, then of the end. told: that it has ended, and its event is where it belongs.
+# moment: of the start while it runs, then of the end. notified: that it has ended, and its event is where it belongs.
 # number: of the first event of a step. variables: of the state whose entry is the step's last event, else NULL.
 # answers: to the token of the task that the step with this number entered.
 
@@ -180,7 +180,7 @@ class ExecutionStorage:
                 with self.transaction() as connection:
                     events.write(connection, events.number, None)
                     connection.execute(
-                        "UPDATE executions SET status = ?, moment = ?, told = ?, record = ? WHERE id = ?",
+                        "UPDATE executions SET status = ?, moment = ?, notified = ?, record = ? WHERE id = ?",
                         (
                             execution["status"],
                             execution["stopDate"],
@@ -199,10 +199,10 @@ class ExecutionStorage:
             events.ended = True
         return True
 
-    def told(self, execution: Json) -> None:
+    def notified(self, execution: Json) -> None:
         if self.durable:
             with suppress(sqlite3.Error), self._lock:  # else it is told again at the next start
-                statement = "UPDATE executions SET told = 1 WHERE id = ?"
+                statement = "UPDATE executions SET notified = 1 WHERE id = ?"
                 self._connection.execute(statement, (execution["events"].number,))
 
     def load(self, arn: str) -> Json | None:
@@ -211,7 +211,7 @@ class ExecutionStorage:
 
     def open(self) -> list[Json]:
         """The executions that run, with their positions, and those whose end has not been told."""
-        executions = [self._loaded(row) for row in self.select(f"{_LOAD} WHERE NOT e.told ORDER BY e.id")]
+        executions = [self._loaded(row) for row in self.select(f"{_LOAD} WHERE NOT e.notified ORDER BY e.id")]
         for execution in executions:
             if execution["status"] == "RUNNING":
                 execution["events"].read_length()
@@ -264,7 +264,7 @@ class ExecutionStorage:
 
     def retain(self, since: datetime) -> None:
         """Forget the executions that ended before a moment."""
-        while self._delete("told AND moment < ? LIMIT 1000", f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"):
+        while self._delete("notified AND moment < ? LIMIT 1000", f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"):
             pass
         with self.transaction() as connection:
             used = "SELECT 1 FROM executions WHERE definition = definitions.id"
@@ -408,7 +408,7 @@ class Executions:
             try:
                 self._storage.insert(execution)
                 self._storage.end(execution)
-                self._storage.told(execution)
+                self._storage.notified(execution)
             except sqlite3.Error:
                 _log.exception("%s cannot be kept", arn)
         self._aside.pop(arn, None)
@@ -481,9 +481,9 @@ class Continuation:
     """What the engine does with executions when it is ready, and when it ends."""
 
     def __init__(
-        self, storage: ExecutionStorage, executions: Executions, resources: Resources, tell: Callable[[Json], None]
+        self, storage: ExecutionStorage, executions: Executions, resources: Resources, notify: Callable[[Json], None]
     ) -> None:
-        self._storage, self._executions, self._resources, self._tell = storage, executions, resources, tell
+        self._storage, self._executions, self._resources, self._notify = storage, executions, resources, notify
 
     def resume(self) -> None:
         """When the template is deployed: executions go on, and ends that were not told are told."""
@@ -510,7 +510,7 @@ class Continuation:
         responses.set_request_account_id(account)
         responses.set_request_region(region)
         if execution["status"] != "RUNNING":
-            self._tell(execution)
+            self._notify(execution)
             return
         self._executions.adopt(execution)
         if "position" not in execution:
@@ -535,7 +535,7 @@ def apply(state: State) -> Continuation:
     resources = Resources(storage, stepfunctions)
     _enter_states(stepfunctions, storage)
     _answer(stepfunctions, storage)
-    tell = _end(stepfunctions, storage, executions)
+    notify = _end(stepfunctions, storage, executions)
     _read(stepfunctions, storage, executions)
     _start(stepfunctions, executions)
     _delete(stepfunctions, storage)
@@ -544,7 +544,7 @@ def apply(state: State) -> Continuation:
     answers = ("_send_task_success", "_send_task_failure")
     for name in ("_start_execution", "_stop_execution", "_get_execution_history", *answers, *_MAKERS):
         setattr(stepfunctions, name, _available(stepfunctions, getattr(stepfunctions, name)))
-    return Continuation(storage, executions, resources, tell)
+    return Continuation(storage, executions, resources, notify)
 
 
 def _enter_states(stepfunctions: Any, storage: ExecutionStorage) -> None:
@@ -601,9 +601,9 @@ def _end(stepfunctions: Any, storage: ExecutionStorage, executions: Executions) 
     emit: Callable[[Json], None] = stepfunctions._emit_execution_status_event
     stop: Callable[[Json], Answer] = stepfunctions._stop_execution
 
-    def tell(execution: Json) -> None:
+    def notify(execution: Json) -> None:
         emit(execution)
-        storage.told(execution)
+        storage.notified(execution)
 
     def emit_execution_status_event(execution: Json) -> None:
         if execution.get("sync") or execution["status"] == "RUNNING":
@@ -612,7 +612,7 @@ def _end(stepfunctions: Any, storage: ExecutionStorage, executions: Executions) 
         ended = storage.patiently(lambda: storage.end(execution)) if _own.get() else storage.end(execution)
         if ended:  # else somebody has stopped it meanwhile
             executions.ended(execution)
-            tell(execution)
+            notify(execution)
 
     def stop_execution(data: Json) -> Answer:
         execution = executions.get(data.get("executionArn", ""))
@@ -626,13 +626,13 @@ def _end(stepfunctions: Any, storage: ExecutionStorage, executions: Executions) 
             return stop(data)
         execution |= end
         executions.ended(execution)
-        tell(execution)
+        notify(execution)
         answer: Answer = stepfunctions.json_response({"stopDate": stopped})
         return answer
 
     stepfunctions._emit_execution_status_event = emit_execution_status_event
     stepfunctions._stop_execution = stop_execution
-    return tell
+    return notify
 
 
 def _answer(stepfunctions: Any, storage: ExecutionStorage) -> None:
