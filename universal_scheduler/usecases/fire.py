@@ -109,8 +109,7 @@ def begin_late(
     if new is None:
         return
     known = {version_of(old, position) for position in range(len(trigger_list(old)))} if old is not None else set()
-    made = {trigger: version_of(new, trigger.position) for trigger in timetable.triggers_of(new)}
-    late = [trigger for trigger, version in made.items() if version not in known]
+    late = [trigger for trigger in timetable.triggers_of(new) if version_of(new, trigger.position) not in known]
     for start, why in due(late, read_policies(new), moment(written), timetable.now()) if late else ():
         if not why:
             version = version_of(new, start.trigger)
