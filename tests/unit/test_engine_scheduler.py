@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -157,3 +159,27 @@ def test_a_page_has_the_schedules_of_its_group_alone(desk: Desk) -> None:
     found = [key for key, _ in desk.storage.page("1", "us-east-1", "a", "a/099")]
     assert found == [f"a/{number:03}" for number in range(100, 300)]
     assert len(list(desk.storage.page("1", "us-east-1", "", ""))) == 900
+
+
+FIRST_RELEASE = """
+CREATE TABLE kept (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL, due REAL, value TEXT NOT NULL,
+    UNIQUE (kind, key)
+);
+CREATE INDEX kept_by_due ON kept (due) WHERE due IS NOT NULL;
+INSERT INTO kept (kind, key, due, value) VALUES
+    ('group', '1/us-east-1/usched', NULL, '{"Name": "usched"}'),
+    ('schedule', '1/us-east-1/usched/a', 1795608000.0, '{"Name": "a", "GroupName": "usched", "State": "ENABLED",
+     "ScheduleExpression": "cron(0 * * * ? *)", "ScheduleExpressionTimezone": "UTC", "StartDate": null,
+     "ActionAfterCompletion": "NONE", "LastModificationDate": 1795604400.0}');
+PRAGMA user_version = 1;
+"""
+
+
+def test_the_state_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with closing(sqlite3.connect(tmp_path / "state" / "scheduler.sqlite")) as written:
+        written.executescript(FIRST_RELEASE)
+    desk = Desk(tmp_path / "state")
+    assert list(desk.storage.groups) == [("1", "us-east-1", "usched")]
+    assert (desk.fire(), desk.fire(timedelta(hours=1))) == (["12:00"], ["13:00"])
