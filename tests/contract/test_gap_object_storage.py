@@ -21,7 +21,7 @@ from universal_scheduler.local.state import Safety, State
 from ministack.services import s3
 
 if sys.argv[1] != "stock":
-    restore, _ = object_storage.apply(State(Path(sys.argv[1]), Safety.PROCESS))
+    restore, _, notify = object_storage.apply(State(Path(sys.argv[1]), Safety.PROCESS))
 
 
 def call(method, path, body=b"", **headers):
@@ -197,6 +197,7 @@ def fire(**given):
 
 s3._fire_s3_event = fire
 restore()
+notify()
 """
     run(START + noted.replace("CUT", "yes") + "call('PUT', '/template/a', b'xyz'); kill()", tmp_path)
     count = "storage = s3._buckets['template']._storage\nwhile storage.waiting_notifications():\n    time.sleep(0.01)\n"

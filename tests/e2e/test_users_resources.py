@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
 import signal
+import socket
+import threading
 import zipfile
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +270,34 @@ def test_what_waits_for_a_function_is_handled_after_a_crash(machine: Machine, tm
     machine.client("lambda").invoke(FunctionName="mine", InvocationType="Event", Payload=b'"last"')
     eventually(lambda: "last" in notes.read_text())
     assert notes.read_text().removeprefix(before).startswith("last"), "what was handled is not handled again"
+
+
+def test_who_calls_while_the_engine_starts_is_asked_to_try_again(tmp_path: Path) -> None:
+    """Jobs outlive an engine. They must not hear of a table that is not there yet."""
+    with socket.create_server((engine.HOST, 0)) as free:
+        port = free.getsockname()[1]
+    heard: set[object] = set()
+    ready = threading.Event()
+
+    def call() -> None:
+        target = {"X-Amz-Target": "DynamoDB_20120810.DescribeTable", "Content-Type": "application/x-amz-json-1.0"}
+        while not ready.is_set():
+            connection = http.client.HTTPConnection(engine.HOST, port)
+            with suppress(OSError, http.client.HTTPException), closing(connection):
+                connection.request("POST", "/", b'{"TableName": "BatchSchedules"}', target)
+                answer = connection.getresponse()
+                heard.add((answer.status, answer.getheader("Retry-After")))
+                answer.read()
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        started = engine.start(port, tmp_path, safety=Safety.PROCESS)
+        try:
+            eventually(lambda: (200, None) in heard)
+        finally:
+            engine.stop(started)
+    finally:
+        ready.set()
+        caller.join()
+    assert heard == {(503, "1"), (200, None)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import yaml
+from botocore.config import Config
 
 from universal_scheduler.local import package
 from universal_scheduler.local.auth import ANY, Keys
@@ -40,7 +41,8 @@ class Target:
         session = boto3.Session(
             aws_access_key_id=self.keys.key_id, aws_secret_access_key=self.keys.secret, region_name=self.region
         )
-        return session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
+        config = Config(user_agent_extra="usched-deploy")
+        return session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
 
 
 def deploy(

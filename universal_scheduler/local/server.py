@@ -34,6 +34,7 @@ from universal_scheduler.local.gaps import dynamodb as dynamodb_gap
 from universal_scheduler.local.gaps import (
     dynamodb_storage,
     execution_storage,
+    held_mappings,
     invocations,
     lambda_workers,
     logs_storage,
@@ -72,6 +73,10 @@ CORS, OF_S3 = b"access-control-", (b"x-amz-id-2", b"x-amz-request-id")
 DYNAMODB, SIGNED_OR_BROWSERS = b"DynamoDB_20120810.", frozenset({b"authorization", b"origin"})
 """Requests of our functions to DynamoDB are not signed: what ministack finds out of others' before it comes to the
 service, it need not find out of these."""
+STARTING = b'{"__type": "ServiceUnavailable", "message": "The engine is starting. Try again in a second."}'
+"""Clients of AWS try again: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
+DEPLOYS = b"usched-deploy"
+"""In the user agent of the engine's own deployment."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -190,9 +195,10 @@ class App:
         service: Service,
         calls: Counter[str],
         door: Door | None,
+        health: Health,
     ) -> None:
         self._ministack, self._stages, self._batch, self._service = ministack, stages, batch, service
-        self._calls, self._door = calls, door
+        self._calls, self._door, self._health = calls, door, health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -202,6 +208,8 @@ class App:
             if refusal:
                 return await _send(send, 403, [("content-type", refusal.content_type)], refusal.body)
         path, query = scope["raw_path"].decode(), scope["query_string"].decode()
+        if not self._health.ready and not self._serves_already(scope, path):
+            return await _send(send, 503, [("content-type", "application/json"), ("retry-after", "1")], STARTING)
         if path == CALLS_PATH:
             return await _send(send, 200, [("content-type", "application/json")], json.dumps(self._calls).encode())
         if api := self._stages.get(path.split("/", 2)[1]):
@@ -225,6 +233,11 @@ class App:
                 return await _send(send, status, fields.items(), content)
         unread = () if b"origin" in headers else (CORS, *OF_S3) if operation else (CORS,)
         return await self._ministack(scope, receive, _without(unread, send) if unread else send)
+
+    def _serves_already(self, scope: Scope, path: str) -> bool:
+        """Jobs that have outlived an engine may call while the next one deploys the template."""
+        headers = dict(scope["headers"])
+        return self._service.owns(scope["method"], path, headers) or DEPLOYS in headers.get(b"user-agent", b"")
 
 
 def _without(unread: tuple[bytes, ...], send: Send) -> Send:
@@ -393,12 +406,12 @@ class _Server:
         logs_storage.apply(self._state, most_length=self._retention.log_megabytes << 20 or None)
         queue_mappings.apply()
         restore_queues, define_queues = queue_storage.apply(self._state)
-        restore_buckets, define_buckets = object_storage.apply(self._state)
+        restore_buckets, define_buckets, send_notifications = object_storage.apply(self._state)
         self._executions = execution_storage.apply(self._state)
         restore_resources = resources.apply(self._state, (define_queues, define_buckets, self._executions.define))
         go_on = invocations.apply(self._state)
-        # In this order: who is told of an object in a bucket, or of a job, must be there.
-        self._restore = (restore_queues, restore_resources, restore_buckets, go_on, batch.resume_from_thread)
+        self._restore = (restore_queues, restore_resources, restore_buckets)
+        self._begin = (send_notifications, go_on, held_mappings.apply(), batch.resume_from_thread)
         rest_api.apply(stages)
         self._firing = scheduler.apply(self._state)
         step_functions.apply()
@@ -406,7 +419,7 @@ class _Server:
         if self._sfn_local:
             sfn_local.apply(self._sfn_local)
         door = Door(self._keys, self._home / CREDENTIALS) if self._keys else None
-        return App(ministack.app.app, stages, batch, service, self._calls, door)
+        return App(ministack.app.app, stages, batch, service, self._calls, door, self._health)
 
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
         import uvicorn
@@ -461,6 +474,9 @@ class _Server:
                 self._sfn_local.take(machine["stateMachineArn"], machine["definition"], machine["roleArn"])
         for restore in self._restore:
             restore()
+        self._health.ready = True
+        for begin in self._begin:
+            begin()
         self._executions.resume()
         self._firing.start()
         engine = self._engine(outputs)
@@ -471,7 +487,6 @@ class _Server:
             threading.Thread(target=self._sync, daemon=True, name="usched-sync").start()
         if self._state.durable and not bare:
             self._begin_sweeps(deploy.Target(self._endpoint, REGION, self._keys or ANY))
-        self._health.ready = True
         notify.tell("READY=1", f"STATUS=Serving at {self._endpoint}")
         _report(self._ready, {"engine": engine.to_json()})
 

@@ -449,15 +449,16 @@ def _read(text: str) -> Any:
     return json.loads(text, object_hook=persistence._json_object_hook)
 
 
-def apply(state: State) -> tuple[Callable[[], None], Callable[[], None]]:
+def apply(state: State) -> tuple[Callable[[], None], Callable[[], None], Callable[[], None]]:
     """Keep ministack's buckets in the file of a durable engine; must run before the first bucket is made.
 
     What it answers first must be called when the template is deployed: it makes the buckets again that users made. The
-    second writes what others than S3 have changed of users' buckets, such as a stack.
+    second writes what others than S3 have changed of users' buckets, such as a stack. The third sends the notifications
+    that an earlier engine has not sent.
     """
     require_ministack("buckets are in memory only")
     if not state.durable:
-        return lambda: None, lambda: None
+        return (lambda: None,) * 3
     from ministack.services import s3
     from ministack.services.cloudformation import provisioners
 
@@ -487,15 +488,17 @@ def apply(state: State) -> tuple[Callable[[], None], Callable[[], None]]:
         storage.restore_buckets()
         storage.restore_uploads()
         storage.deployed = True
-        for notification in storage.waiting_notifications():
-            notification.start()
 
     def define() -> None:
         with storage.transaction():
             for account, name in list(s3._buckets._data):
                 storage.touch_bucket(name, account)
 
-    return restore, define
+    def notify() -> None:
+        for notification in storage.waiting_notifications():
+            notification.start()
+
+    return restore, define, notify
 
 
 def _all_buckets(storage: ObjectStorage) -> Any:
