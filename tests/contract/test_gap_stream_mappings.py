@@ -121,16 +121,13 @@ def test_a_mapping_goes_on_where_it_was_when_the_engine_is_killed(tmp_path: Path
         started = engines.start(0, tmp_path / "engine", bare=True, safety=Safety.PROCESS)
         return Cloud(started.endpoint, patience=60), started
 
-    def map_anew(cloud: Cloud, stream: str) -> None:
-        cloud.client("lambda").create_event_source_mapping(
-            EventSourceArn=stream, FunctionName=cloud.function(fails, name="noting"), StartingPosition="LATEST"
-        )
-
     cloud, started = start()
     try:
         table = Table(cloud)
         table.put("before")
-        map_anew(cloud, table.stream)
+        cloud.client("lambda").create_event_source_mapping(
+            EventSourceArn=table.stream, FunctionName=cloud.function(fails, name="noting"), StartingPosition="LATEST"
+        )
         table.put("first")
         cloud.eventually(lambda: ["first"] in batches(notes))
         table.put("fails")
@@ -141,7 +138,6 @@ def test_a_mapping_goes_on_where_it_was_when_the_engine_is_killed(tmp_path: Path
         well.touch()
         cloud, started = start()
         assert cloud.client("dynamodb").describe_table(TableName=table.name)["Table"]["LatestStreamArn"] == table.stream
-        map_anew(cloud, table.stream)
         assert cloud.eventually(lambda: batches(notes)) == [["fails"]]
     finally:
         engines.stop(started)
