@@ -111,6 +111,7 @@ def _pause(retries: int) -> float:
 def apply(positions: Positions) -> None:
     """Change how ministack polls DynamoDB streams; must run before the first mapping is made."""
     require_ministack("stream_mappings")
+    from ministack.core.responses import request_scope
     from ministack.services import lambda_svc
 
     turns = _Turns(lambda_svc, positions)
@@ -129,7 +130,14 @@ def apply(positions: Positions) -> None:
                 positions.forget(*_reader(mapping))
             return mapping
 
+    def restore(mappings: Any) -> None:
+        """Mappings that users made begin where they were, too."""
+        for (account, region, identity), mapping in mappings._data.items():
+            with request_scope(account, region):
+                lambda_svc._esms[identity] = mapping
+
     lambda_svc._esms = Mappings()
+    lambda_svc._restore_esms = restore
 
 
 def _reader(mapping: Json) -> tuple[str, str]:
