@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import stat
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -61,8 +62,11 @@ DOCUMENT = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("engines")
+def home() -> Iterator[Path]:
+    """A directory that every user may enter, as pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="usched-auth-") as name:
+        os.chmod(name, 0o711)
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
@@ -206,20 +210,11 @@ def as_nobody(call: Callable[[], Any]) -> Any:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 def test_another_user_is_told_whose_engine_it_is(closed: Engine) -> None:
-    opened = [it for it in (closed.state_dir, *closed.state_dir.parents) if not it.stat().st_mode & stat.S_IXOTH]
-    for directory in opened:
-        directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
-    try:
-        told = as_nobody(lambda: target.of_engine(target.find_engine(closed.port)))
-        assert told.startswith(
-            f"Problem: The engine on port {closed.port} runs with --auth, and its keys cannot be read"
-        )
-        assert "as the user who started the engine, or as root" in told
-        told = as_nobody(lambda: engines.start(0, closed.state_dir.parent / "mine", bare=True))
-        assert "is another user's" in told
-    finally:
-        for directory in opened:
-            directory.chmod(directory.stat().st_mode & ~stat.S_IXOTH)
+    told = as_nobody(lambda: target.keys_of(target.find_engine(closed.port)))
+    assert told.startswith(f"Problem: The engine on port {closed.port} runs with --auth, and its keys cannot be read")
+    assert "as the user who started the engine, or as root" in told
+    told = as_nobody(lambda: engines.start(0, closed.state_dir.parent / "mine", bare=True))
+    assert "is another user's" in told
 
 
 def test_keys_that_are_gone_are_a_problem_with_advice(closed: Engine, tmp_path: Path) -> None:

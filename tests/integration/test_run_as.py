@@ -8,6 +8,7 @@ import os
 import pwd
 import signal
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,14 +35,11 @@ def other() -> User:
 
 
 @pytest.fixture
-def open_path(tmp_path: Path) -> Iterator[Path]:
-    """A directory that every user may enter: pytest's own are closed."""
-    closed = [it for it in (tmp_path, *tmp_path.parents) if not it.stat().st_mode & stat.S_IXOTH]
-    for directory in closed:
-        directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
-    yield tmp_path
-    for directory in closed:
-        directory.chmod(directory.stat().st_mode & ~stat.S_IXOTH)
+def open_path() -> Iterator[Path]:
+    """A directory that every user may enter, as pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="usched-run-as-") as name:
+        os.chmod(name, 0o711)
+        yield Path(name)
 
 
 def run(folder: Path, user: User, *argv: str, bounds: Bounds = UNBOUNDED) -> Exit:
@@ -72,6 +70,35 @@ def test_the_directory_and_the_output_of_a_job_are_the_users(open_path: Path, ot
     assert (open_path / "out").read_text().split() == [str(open_path / "work"), "again"]
     for path in (open_path / "out", open_path / "work", open_path / "work" / "made"):
         assert path.stat().st_uid == other.uid
+
+
+@only_root
+def test_a_job_cannot_put_anything_beside_its_own_directory(open_path: Path, other: User) -> None:
+    script = "touch ../other && exit 1; ln -s /etc/passwd ../other.log && exit 2; mv ../work ../moved && exit 3; exit 4"
+    assert run(open_path, other, "sh", "-c", script) == Exit(code=4)
+
+
+@only_root
+def test_the_output_of_a_job_goes_into_no_file_that_somebody_else_has_put_there(open_path: Path, other: User) -> None:
+    (open_path / "secret").touch(0o600)
+    (open_path / "out").symlink_to(open_path / "secret")
+    assert run(open_path, other, "id").error == 'exec: "' + str(open_path / "out") + '": File exists'
+    assert (open_path / "secret").stat().st_uid == os.geteuid()
+    assert (open_path / "secret").read_text() == ""
+
+
+@only_root
+@pytest.mark.parametrize(
+    ("auth", "modes"),
+    [(False, {"state": 0o700, "s3": 0o700, "jobs": 0o711}), (True, {"state": 0o700, "jobs": 0o711, "data": 0o700})],
+)
+def test_a_user_may_go_through_to_the_jobs_and_into_nothing_of_the_engine(
+    tmp_path: Path, other: User, auth: bool, modes: dict[str, int]
+) -> None:
+    engine._close(tmp_path, other, auth=auth)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o711
+    for name, mode in modes.items():
+        assert (stat.S_IMODE((tmp_path / name).stat().st_mode), (tmp_path / name).stat().st_uid) == (mode, 0)
 
 
 @only_root

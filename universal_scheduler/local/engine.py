@@ -281,7 +281,7 @@ def _claimed(
                 return
             _clean(home, safety)
             if user is not None or auth:
-                _close(home, auth=auth)
+                _close(home, user, auth=auth)
             if user is not None:
                 _check_access(user, home)
             with free or _listen(port) as bound:
@@ -364,12 +364,18 @@ def _user(name: str | None) -> User | None:
         raise EngineError(str(error)) from error
 
 
-def _close(home: Path, *, auth: bool) -> None:
-    """Keep other users out of what is the engine's own, and on request out of what jobs write, too."""
+def _close(home: Path, user: User | None, *, auth: bool) -> None:
+    """Keep other users out of what is the engine's own, and on request out of what jobs write, too.
+
+    The jobs of a user go through the directories above theirs, and can neither list nor change them.
+    """
     home.chmod(0o711)
-    for name in (STATE, "s3", *(("jobs", "data") if auth else ())):
+    modes = {STATE: 0o700, "s3": 0o700, "jobs": 0o711 if user else 0o700 if auth else 0o755}
+    if auth:
+        modes["data"] = 0o700
+    for name, mode in modes.items():
         (home / name).mkdir(exist_ok=True)
-        (home / name).chmod(0o700)
+        (home / name).chmod(mode)
     (home / LOG).touch()
     (home / LOG).chmod(0o600)
 

@@ -106,6 +106,8 @@ def main() -> None:
         }
         state = State(home / STATE, Safety(arguments.safety))
         user = find_user(arguments.run_as)
+        if user:
+            os.umask(0o022)  # functions read their code; what is not for the user is closed by its directory
         server = _Server(listener, home, state, parameters, arguments.ready, user, keys)
         uvloop.run(server.run(bare=arguments.bare))
     except Exception as error:  # noqa: BLE001 - the process that waits for us must hear it, whatever it is
@@ -351,8 +353,7 @@ class _Server:
 
     def _batch(self, common: dict[str, str]) -> Batch:
         data = self._home / "data"
-        for directory in (data, self._home / "jobs"):
-            own_directory(directory, self._user)
+        own_directory(data, self._user)
         environment = {
             **common,
             "PATH": job_path(common["PATH"]),

@@ -157,7 +157,8 @@ class Job:
         self.out_of_memory = False
         self.started = _now()
         self.made = _make_directory(cwd)
-        if self.made and user is not None:
+        if self.made and user is not None:  # the directory above is not the user's, so nobody can put another one there
+            os.chmod(cwd, 0o700)
             os.chown(cwd, user[0], user[1])
 
     def tidy(self) -> None:
@@ -499,7 +500,7 @@ def spawn_as(user: Ids, argv: list[str], environment: dict[str, str], cwd: str, 
             os.setsid()
             for number in IGNORED:
                 signal.signal(number, signal.SIG_DFL)
-            written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
             os.fchown(written, user[0], user[1])
             for standard, file in enumerate((os.open(os.devnull, os.O_RDONLY), written, written)):
                 os.dup2(file, standard)
