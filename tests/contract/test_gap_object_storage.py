@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +245,66 @@ kill()
     assert nothing is True
     assert later == [200, True]
     assert run(START + "restored(); say(dump())", tmp_path) == [[before]]
+
+
+FIRST_RELEASE = r"""
+CREATE TABLE buckets (
+    id INTEGER PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL, definition TEXT, UNIQUE (account, name)
+);
+CREATE TABLE objects (
+    bucket INTEGER NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
+CREATE TABLE bodies (
+    bucket INTEGER NOT NULL, key TEXT NOT NULL, version TEXT NOT NULL, at INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (bucket, key, version, at)
+);
+CREATE TABLE uploads (account TEXT NOT NULL, id TEXT NOT NULL, upload TEXT NOT NULL, PRIMARY KEY (account, id));
+CREATE TABLE parts (
+    account TEXT NOT NULL, upload TEXT NOT NULL, number INTEGER NOT NULL, part TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (account, upload, number)
+);
+CREATE TABLE completed (
+    account TEXT NOT NULL, id TEXT NOT NULL, at REAL NOT NULL, answer TEXT NOT NULL, PRIMARY KEY (account, id)
+);
+CREATE TABLE notifications (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, region TEXT NOT NULL, given TEXT NOT NULL
+);
+INSERT INTO buckets VALUES (1, '000000000000', 'template', NULL), (2, '000000000000', 'mine',
+    '{"bucket": {"created": "2026-11-25T21:58:20.487Z", "region": "us-east-1"},
+      "settings": {"bucket_versioning": "Enabled"}}');
+INSERT INTO objects VALUES
+    (1, 'b', '{"current": {"content_type": "text/plain", "content_encoding": null, "etag": "\"e\"", "last_modified":
+      "2026-11-25T21:58:20.489Z", "size": 4, "metadata": {}, "preserved_headers": {}, "storage_class": "STANDARD",
+      "checksums": {}}, "versions": []}'),
+    (2, 'a', '{"current": {"content_type": "text/plain", "content_encoding": null, "etag": "\"f\"", "last_modified":
+      "2026-11-25T21:58:20.488Z", "size": 5, "metadata": {"x-amz-meta-of": "x"}, "preserved_headers": {},
+      "storage_class": "STANDARD", "checksums": {}, "version_id": "v"}, "versions": [{"version_id": "v",
+      "last_modified": "2026-11-25T21:58:20.488Z", "etag": "\"f\"", "size": 5, "is_latest": true, "content_type":
+      "text/plain", "content_encoding": null, "metadata": {"x-amz-meta-of": "x"}, "preserved_headers": {},
+      "storage_class": "STANDARD", "checksums": {}, "parts": null, "replication_status": null}],
+      "tags": [["v", {"k": "v"}]]}');
+INSERT INTO bodies VALUES (2, 'a', 'v', 0, X'6669'), (2, 'a', 'v', 1, X'727374'), (1, 'b', 'null', 0, X'626F6479');
+INSERT INTO uploads VALUES ('000000000000', 'u', '{"bucket": "mine", "key": "u", "metadata": {}, "content_type":
+    "text/plain", "content_encoding": null, "preserved_headers": {}, "requested_sse": null, "storage_class":
+    "STANDARD", "checksum_algorithm": null, "created": "2026-11-25T21:58:20.489Z"}');
+INSERT INTO parts VALUES ('000000000000', 'u', 1,
+    '{"etag": "\"p\"", "size": 4, "last_modified": "2026-11-25T21:58:20.490Z", "checksums": {}}', X'70617274');
+PRAGMA user_version = 1;
+"""
+
+
+def test_the_file_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "objects.sqlite")) as written:
+        written.executescript(FIRST_RELEASE)
+    script = """
+restored()
+status, fields, content = call("GET", "/mine/a?versionId=v")
+say(status, fields["x-amz-meta-of"], content.decode(), call("GET", "/mine/a?tagging")[2].decode())
+say(call("GET", "/template/b")[2].decode())
+part = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>"
+say(call("POST", "/mine/u?uploadId=u", part)[0], call("GET", "/mine/u")[2].decode())
+"""
+    [status, of, content, tags], *rest = run(START + script, tmp_path)
+    assert (status, of, content) == (200, "x", "first")
+    assert "<Key>k</Key><Value>v</Value>" in tags
+    assert rest == [["body"], [200, "part"]]

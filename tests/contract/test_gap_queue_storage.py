@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +282,52 @@ say(told(send), told(publish), len(sqs._queues[sqs._queue_url("mine")]["messages
     refused, taken = run(START + script, tmp_path)
     assert refused == [["_Err", 503], ["_Err", 503], 0]
     assert taken == [200, 200, 2]
+
+
+FIRST_RELEASE = r"""
+CREATE TABLE queues (
+    id INTEGER PRIMARY KEY, arn TEXT NOT NULL UNIQUE, url TEXT NOT NULL, last_sequence INTEGER NOT NULL DEFAULT 0,
+    definition TEXT
+);
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, sent_at REAL NOT NULL, visible_at REAL NOT NULL,
+    receive_count INTEGER NOT NULL, first_receive_at REAL, receipt_handle TEXT, rest TEXT NOT NULL
+);
+CREATE INDEX messages_of_queue ON messages (queue);
+CREATE TABLE sent (queue INTEGER NOT NULL, key TEXT NOT NULL, expires REAL NOT NULL, answer TEXT NOT NULL,
+    PRIMARY KEY (queue, key)) WITHOUT ROWID;
+INSERT INTO queues VALUES
+    (1, 'arn:aws:sqs:us-east-1:000000000000:template', 'http://localhost:4566/000000000000/template', 0, NULL),
+    (2, 'arn:aws:sqs:us-east-1:000000000000:mine.fifo', 'http://localhost:4566/000000000000/mine.fifo', 7,
+     '{"name": "mine.fifo", "url": "http://localhost:4566/000000000000/mine.fifo", "is_fifo": true, "attributes":
+       {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:mine.fifo", "CreatedTimestamp": "1795643898",
+        "LastModifiedTimestamp": "1795643898", "VisibilityTimeout": "30", "MaximumMessageSize": "1048576",
+        "MessageRetentionPeriod": "345600", "DelaySeconds": "0", "ReceiveMessageWaitTimeSeconds": "0",
+        "FifoQueue": "true", "ContentBasedDeduplication": "true"}, "tags": {"owner": "me"}}');
+INSERT INTO messages VALUES
+    (5, 2, strftime('%s'), strftime('%s'), 1, 1795643898.25, 'a-handle',
+     '{"id": "i", "body": "\u00e4", "md5_body": "8419b71c87a225a2c70b50486fbee545", "md5_attrs": null,
+       "message_attributes": {}, "sys": {"SenderId": "000000000000", "SentTimestamp": "1795643898172"},
+       "group_id": "g", "dedup_id": "d", "dedup_cache_key": "d", "seq": "00000000000000000007"}');
+INSERT INTO sent VALUES
+    (2, 'd', strftime('%s') + 200, '{"expire": 4000000000.5, "id": "i", "md5": "8419", "md5a": null, "seq": "7"}');
+PRAGMA user_version = 1;
+"""
+
+
+def test_the_file_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "queues.sqlite")) as written:
+        written.executescript(FIRST_RELEASE)
+    script = """
+restored()
+say(call("ListQueueTags", "mine.fifo")[1])
+say(call("SendMessage", "mine.fifo", MessageBody="again", MessageGroupId="g", MessageDeduplicationId="d")[1])
+[message] = call("ReceiveMessage", "mine.fifo", MessageSystemAttributeNames=["All"])[1]["Messages"]
+say(message["Body"], message["Attributes"]["ApproximateReceiveCount"], message["Attributes"]["SequenceNumber"])
+say(call("SendMessage", "mine.fifo", MessageBody="next", MessageGroupId="g")[1]["SequenceNumber"])
+"""
+    [tags], [repeated], message, [next_one] = run(START + script, tmp_path)
+    assert tags == {"Tags": {"owner": "me"}}
+    assert repeated["MessageId"] == "i"
+    assert message == ["ä", "2", "00000000000000000007"]
+    assert next_one == "00000000000000000008"
