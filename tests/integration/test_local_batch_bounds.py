@@ -54,6 +54,13 @@ def python(program: str, *arguments: object) -> list[str]:
     return [sys.executable, "-c", program, *map(str, arguments)]
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
+
+
 @pytest.mark.parametrize(
     "argv",
     [
@@ -85,6 +92,36 @@ def test_a_job_without_a_limit_holds_what_it_wants(tmp_path: Path) -> None:
 
 def test_a_job_that_is_killed_by_somebody_else_was_not_out_of_memory(tmp_path: Path) -> None:
     assert run(tmp_path, (["sh", "-c", "kill -KILL $$"], Bounds(memory=128 * MB))) == [Exit(signal=signal.SIGKILL)]
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group below ours with little memory, as a container or a service may have."""
+    path, limit = None, ""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, place = line.split(":", 2)
+        if controllers == "memory":
+            path, limit = Path("/sys/fs/cgroup/memory") / place.lstrip("/"), "memory.limit_in_bytes"
+        elif not controllers and path is None:
+            path, limit = Path("/sys/fs/cgroup") / place.lstrip("/"), "memory.max"
+    group = (path or Path("/none")) / f"usched-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        try:
+            (group / limit).write_text(str(64 * MB))
+            yield group
+        finally:
+            wait_until(lambda: not (group / "cgroup.procs").read_text())
+            group.rmdir()
+    except OSError:
+        pytest.skip("no control group can be made here")
+
+
+def test_a_job_that_the_kernel_kills_for_want_of_memory_says_so(tmp_path: Path, small_group: Path) -> None:
+    enter = f"import os; open({str(small_group / 'cgroup.procs')!r}, 'w').write(str(os.getpid())); "
+    assert run(tmp_path, (python(enter + HOLD, 200), UNBOUNDED)) == [KILLED]
+    # The kernel has killed something, but not this job.
+    assert run(tmp_path / "next", (["sh", "-c", "kill -KILL $$"], UNBOUNDED)) == [Exit(signal=signal.SIGKILL)]
 
 
 @contextmanager
@@ -140,13 +177,6 @@ def test_a_process_that_has_ended_holds_nothing() -> None:
         pass
     assert members(pid) == []
     assert memory.held([pid], 0) == 0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def test_a_job_has_its_niceness_from_its_bounds_and_its_session_too(tmp_path: Path) -> None:

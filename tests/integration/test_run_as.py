@@ -19,6 +19,7 @@ from universal_scheduler.local import engine, run_as
 from universal_scheduler.local.batch import Exit, ProcessRunner
 from universal_scheduler.local.batch.runner import UNBOUNDED, Bounds
 from universal_scheduler.local.gaps import lambda_workers
+from universal_scheduler.local.processes import MARK
 from universal_scheduler.local.run_as import RunAsError, User, find_user
 
 OTHER = "nobody"
@@ -139,6 +140,34 @@ def test_a_job_of_another_user_has_its_bounds(open_path: Path, other: User) -> N
         bounds=Bounds(64 << 20),
     )
     assert how == Exit(signal=signal.SIGKILL, out_of_memory=True)
+
+
+@only_root
+def test_the_jobs_of_the_next_engine_run_as_its_user(open_path: Path, other: User) -> None:
+    async def main() -> None:
+        first = ProcessRunner({MARK: str(open_path)}, engine_dir=open_path)
+        await first.open()
+        first.start(
+            "kept",
+            ["sleep", "1000"],
+            {"PATH": PATH},
+            open_path / "kept",
+            open_path / "kept.log",
+            on_start=lambda _: None,
+            on_exit=lambda _: None,
+        )
+        await first.close(keep=True)
+        second = ProcessRunner({MARK: str(open_path)}, other.ids, engine_dir=open_path)
+        await second.open()
+        try:
+            assert second.kept
+            async with asyncio.timeout(30):
+                await second.run("job", ["id", "-u"], {"PATH": PATH}, open_path / "work", open_path / "out")
+        finally:
+            await second.close()
+
+    asyncio.run(main())
+    assert int((open_path / "out").read_text()) == other.uid
 
 
 @only_root

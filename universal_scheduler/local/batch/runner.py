@@ -132,7 +132,8 @@ class ProcessRunner:
         self._engine_dir = engine_dir
         mark = {} if engine_dir is None else {JOB_MARK: "all"}
         self._env = {"PATH": os.defpath, **(env or {}), **mark}
-        self._arguments = supervisor.arguments(user, listens=engine_dir is not None)
+        self._arguments = supervisor.arguments(listens=engine_dir is not None)
+        self._user = None if user is None else (user[0], user[1], tuple(user[2]))
         self._running: dict[str, _Running] = {}
         self._link: link.Link | None = None
         self._commands: _Writer | None = None
@@ -188,7 +189,7 @@ class ProcessRunner:
         self._running[job_id] = _Running(on_start, on_exit)
         changes = self._environments.write(env)
         limits = (bounds.memory or 0, bounds.nice)
-        self._send("start", job_id, list(map(str, argv)), changes, str(cwd), str(output_path), limits)
+        self._send("start", job_id, list(map(str, argv)), changes, str(cwd), str(output_path), limits, self._user)
 
     async def run(
         self,

@@ -3,7 +3,7 @@
 Standard library only and few imports, so that it is up in milliseconds (``COMMAND``). Whoever started it writes
 commands to its standard input:
 
-    ("start", ID, ARGV, ENVIRONMENT, CWD, OUTPUT, BOUNDS)
+    ("start", ID, ARGV, ENVIRONMENT, CWD, OUTPUT, BOUNDS, USER)
     ("kill", ID, SIGNAL)
 
 and reads from its standard output:
@@ -36,7 +36,8 @@ The bounds of a job are the bytes of memory that its processes may hold together
 Linux, every now and then, the supervisor looks what they hold, and kills a job that holds more. The niceness is the
 whole job's share of the processors, also where the kernel shares them out by session.
 
-If the supervisor is started with a user (``arguments``), the jobs run as that user.
+USER has the ids of the user, the group and the other groups that the job runs as, or is None. Only root's supervisor
+can run a job as somebody else.
 
 A job's directory is made for it. It is removed at the job's end if the job has left nothing in it, and so is an output
 file to which nothing was written.
@@ -149,12 +150,12 @@ class Environments:
 class Job:
     """A command that runs. ``made`` says whether its directory was made for it."""
 
-    __slots__ = ("cwd", "id", "made", "memory", "nice", "out_of_memory", "output", "started")
+    __slots__ = ("cwd", "id", "killed", "made", "memory", "nice", "out_of_memory", "output", "started")
 
     def __init__(self, job_id: str, cwd: str, output: str, bounds: Bounds, user: Ids | None) -> None:
         self.id, self.cwd, self.output = job_id, cwd, output
         self.memory, self.nice = bounds
-        self.out_of_memory = False
+        self.out_of_memory = self.killed = False
         self.started = _now()
         self.made = _make_directory(cwd)
         if self.made and user is not None:  # the directory above is not the user's, so nobody can put another one there
@@ -195,11 +196,10 @@ class Supervisor:
     With a ``listener`` commands and replies come and go with each connection.
     """
 
-    def __init__(self, commands: int, replies: int, listener: int, user: Ids | None) -> None:
+    def __init__(self, commands: int, replies: int, listener: int) -> None:
         self._commands = commands
         self._replies = replies
         self._listener = listener
-        self._user = user
         self._untaken: dict[str, Message] = {}
         self._ended = False
         self._pid_of: dict[str, int] = {}
@@ -216,6 +216,8 @@ class Supervisor:
         """The first processes of the jobs that nobody has looked at yet."""
         self._unweighted: list[int] = []
         """Those of the jobs whose session has not got its niceness yet."""
+        self._kernels_kills = [_kernels_kills()] * 2
+        """At the last two looks: what is killed at one may take until after the next to end."""
 
     def run(self) -> None:
         """Serve until there will be no more commands, then kill everything."""
@@ -293,16 +295,25 @@ class Supervisor:
                 self._ended = True
         os.chdir("/")  # a job's directory is not to be held
 
-    def _start(self, job_id: str, argv: list[str], changes: Changes, cwd: str, output: str, bounds: Bounds) -> None:
+    def _start(
+        self,
+        job_id: str,
+        argv: list[str],
+        changes: Changes,
+        cwd: str,
+        output: str,
+        bounds: Bounds,
+        user: Ids | None,
+    ) -> None:
         environment = self._environments.read(changes)
         environment[MARK] = job_id
         job = None
         try:
-            job = Job(job_id, cwd, output, bounds, self._user)
-            if self._user is None:
+            job = Job(job_id, cwd, output, bounds, user)
+            if user is None:
                 pid = spawn(argv, environment, cwd, output)
             else:
-                pid = spawn_as(self._user, argv, environment, cwd, output)
+                pid = spawn_as(user, argv, environment, cwd, output)
         except (OSError, ValueError, TypeError) as error:  # nothing may end us but the end of commands
             if job is not None:
                 job.tidy()
@@ -336,6 +347,7 @@ class Supervisor:
         """Kill the jobs that hold more memory than they may, and see to those that are new and have not ended yet."""
         began = time.process_time()
         self._see_to_young()
+        self._kernels_kills = [self._kernels_kills[1], _kernels_kills()]
         if self._watched:
             import memory  # type: ignore[import-not-found]  # beside this file
 
@@ -374,6 +386,7 @@ class Supervisor:
     def _signal(self, job_id: str, number: int) -> None:
         pid = self._pid_of.get(job_id)
         if pid is not None:  # not yet reaped, so the id is still that job's
+            self._jobs[pid].killed = number == signal.SIGKILL
             kill_group(pid, number)
 
     def _reap(self) -> None:
@@ -395,7 +408,7 @@ class Supervisor:
                 kill_group(found.si_pid, signal.SIGKILL)
                 by_itself = found.si_code == os.CLD_EXITED
                 code, number = (found.si_status, None) if by_itself else (None, found.si_status)
-                out_of_memory = job.out_of_memory and number == signal.SIGKILL
+                out_of_memory = number == signal.SIGKILL and (job.out_of_memory or self._kernel_killed(job))
                 ended.append((job, ("exited", job.id, code, number, out_of_memory, job.started, _now())))
             os.waitpid(found.si_pid, 0)
         if ended:
@@ -403,6 +416,15 @@ class Supervisor:
         for job, message in ended:
             job.tidy()
             self._tell_end(message)
+
+    def _kernel_killed(self, job: Job) -> bool:
+        """Whether it was the kernel that killed this job, because the machine or its container had no memory left: it
+        has killed something just now, and nobody has asked us to."""
+        before, last = self._kernels_kills
+        if job.killed or _kernels_kills() <= before:
+            return False
+        self._kernels_kills = [before + 1, max(before + 1, last)]  # the next job is to have its own
+        return True
 
     def _kill_strays(self, job_ids: list[str]) -> None:
         """Kill what the processes of these jobs left to us when they ended."""
@@ -566,6 +588,15 @@ def kill_tree(pid: int) -> None:
         pass
 
 
+def _kernels_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it was started."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith(b"oom_kill "))
+    except OSError:
+        return 0
+
+
 def _autogroups() -> bool:
     """Whether the kernel shares processors out by session."""
     try:
@@ -599,15 +630,12 @@ def environment_of(pid: int) -> list[bytes]:
         return []
 
 
-def arguments(user: Ids | None, *, listens: bool) -> list[str]:
-    """The command line's end for a supervisor whose jobs run as this user, or as its own, and outlive an engine if it
-    ``listens``."""
-    ids = [] if user is None else [user[0], user[1], *user[2]]
-    return [str(number) for number in (int(listens), *ids)]
+def arguments(*, listens: bool) -> list[str]:
+    """The command line's end for a supervisor whose jobs outlive an engine if it ``listens``."""
+    return [str(int(listens))]
 
 
 def main() -> None:
-    listens, *ids = [int(argument) for argument in sys.argv[1:]]
-    streams = (-1, -1, 0) if listens else (0, 1, -1)
-    Supervisor(*streams, (ids[0], ids[1], ids[2:]) if ids else None).run()
+    listens = sys.argv[1] == "1"
+    Supervisor(*((-1, -1, 0) if listens else (0, 1, -1))).run()
     os._exit(0)  # nothing is left to be put in order
