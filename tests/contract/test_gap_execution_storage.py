@@ -456,3 +456,19 @@ def test_executions_that_are_killed_at_random_enter_each_state_once_and_end_as_t
     for output, states in ends.values():
         assert json.loads(output) == sum(state["Type"] == "Task" for state in states.values())
     assert len(ends) == 5
+
+
+def test_what_fails_while_the_engine_stops_is_no_failure_of_the_execution(play: Play) -> None:
+    [[status, written]] = play("""
+continuation.resume()
+m = machine("m", {"A": {"Type": "Wait", "Seconds": 1, "Next": "B"}, "B": {"Type": "Fail", "Error": "E"}})
+e = start(m, "e")
+until(lambda: len(history(e)) == 2)
+continuation.close()
+events = stepfunctions._executions.get(e)["events"]
+until(lambda: events.pending[-1:] and events.pending[-1]["type"] == "FailStateEntered")
+say(describe(e)["status"], [row[0] for row in continuation._storage.select("SELECT status FROM executions")])
+kill()
+""")
+    assert (status, written) == ("RUNNING", ["RUNNING"])
+    assert play('continuation.resume()\nsay(ended(f"{ARN}execution:m:e")["error"])\n') == [["E"]]
