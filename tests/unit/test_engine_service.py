@@ -89,6 +89,22 @@ def test_an_engine_is_healthy_when_it_is_ready_and_nothing_is_wrong(client: Clie
     assert (status, json.loads(body)["status"], json.loads(body)["problems"]) == (503, "failing", ["The disk is full."])
 
 
+def test_an_engine_one_of_whose_loops_has_ended_is_not_healthy(client: Client) -> None:
+    end = threading.Event()
+    loops = [threading.Thread(target=end.wait, name=name) for name in ("usched-scheduler", "usched-something-short")]
+    for loop in loops:
+        loop.start()
+    client.health.ready = True
+    client.health.watch_loops()
+    assert client.health.look().status == 200
+    end.set()
+    for loop in loops:
+        loop.join()
+    found = client.health.look()
+    assert found.status == 503
+    assert found.problems == ("usched-scheduler has ended. The engine's log says why. Start the engine again.",)
+
+
 def test_a_head_has_no_body(client: Client) -> None:
     _, headers, body = client.call("HEAD", "/metrics")
     assert (headers["content-length"], body) == ("4", b"")

@@ -488,6 +488,7 @@ class _Server:
             threading.Thread(target=self._sync, daemon=True, name="usched-sync").start()
         if self._state.durable and not bare:
             self._begin_sweeps(deploy.Target(self._endpoint, REGION, self._keys or ANY))
+        self._health.watch_loops()
         notify.tell("READY=1", f"STATUS=Serving at {self._endpoint}")
         _report(self._ready, {"engine": engine.to_json()})
 

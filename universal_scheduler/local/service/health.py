@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,12 @@ from universal_scheduler.local.state import Safety
 
 Check = Callable[[], str | None]
 """Answers what is wrong and what to do, or None."""
+
+_LOOPS = (
+    *("usched-scheduler", "usched-dynamodb-ttl", "usched-logs-retention", "usched-retention", "usched-sync"),
+    *("eb-scheduler", "(_poll_loop)"),  # of ministack
+)
+"""In the names of the threads that run as long as the engine does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +47,18 @@ class Health:
 
     def __init__(self, home: Path, safety: Safety, checks: Iterable[Check]) -> None:
         self._home, self._safety, self._checks = home, safety, tuple(checks)
+        self._loops: list[threading.Thread] = []
         self.started = time.time()
         self.ready = False
 
+    def watch_loops(self) -> None:
+        """All threads that run as long as the engine does have started."""
+        self._loops = [thread for thread in threading.enumerate() if any(name in thread.name for name in _LOOPS)]
+
     def look(self) -> Found:
-        problems = tuple(problem for check in self._checks if (problem := check()))
+        problems = [problem for check in self._checks if (problem := check())]
+        if ended := [thread.name for thread in self._loops if not thread.is_alive()]:
+            problems.append(f"{', '.join(ended)} has ended. The engine's log says why. Start the engine again.")
         facts = {
             "release": version("universal-scheduler"),
             "pid": os.getpid(),
@@ -53,4 +67,4 @@ class Health:
             "stateDir": str(self._home),
             "diskFreeBytes": shutil.disk_usage(self._home).free,
         }
-        return Found(self.ready, problems, facts)
+        return Found(self.ready, tuple(problems), facts)
