@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,26 +68,27 @@ class Queues:
 
 
 @contextmanager
-def under_load(queues: Queues) -> Iterator[None]:
+def in_background(step: Callable[[], None]) -> Iterator[None]:
+    """One step after another."""
     done = threading.Event()
 
-    def send() -> None:
+    def go_on() -> None:
         while not done.is_set():
-            queues.send()
+            step()
 
-    sender = threading.Thread(target=send)
-    sender.start()
+    thread = threading.Thread(target=go_on)
+    thread.start()
     try:
         yield
     finally:
         done.set()
-        sender.join()
+        thread.join()
 
 
 def test_a_backup_under_load_is_of_one_moment_and_comes_back(durable: engine.Engine, tmp_path: Path) -> None:
     queues = Queues(durable)
     file = tmp_path / "backup"
-    with under_load(queues):
+    with in_background(queues.send):
         eventually(lambda: queues.sent > 20)
         before = queues.sent
         code, written = usched("local", "backup", str(file))
@@ -161,3 +162,75 @@ def test_a_restart_in_the_same_process_loses_no_connection(durable: engine.Engin
     done.set()
     connecting.join()
     assert not refused
+
+
+AGAIN_ON_ANOTHER_HOST = {
+    "attempts": 5,
+    "evaluateOnExit": [{"onStatusReason": "Host EC2*", "action": "RETRY"}, {"onReason": "*", "action": "EXIT"}],
+}
+
+
+class Runs:
+    """Schedules that are stored one after another on a whole engine; each runs at once, with two jobs."""
+
+    def __init__(self, at: engine.Engine) -> None:
+        self._dynamodb = boto3.resource(
+            "dynamodb",
+            endpoint_url=at.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self._sqs = client(at, "sqs")
+        self.stored: list[str] = []
+
+    def store(self) -> None:
+        schedule_id = f"schedule-{len(self.stored)}"
+        job = {
+            "jobQueue": "default",
+            "jobDefinition": "shell",
+            "containerOverrides": {"command": ["sleep", "0.2"]},
+            "retryStrategy": AGAIN_ON_ANOTHER_HOST,
+        }
+        jobs = [{"jobName": "a", **job}, {"jobName": "b", "jobDependencies": ["a"], **job}]
+        self._dynamodb.Table("BatchSchedules").put_item(Item={"scheduleId": schedule_id, "jobList": jobs})
+        self.stored.append(schedule_id)
+
+    def rows(self) -> set[str]:
+        return {row["scheduleId"] for row in self._dynamodb.Table("BatchSchedules").scan()["Items"]}
+
+    def runs(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for row in self._dynamodb.Table("BatchScheduleHistory").scan()["Items"]:
+            found.setdefault(row["scheduleId"], []).append(row["scheduleStatus"])
+        return found
+
+    def dead_letters(self) -> list[str]:
+        urls = self._sqs.list_queues()["QueueUrls"]
+        return [url for url in urls if url.endswith("-dead-letters") and self._length(url)]
+
+    def _length(self, url: str) -> int:
+        names = ["ApproximateNumberOfMessages"]
+        return int(self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]])
+
+
+def test_runs_that_went_on_at_the_moment_of_a_backup_go_on_after_its_restore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USCHED_STATE_DIR", str(tmp_path))
+    started = engine.start(0, safety=Safety.PROCESS)
+    try:
+        runs = Runs(started)
+        with in_background(runs.store):
+            eventually(lambda: len(runs.runs()) > 20)
+            before = len(runs.stored)
+            assert usched("local", "backup", str(tmp_path / "backup"))[0] == 0
+            after = len(runs.stored) + 1
+        assert usched("local", "restore", str(tmp_path / "backup"), "--yes")[0] == 0
+        rows = runs.rows()
+        assert set(runs.stored[:before]) <= rows <= {f"schedule-{number}" for number in range(after)}
+        ended = dict.fromkeys(rows, ["SUCCEEDED"])
+        eventually(lambda: runs.runs() == ended or None, what="the end of one run of each schedule")
+        assert runs.dead_letters() == []
+    finally:
+        engine.stop(started)

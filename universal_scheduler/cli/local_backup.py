@@ -88,7 +88,7 @@ def _await_start(engine: Engine, before: object) -> None:
     deadline = time.monotonic() + engines.START_SECONDS
     while time.monotonic() < deadline:
         found = _health(engine)
-        if found.get("startedAt") != before and found.get("status") != "starting":
+        if found.get("startedAt", before) != before and found["status"] != "starting":
             return
         if not processes.alive(engine.pid):
             break

@@ -346,6 +346,7 @@ class _Server:
                 *metrics.engine_families(self._home, self._state.safety, self._health.started, files),
                 *sources.requests(self._calls),
                 *sources.queues(),
+                *sources.executions(),
                 *self._jobs.families(batch),
                 *self._product.families(),
             ]

@@ -1,4 +1,4 @@
-"""What the metrics tell of the engine's services: requests, messages in queues, and jobs."""
+"""What the metrics tell of the engine's services: requests, messages in queues, executions and jobs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ def queues() -> Iterator[Family]:
     }
     about = "Messages in a queue of SQS, those in somebody's hands too. One that ends in -dead-letters should be empty."
     yield by_labels("usched_queue_messages", about, "gauge", ("queue",), counts)
+
+
+def executions() -> Iterator[Family]:
+    """Of Step Functions."""
+    from ministack.services import stepfunctions
+
+    machines = (arn.split(":")[-2] for arn, _ in stepfunctions._executions.items())
+    counts: Counter[tuple[str, ...]] = Counter((machine,) for machine in machines)
+    about = "Executions of Step Functions that go on. Each run of a schedule is one of the machine schedule_runner."
+    yield by_labels("usched_executions", about, "gauge", ("machine",), counts)
 
 
 class Jobs:
