@@ -185,6 +185,9 @@ class Runs:
         self.stored: list[str] = []
 
     def store(self) -> None:
+        """The next one when the last but five runs: there are always some at every stage."""
+        if len(self.stored) > len(self.runs()) + 5:
+            return
         schedule_id = f"schedule-{len(self.stored)}"
         job = {
             "jobQueue": "default",
@@ -222,14 +225,15 @@ def test_runs_that_went_on_at_the_moment_of_a_backup_go_on_after_its_restore(
     try:
         runs = Runs(started)
         with in_background(runs.store):
-            eventually(lambda: len(runs.runs()) > 20)
+            eventually(lambda: len(runs.runs()) > 5)
             before = len(runs.stored)
             assert usched("local", "backup", str(tmp_path / "backup"))[0] == 0
             after = len(runs.stored) + 1
         assert usched("local", "restore", str(tmp_path / "backup"), "--yes")[0] == 0
         rows = runs.rows()
         assert set(runs.stored[:before]) <= rows <= {f"schedule-{number}" for number in range(after)}
-        ended = dict.fromkeys(rows, ["SUCCEEDED"])
+        ended = {row: ["SUCCEEDED"] for row in rows}
+        # A submission that nobody has heard the answer of is looked for after a minute.
         eventually(lambda: runs.runs() == ended or None, what="the end of one run of each schedule")
         assert runs.dead_letters() == []
     finally:
