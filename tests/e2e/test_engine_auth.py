@@ -166,7 +166,7 @@ def test_the_files_are_closed_to_other_users(closed: Engine) -> None:
         return stat.S_IMODE((closed.state_dir / name).stat().st_mode)
 
     assert mode("credentials") == mode("engine.log") == 0o600
-    for name in ("state", "jobs", "data", "s3"):
+    for name in ("state", "jobs", "data", "s3", "lambda"):
         assert mode(name) == 0o700
 
 

@@ -195,6 +195,17 @@ def test_a_function_is_the_user(open_path: Path, other: User) -> None:
         zygote.close()
 
 
+@only_root
+def test_a_directory_may_be_shown_to_the_user_alone(open_path: Path, other: User) -> None:
+    (open_path / "code").mkdir()
+    (open_path / "code" / "main.py").write_text("one")
+    run_as.show_only_to(open_path / "code", other)
+    how = run(open_path, other, "sh", "-c", "cat ../code/main.py && ! touch ../code/more")
+    assert (how, (open_path / "out").read_text()[:3]) == (Exit(code=0), "one")
+    run_as.show_only_to(open_path / "code", None)
+    assert stat.S_IMODE((open_path / "code").stat().st_mode) == 0o700
+
+
 def test_nobody_runs_jobs_as_a_user_that_there_is_not() -> None:
     with pytest.raises(engine.EngineError, match="This machine has no user 'no-such-user'"):
         engine.start(0, run_as="no-such-user")

@@ -90,3 +90,10 @@ def own_directory(path: Path, user: User | None) -> None:
     path.mkdir(exist_ok=True)
     if user is not None:
         os.chown(path, user.uid, user.gid)
+
+
+def show_only_to(path: Path, user: User | None) -> None:
+    """Let a user, but nobody else, read a directory of the engine."""
+    path.chmod(0o700 if user is None else 0o750)
+    if user is not None:
+        os.chown(path, -1, user.gid)

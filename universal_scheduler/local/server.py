@@ -50,7 +50,7 @@ from universal_scheduler.local.gaps import (
 from universal_scheduler.local.gateway import RestApi
 from universal_scheduler.local.job_environment import job_path
 from universal_scheduler.local.processes import MARK
-from universal_scheduler.local.run_as import User, find_user, own_directory
+from universal_scheduler.local.run_as import User, find_user, own_directory, show_only_to
 from universal_scheduler.local.service import backup, metrics, notify, settings, sources
 from universal_scheduler.local.service.backup import STATE
 from universal_scheduler.local.service.health import Health
@@ -312,6 +312,8 @@ class _Server:
             code = self._home / "lambda"
             of_functions = common | ({"ENGINE_AUTH": "ENABLED"} if self._keys else {})
             runtime = lambda_workers.Runtime(zygote, code, self._endpoint, of_functions, self._product.read_log)
+            if self._keys:  # before there is any code
+                show_only_to(code, self._user)
             routes = Service(self._home, self._state, self._health, lambda: self._metrics(service), self._start_again)
             app = self._app(batch, runtime, routes)
             self._live_attempts = service.live_tasks
