@@ -411,6 +411,7 @@ def _environment(place: _Place) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
     }
+    kept.pop(processes.JOB_MARK, None)  # a job may start an engine, which is then no job
     return {"MALLOC_ARENA_MAX": "1", **kept, processes.MARK: str(place.home)}
 
 

@@ -37,19 +37,19 @@ class Link:
     """What it has said already."""
 
 
-def by_pipes(env: Mapping[str, str], arguments: Sequence[str]) -> Link:
+def by_pipes(env: Mapping[str, str]) -> Link:
     """A new supervisor that ends, with its jobs, when this process does."""
     commands, ours = os.pipe()
     replies, theirs = os.pipe()
     try:
-        process = _spawn(env, arguments, commands, theirs)
+        process = _spawn(env, commands, theirs)
     finally:
         os.close(commands)
         os.close(theirs)
     return Link(ours, replies, process)
 
 
-def by_socket(path: Path, env: Mapping[str, str], arguments: Sequence[str]) -> Link:
+def by_socket(path: Path, env: Mapping[str, str]) -> Link:
     """A new supervisor that outlives this process, and whose socket has this path."""
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener, _short(path) as address:
@@ -57,7 +57,7 @@ def by_socket(path: Path, env: Mapping[str, str], arguments: Sequence[str]) -> L
         os.chmod(address, 0o600)
         listener.listen()
         with open(os.devnull, "wb") as nowhere:
-            process = _spawn(env, arguments, listener.fileno(), nowhere.fileno())
+            process = _spawn(env, listener.fileno(), nowhere.fileno(), supervisor.LISTEN)
     link = found(path)
     if link is None:
         process.kill()
@@ -105,7 +105,7 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def _spawn(env: Mapping[str, str], arguments: Sequence[str], commands: int, replies: int) -> subprocess.Popen[bytes]:
+def _spawn(env: Mapping[str, str], commands: int, replies: int, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-IS", "-c", supervisor.COMMAND, *arguments],
         stdin=commands,

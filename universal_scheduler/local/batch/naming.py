@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import platform
+import os
 import re
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Naming:
 
         https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
         """
-        instance = hashlib.sha256(platform.node().encode()).hexdigest()[:17]
+        instance = hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:17]
         return f"Host EC2 (instance i-{instance}) terminated."
 
     def plain(self, kind: str, reference: str) -> str:

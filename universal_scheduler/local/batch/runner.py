@@ -132,7 +132,6 @@ class ProcessRunner:
         self._engine_dir = engine_dir
         mark = {} if engine_dir is None else {JOB_MARK: "all"}
         self._env = {"PATH": os.defpath, **(env or {}), **mark}
-        self._arguments = supervisor.arguments(listens=engine_dir is not None)
         self._user = None if user is None else (user[0], user[1], tuple(user[2]))
         self._running: dict[str, _Running] = {}
         self._link: link.Link | None = None
@@ -166,13 +165,12 @@ class ProcessRunner:
 
     async def _connected(self) -> link.Link:
         if self._engine_dir is None:
-            return link.by_pipes(self._env, self._arguments)
+            return link.by_pipes(self._env)
         path = self._engine_dir / SOCKET
-        if path.is_socket():
-            if there := await asyncio.to_thread(link.found, path):
-                return there
-            await asyncio.to_thread(end_jobs, self._engine_dir)
-        return await asyncio.to_thread(link.by_socket, path, self._env, self._arguments)
+        if there := await asyncio.to_thread(link.found, path):
+            return there
+        await asyncio.to_thread(end_jobs, self._engine_dir)
+        return await asyncio.to_thread(link.by_socket, path, self._env)
 
     def start(
         self,
@@ -295,6 +293,8 @@ class ProcessRunner:
                 self._replacing = asyncio.get_running_loop().create_task(self._replace(), name="another supervisor")
 
     def _hang_up(self) -> None:
+        if self._replies < 0:
+            return
         asyncio.get_running_loop().remove_reader(self._replies)
         os.close(self._replies)
         self._replies = -1

@@ -20,7 +20,7 @@ first process kills the container: its process group, and on Linux also the daem
 this process because it is their subreaper (prctl(2), PR_SET_CHILD_SUBREAPER). When standard input ends, because whoever
 started the supervisor closed it or died, even by kill -9, every job is killed and the supervisor exits.
 
-If it is started so (``arguments``) its standard input is a listening Unix socket instead, over which it is spoken to,
+Started with ``LISTEN`` its standard input is a listening Unix socket instead, over which it is spoken to,
 and jobs outlive whoever started them: when a connection ends it waits for the next one, and first says there
 
     ("here", PROTOCOL, [(ID, PID, STARTED), ...])      what runs
@@ -55,6 +55,7 @@ import select
 import sys
 import time
 
+LISTEN = "listen"
 PROTOCOL = 1
 """To be raised when a message changes that an engine of another release sends or reads."""
 MARSHAL = 4
@@ -196,7 +197,7 @@ class Supervisor:
     With a ``listener`` commands and replies come and go with each connection.
     """
 
-    def __init__(self, commands: int, replies: int, listener: int) -> None:
+    def __init__(self, commands: int, replies: int, listener: int = -1) -> None:
         self._commands = commands
         self._replies = replies
         self._listener = listener
@@ -630,12 +631,11 @@ def environment_of(pid: int) -> list[bytes]:
         return []
 
 
-def arguments(*, listens: bool) -> list[str]:
-    """The command line's end for a supervisor whose jobs outlive an engine if it ``listens``."""
-    return [str(int(listens))]
-
-
 def main() -> None:
-    listens = sys.argv[1] == "1"
-    Supervisor(*((-1, -1, 0) if listens else (0, 1, -1))).run()
+    if LISTEN in sys.argv:
+        import memory  # noqa: F401 - while it is still of the same release
+
+        Supervisor(-1, -1, listener=0).run()
+    else:
+        Supervisor(0, 1).run()
     os._exit(0)  # nothing is left to be put in order
