@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -73,8 +73,6 @@ CORS, OF_S3 = b"access-control-", (b"x-amz-id-2", b"x-amz-request-id")
 DYNAMODB, SIGNED_OR_BROWSERS = b"DynamoDB_20120810.", frozenset({b"authorization", b"origin"})
 """Requests of our functions to DynamoDB are not signed: what ministack finds out of others' before it comes to the
 service, it need not find out of these."""
-STARTING = b'{"__type": "ServiceUnavailable", "message": "The engine is starting. Try again in a second."}'
-"""Clients of AWS try again: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 DEPLOYS = b"usched-deploy"
 """In the user agent of the engine's own deployment."""
 
@@ -211,7 +209,8 @@ class App:
                 return await _send(send, 403, [("content-type", refusal.content_type)], refusal.body)
         path, query = scope["raw_path"].decode(), scope["query_string"].decode()
         if not self._health.ready and not self._serves_already(scope, path):
-            return await _send(send, 503, [("content-type", "application/json"), ("retry-after", "1")], STARTING)
+            await _body(receive)  # else it would be taken for the next request
+            return await _send(send, 503, *_starting(dict(scope["headers"])))
         if path == CALLS_PATH:
             return await _send(send, 200, [("content-type", "application/json")], json.dumps(self._calls).encode())
         if api := self._stages.get(path.split("/", 2)[1]):
@@ -240,6 +239,17 @@ class App:
         """Jobs that have outlived an engine may call while the next one deploys the template."""
         headers = dict(scope["headers"])
         return self._service.owns(scope["method"], path, headers) or DEPLOYS in headers.get(b"user-agent", b"")
+
+
+def _starting(headers: Mapping[bytes, bytes]) -> tuple[list[tuple[str, str]], bytes]:
+    """AWS's clients try again: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+
+    Those that wait for XML take no JSON, but they do take an answer without a body.
+    """
+    fields = [("retry-after", "1"), ("content-type", "application/json")]
+    if b"authorization" in headers and b"x-amz-target" not in headers:
+        return fields[:1], b""
+    return fields, b'{"__type": "ServiceUnavailable", "message": "The engine is starting. Try again in a second."}'
 
 
 def _without(unread: tuple[bytes, ...], send: Send) -> Send:
