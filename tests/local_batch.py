@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,7 +150,9 @@ class World:
         kept: Mapping[str, Command] | None = None,
         *,
         resumes: bool = True,
+        state: Path | None = None,
     ) -> None:
+        self._state = state or state_dir / "state"
         self.clock = clock or FakeClock()
         self.runner = FakeRunner(self.clock, kept)
         self._made = state_dir, vcpus, safety
@@ -168,7 +169,7 @@ class World:
             clock=self.clock,
             listener=self._hear,
             on_blocked=self.blocked.append,
-            state=State(state_dir / "state", safety),
+            state=State(self._state, safety),
         )
         self.api = BatchApi(self.batch)
         self.call = self.api.call
@@ -185,15 +186,10 @@ class World:
         state_dir, vcpus, safety = self._made
         clock = FakeClock()
         clock.time = self.clock.time
-        with (
-            tempfile.TemporaryDirectory() as copy
-        ):  # as the files are now, whatever the killed one still does with them
-            for file in (state_dir / "state").iterdir():
-                shutil.copy(file, copy)
-            killed = state_dir / "state"
-            killed.rename(state_dir / f"state of the killed one {uuid4()}")
-            shutil.copytree(copy, killed)
-        return World(state_dir, vcpus, safety, clock, kept, resumes=resumes)
+        # A copy, at a path that nobody had: when the killed one is collected, SQLite deletes its log of writes by name.
+        copy = self._state.with_name(f"state-{uuid4()}")
+        shutil.copytree(self._state, copy)
+        return World(state_dir, vcpus, safety, clock, kept, resumes=resumes, state=copy)
 
     def _hear(self, _id: str, _status: str, detail: Callable[[], dict[str, Any]]) -> None:
         if self.is_deaf:
