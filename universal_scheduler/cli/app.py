@@ -23,8 +23,6 @@ Command = Callable[P, int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 LOCAL_SECONDS, AWS_SECONDS = 0.3, 2.0
 INTERRUPTED = 130
-DEFAULT_SAFETY = "ephemeral"
-"""What outlives an engine that is started without --ephemeral and --safety."""
 BATCH_STATES = ("PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 EPILOG = (
     "Exit codes: 0 done; 1 it was tried and did not succeed (a run FAILED, a file was not stored, the engine did not "
@@ -596,7 +594,8 @@ def _port(text: str) -> Decorator:
 @click.option(
     "--safety",
     type=click.Choice(("process", "power")),
-    help="What survives a power cut: with power all that was answered, with process all but the last second or two.",
+    help="What survives a power cut: with power all that was answered, with process (the default) all but the last "
+    "second or two.",
 )
 @click.option(
     "--foreground", is_flag=True, help="Be the engine until a signal ends it, and print its log: for services."
@@ -620,7 +619,7 @@ def local_start(
 
     if ephemeral and safety:
         raise click.UsageError("--ephemeral keeps nothing: give it, or --safety, but not both.")
-    wanted = Safety.EPHEMERAL if ephemeral else Safety(safety or DEFAULT_SAFETY)
+    wanted = Safety.EPHEMERAL if ephemeral else Safety(safety or Safety.PROCESS)
     return start_command(target.chosen().port, vcpus, wanted, run_as, auth, foreground, as_json)
 
 
