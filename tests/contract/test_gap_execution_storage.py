@@ -172,6 +172,11 @@ arns = [start(m, "e", text="é\\ud800"), start(f, "e"), start(s, "e")]
 ended(arns[0]), ended(arns[1])
 call("StopExecution", executionArn=arns[2], error="stopped", cause="by hand")
 assert not stepfunctions._executions.items(), "what has ended is in memory"
+assert not call("ListExecutions", stateMachineArn=s, statusFilter="RUNNING")["executions"]
+running = start(s, "f")
+[listed] = call("ListExecutions", stateMachineArn=s, statusFilter="RUNNING")["executions"]
+assert listed["executionArn"] == running
+assert not call("ListExecutions", stateMachineArn=m, statusFilter="RUNNING")["executions"]
 lists = [call("ListExecutions", stateMachineArn=it) for it in (m, f, s)]
 say([[describe(arn), history(arn)] for arn in arns], lists, "ExecutionAlreadyExists")
 kill()

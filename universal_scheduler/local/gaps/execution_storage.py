@@ -251,11 +251,15 @@ class ExecutionStorage:
             if data.get(field):
                 conditions.append(f"{column} = ?")
                 values.append(data[field])
+        index = ""
+        if data.get("statusFilter") == "RUNNING":  # there are few of them
+            index = "INDEXED BY open_executions"
+            conditions.append("NOT notified")
         if before:
             conditions.append("(moment, arn) < (?, ?)")
             values += before
         where = " AND ".join(conditions)
-        query = f"SELECT record FROM executions WHERE {where} ORDER BY moment DESC, arn DESC LIMIT ?"
+        query = f"SELECT record FROM executions {index} WHERE {where} ORDER BY moment DESC, arn DESC LIMIT ?"
         return [json.loads(record) for (record,) in self.select(query, *values, limit)]
 
     def forget(self, machine: str) -> None:
