@@ -155,8 +155,8 @@ def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        notify.tell("READY=1", "STATUS=Serving")
+        notify.send("READY=1", "STATUS=Serving")
         assert manager.recv(1000) == b"READY=1\nSTATUS=Serving"
-    notify.tell("READY=1")  # the manager has gone
+    notify.send("READY=1")  # the manager has gone
     monkeypatch.delenv("NOTIFY_SOCKET")
-    notify.tell("READY=1")
+    notify.send("READY=1")

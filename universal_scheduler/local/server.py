@@ -338,7 +338,7 @@ class _Server:
         finally:
             stop.set()
             if not self.starts_again:
-                notify.tell("STOPPING=1")
+                notify.send("STOPPING=1")
             (self._home / INFO).unlink(missing_ok=True)
             await batch.close(keep_jobs=self._keeps_jobs)
             zygote.close()
@@ -379,8 +379,8 @@ class _Server:
             "USCHED_DATA": str(data),
         }
 
-        def told(job_id: str, status: str, make_detail: Callable[[], dict[str, Any]]) -> None:
-            self._jobs.heard(status)
+        def publish(job_id: str, status: str, make_detail: Callable[[], dict[str, Any]]) -> None:
+            self._jobs.count(status)
             inprocess.publish_job_state(job_id, status, make_detail)
 
         return Batch(
@@ -393,7 +393,7 @@ class _Server:
                 common, self._user.ids if self._user else None, self._home if self._state.durable else None
             ),
             state=self._state,
-            listener=told,
+            listener=publish,
             on_blocked=inprocess.publish_queue_blocked,
         )
 
@@ -502,7 +502,7 @@ class _Server:
         if self._state.durable and not bare:
             self._begin_sweeps(deploy.Target(self._endpoint, REGION, self._keys or ANY))
         self._health.watch_loops()
-        notify.tell("READY=1", f"STATUS=Serving at {self._endpoint}")
+        notify.send("READY=1", f"STATUS=Serving at {self._endpoint}")
         _report(self._ready, {"engine": engine.to_json()})
 
     def _sync(self) -> None:

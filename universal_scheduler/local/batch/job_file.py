@@ -128,10 +128,10 @@ class JobFile:
             ),
         )
 
-    def tell(self, tellings: Iterable[Telling]) -> None:
+    def keep_notices(self, tellings: Iterable[Telling]) -> None:
         self._connection.executemany("INSERT INTO untold VALUES (?, ?)", tellings)
 
-    def told(self, numbers: Iterable[int]) -> None:
+    def notified(self, numbers: Iterable[int]) -> None:
         self._connection.executemany("DELETE FROM untold WHERE number = ?", ((number,) for number in numbers))
 
     def put_resources(self, rows: Mapping[str, ResourceRow | None]) -> None:

@@ -51,13 +51,13 @@ class Journal(Protocol):
         If it cannot be written then ``undo`` is called instead. An action without ``undo`` waits until it can.
         """
 
-    def tell(self, job: Job, action: Action) -> None:
+    def notify(self, job: Job, action: Action) -> None:
         """Do what tells others of a job's change, as soon as that is on disk; again after a crash if need be."""
 
     def withdraw(self, job: Job) -> None:
         """A job that is new and could not be written is there no longer."""
 
-    def told(self, number: int) -> None:
+    def notified(self, number: int) -> None:
         """Whoever was to be told of the change with this number has been told."""
 
     def write(self) -> None:
@@ -83,14 +83,14 @@ class NoJournal:
         del undo
         action()
 
-    def tell(self, job: Job, action: Action) -> None:
+    def notify(self, job: Job, action: Action) -> None:
         del job
         action()
 
     def withdraw(self, job: Job) -> None:
         pass
 
-    def told(self, number: int) -> None:
+    def notified(self, number: int) -> None:
         pass
 
     def write(self) -> None:
@@ -135,23 +135,23 @@ class FileJournal:
         else:
             action()
 
-    def tell(self, job: Job, action: Action) -> None:
+    def notify(self, job: Job, action: Action) -> None:
         self._last_telling += 1
         number = self._last_telling
         self._untold.append((number, job.id))
 
-        def tell() -> None:
+        def notify() -> None:
             try:
                 action()
             except Exception:  # noqa: BLE001 - whatever it is, the others are told
                 _log.exception("nobody could be told of job %s, until the engine starts again", job.id)
             else:
-                self.told(number)
+                self.notified(number)
 
-        self._steps.append(_Step(tell, None))
+        self._steps.append(_Step(notify, None))
         self._schedule()
 
-    def told(self, number: int) -> None:
+    def notified(self, number: int) -> None:
         if not self._told:
             self._clock.call_later(FORGET_SECONDS, self.write)
         self._told.append(number)
@@ -176,10 +176,10 @@ class FileJournal:
         told = len(self._told)
         try:
             with self._file.transaction():
-                self._file.told(self._told)
+                self._file.notified(self._told)
                 self._file.add(self._new.values())
                 self._file.change(self._changed.values())
-                self._file.tell(self._untold)
+                self._file.keep_notices(self._untold)
                 self._file.put_resources({arn: self._resource(arn) for arn in self._arns})
         except sqlite3.Error as error:
             self._fail(error)

@@ -162,7 +162,7 @@ class Lifecycle:
         if not self._held:
             return
         self.resources.restore(self._file.resources())
-        self._tell_again()
+        self._notify_again()
         self._held = False
         live, self._live = self._live, []
         for job in live:
@@ -170,16 +170,16 @@ class Lifecycle:
         self._runner.end_others()
         self._wake()
 
-    def _tell_again(self) -> None:
+    def _notify_again(self) -> None:
         """What was written and perhaps not told."""
         numbers: dict[str, list[int]] = {}
         for number, job_id in self._file.untold():
             numbers.setdefault(job_id, []).append(number)
         for job_id, told in numbers.items():
             if job := self.jobs.get(job_id):
-                self._tell(job)
+                self._notify(job)
             for number in told:
-                self.journal.told(number)
+                self.journal.notified(number)
 
     def _resume(self, job: Job) -> None:
         if job.status is JobStatus.SUBMITTED:
@@ -559,14 +559,14 @@ class Lifecycle:
     def _transition(self, job: Job, status: JobStatus, reason: str | None = None) -> None:
         job.status_reason = reason or None
         self.jobs.move(job, status, self._clock.now())
-        self._tell(job)
+        self._notify(job)
 
-    def _tell(self, job: Job) -> None:
+    def _notify(self, job: Job) -> None:
         if self._listener is not None:
             listener, job_id, status = self._listener, job.id, job.status
             if self._file.durable:  # it is told later, of what is now
                 detail = self.detail(job)
-                self.journal.tell(job, lambda: listener(job_id, status, lambda: detail))
+                self.journal.notify(job, lambda: listener(job_id, status, lambda: detail))
             else:
                 try:
                     listener(job_id, status, lambda: self.detail(job))

@@ -318,7 +318,7 @@ class Supervisor:
         except (OSError, ValueError, TypeError) as error:  # nothing may end us but the end of commands
             if job is not None:
                 job.tidy()
-            self._tell_end(("failed", job_id, _why(error), _now()))
+            self._report_end(("failed", job_id, _why(error), _now()))
             return
         self._pid_of[job_id] = pid
         self._jobs[pid] = job
@@ -416,7 +416,7 @@ class Supervisor:
             self._kill_strays([job.id for job, _ in ended])
         for job, message in ended:
             job.tidy()
-            self._tell_end(message)
+            self._report_end(message)
 
     def _kernel_killed(self, job: Job) -> bool:
         """Whether it was the kernel that killed this job, because the machine or its container had no memory left: it
@@ -448,7 +448,7 @@ class Supervisor:
         for job in self._jobs.values():
             job.tidy()
 
-    def _tell_end(self, message: Message) -> None:
+    def _report_end(self, message: Message) -> None:
         self._unsent.append(message)
         if self._listener >= 0:
             self._untaken[message[1]] = message
@@ -460,9 +460,9 @@ class Supervisor:
             while data:
                 data = data[os.write(self._replies, data) :]
         except ConnectionError:
-            self._hear_out()
+            self._read_out()
 
-    def _hear_out(self) -> None:
+    def _read_out(self) -> None:
         """Nobody listens any more; what was commanded before that counts, if jobs go on."""
         self._replies = -1
         while self._listener >= 0 and self._commands >= 0:

@@ -12,7 +12,7 @@ from contextlib import suppress
 _VARIABLE = "NOTIFY_SOCKET"
 
 
-def tell(*news: str) -> None:
+def send(*news: str) -> None:
     """Lines such as READY=1. Nothing happens where nobody listens."""
     address = os.environ.get(_VARIABLE)
     if not address:

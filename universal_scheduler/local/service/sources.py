@@ -42,12 +42,12 @@ def executions() -> Iterator[Family]:
 
 
 class Jobs:
-    """Of the local Batch. `heard` is a listener of it."""
+    """Of the local Batch. `count` is given each change of a job."""
 
     def __init__(self) -> None:
         self._ends: Counter[tuple[str, ...]] = Counter()
 
-    def heard(self, status: str) -> None:
+    def count(self, status: str) -> None:
         if status in ("SUCCEEDED", "FAILED"):
             self._ends[(status,)] += 1
 
