@@ -19,7 +19,6 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, SupportsIndex
 
 from universal_scheduler.local.gaps import require_ministack
@@ -53,7 +52,7 @@ _DEFINED = ("name", "url", "is_fifo", "attributes", "tags")
 
 
 class QueueStorage(File):
-    """The file. Everything that changes a queue is done under its lock."""
+    """The file. Everything that changes a queue is done in a transaction of it: all or nothing, in memory, too."""
 
     def __init__(self, state: State) -> None:
         super().__init__(state, "queues", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
@@ -64,19 +63,19 @@ class QueueStorage(File):
         self.deployed = False
         """Whether the template is deployed: what was made before is the template's, what comes later is a user's."""
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, in the file and in memory. An error of the file becomes one of SQS."""
+    def __exit__(self, kind: object, *raised: object) -> None:
+        """An error of the file becomes one of SQS."""
+        outermost = self._depth == 1
         with self.lock:
-            outermost = not self._depth
             try:
-                with self:
-                    yield
-            except sqlite3.Error as error:
-                raise (_unavailable(error) if outermost else error) from error
+                super().__exit__(kind, *raised)
+            except sqlite3.Error as problem:
+                raise (_unavailable(problem) if outermost else problem) from problem
             finally:
                 if outermost:
                     self._undo.clear()
+        if outermost and isinstance(raised[0], sqlite3.Error):
+            raise _unavailable(raised[0]) from raised[0]
 
     def _take_back(self) -> None:
         for undo in reversed(self._undo):
@@ -92,7 +91,7 @@ class QueueStorage(File):
     def enter(self, given: Json, *, users: bool) -> Queue:
         """A queue with the messages that the file has for its name."""
         arn, url = given["attributes"]["QueueArn"], given["url"]
-        with self.transaction():
+        with self:
             self.write_all("INSERT OR IGNORE INTO queues (arn, url) VALUES (?, ?)", (arn, url))
             self.write_all("UPDATE queues SET url = ? WHERE arn = ?", (url, arn))
             number, sequence = self.read("SELECT id, last_sequence FROM queues WHERE arn = ?", (arn,)).fetchone()
@@ -113,7 +112,7 @@ class QueueStorage(File):
         if not queue.users:
             return
         definition = json.dumps({key: queue[key] for key in _DEFINED})
-        with self.transaction():
+        with self:
             self.write_all(
                 "UPDATE queues SET definition = ? WHERE id = ? AND definition IS NOT ?",
                 (definition, queue.number, definition),
@@ -126,7 +125,7 @@ class QueueStorage(File):
 
     def drop(self, *queues: Queue) -> None:
         numbers = [(queue.number,) for queue in queues]
-        with self.transaction():
+        with self:
             for table, column in (("messages", "queue"), ("sent", "queue"), ("queues", "id")):
                 self.write_all(f"DELETE FROM {table} WHERE {column} = ?", *numbers)
 
@@ -172,7 +171,7 @@ class QueueStorage(File):
         """Write who has messages in hand, how often they came, and when they come again."""
         rows = [message for message in messages if _ROW in message]
         if rows:
-            with self.transaction():
+            with self:
                 self.write_all(
                     "UPDATE messages SET visible_at = ?, receive_count = ?, first_receive_at = ?, receipt_handle = ? "
                     "WHERE id = ?",
@@ -182,7 +181,7 @@ class QueueStorage(File):
     def sweep(self, live: Iterable[Queue], now: float) -> None:
         """Forget what is too old of queues that the template has no longer."""
         numbers = ", ".join(str(queue.number) for queue in live)
-        with self.transaction():
+        with self:
             self.write_all(
                 f"DELETE FROM messages WHERE queue NOT IN ({numbers}) AND sent_at < ?", (now - _LONGEST_RETENTION,)
             )
@@ -210,7 +209,7 @@ class Queue(Json):
     def __setitem__(self, key: str, value: Any) -> None:
         if key != "messages":
             return super().__setitem__(key, value)
-        with self.storage.transaction():
+        with self.storage:
             old, stay = self["messages"], {id(message) for message in value}
             restore = functools.partial(super().__setitem__, key, old)
             self.storage.remove((message for message in old if id(message) not in stay), restore)
@@ -229,12 +228,12 @@ class Messages(list[Message]):
         from ministack.services import sqs
 
         sqs._ensure_msg_fields(message)
-        with self._storage.transaction():
+        with self._storage:
             self._storage.add(self._queue, message, lambda: super(Messages, self).remove(message))
             super().append(message)
 
     def pop(self, at: SupportsIndex = -1) -> Message:
-        with self._storage.transaction():
+        with self._storage:
             message = self[at]
             self._storage.remove([message], lambda: super(Messages, self).insert(at, message))
             return super().pop(at)
@@ -243,7 +242,7 @@ class Messages(list[Message]):
         self.pop(self.index(message))
 
     def clear(self) -> None:
-        with self._storage.transaction():
+        with self._storage:
             messages = list(self)
             self._storage.remove(messages, lambda: super(Messages, self).extend(messages))
             super().clear()
@@ -327,14 +326,14 @@ def _restore(storage: QueueStorage, sqs: Any) -> None:
 
 
 def _define(storage: QueueStorage, sqs: Any) -> None:
-    with storage.transaction():
+    with storage:
         for queue in sqs._queues.all_values():
             storage.define(queue)
 
 
 def _whole(storage: QueueStorage, action: Callable[..., Any]) -> Callable[..., Any]:
     def whole(*given: Any) -> Any:
-        with storage.transaction():
+        with storage:
             return action(*given)
 
     return whole
@@ -342,7 +341,7 @@ def _whole(storage: QueueStorage, action: Callable[..., Any]) -> Callable[..., A
 
 def _received(storage: QueueStorage, collect: Callable[..., list[Message]]) -> Callable[..., list[Message]]:
     def received(*given: Any) -> list[Message]:
-        with storage.transaction():
+        with storage:
             messages = collect(*given)
             storage.received(messages)
             return messages
