@@ -83,7 +83,7 @@ class World:
             self.up.append((began, self.now))
             self.scheduler.close()
             if self.chance.random() < 0.2:
-                self.now -= self.chance.choice(SET_BACK)
+                self.now = max(FIRST.timestamp(), self.now - self.chance.choice(SET_BACK))
                 self.seen["set back"] += 1
             else:
                 self.now += self.chance.choice(OUTAGES)
@@ -168,8 +168,8 @@ class World:
         self.seen["left out"] += len(left_out - begun.keys())
 
     def _expected(self) -> tuple[set[str], set[str], set[str]]:
-        """The starts that begin; those that the policies leave out; and those that were missed in an outage and whose
-        time came again, on a clock that was set back: they may begin then, or not."""
+        """The starts that begin; those that the policies leave out; and those that were missed in an outage and that
+        were on time again, on a clock that was set back: they may begin then, or not."""
         wanted, left_out, again = set(), set(), set()
         decided = FIRST.timestamp()
         ends = max(end for _, end in self.up)
@@ -182,7 +182,7 @@ class World:
                 else:
                     left_out.add(_text(at))
             wanted |= {_text(at) for at in starts if max(decided, began) < at <= end}
-            again |= {_text(at) for at in starts if began < at <= min(decided, end)} & left_out
+            again |= {_text(at) for at in starts if began - ON_TIME_SECONDS <= at <= min(decided, end)} & left_out
             decided = max(decided, end)
         return wanted, left_out, again
 
