@@ -7,7 +7,7 @@ import json
 import random
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from tests.local_batch import ARN, World, definition, environment, queue
 from universal_scheduler.local.batch import Exit, jobs
 from universal_scheduler.local.batch.job_file import JobFile
-from universal_scheduler.local.state import Safety
+from universal_scheduler.local.state import Safety, StateError
 
 REQUEST = {
     "tags": {"team": "data"},
@@ -305,12 +305,22 @@ def test_what_was_told_is_not_told_again(world: World) -> None:
     assert again.again(kept=world.runner.commands).history(job) == []
 
 
-def test_what_could_not_be_told_is_told_at_the_next_start(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_could_not_be_told_is_told_as_soon_as_it_can_be(world: World, caplog: pytest.LogCaptureFixture) -> None:
     job = world.submit()
     world.is_deaf = True
     world.exit(job)
-    world.clock.advance(1)
-    assert "nobody could be told" in caplog.text
+    world.clock.advance(50)
+    assert caplog.text.count("cannot be announced. The engine tries again.") == 1
+    world.is_deaf = False
+    world.clock.advance(60)
+    assert world.history(job)[-1] == "SUCCEEDED"
+    assert world.again().history(job) == []
+
+
+def test_what_could_not_be_told_is_told_at_the_next_start(world: World) -> None:
+    job = world.submit()
+    world.is_deaf = True
+    world.exit(job)
     again = world.again()
     assert again.history(job) == ["SUCCEEDED"]
     again.clock.advance(1)
@@ -361,6 +371,39 @@ def test_the_jobs_of_a_queue_that_a_user_deleted_are_there(world: World) -> None
     world.call("DeleteJobQueue", {"jobQueue": "mine"})
     world.batch.write()
     assert world.again().job(job)["jobQueue"] == f"{ARN}:job-queue/mine"
+
+
+# The file
+
+
+def test_the_file_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with closing(sqlite3.connect(tmp_path / "state" / "batch.sqlite")) as written:
+        written.executescript((Path(__file__).parents[1] / "states" / "batch-1.sql").read_text())
+    running, terminated = "0ed9031c-b4a9-402d-a7ba-985f36f54eab", "55185359-1875-4a40-87cf-2526b7a7660a"
+    array, waits = "af132788-a8b4-4369-88bb-b0e8a9cbba77", "99565084-11a7-4462-bbd2-5f4115990704"
+    ended = "1bb76ea0-9dd0-444f-8f5a-3b7002ff67c0"
+    world = World(tmp_path, safety=Safety.PROCESS)
+    assert world.status(terminated, array, f"{array}:0", f"{array}:1", waits) == ["FAILED"] * 5
+    assert world.status(running, ended) == ["FAILED", "SUCCEEDED"]
+    assert world.job(running)["statusReason"].startswith(HOST_TERMINATED)
+    assert [attempt["statusReason"] for attempt in world.job(terminated)["attempts"]] == [
+        "Essential container in task exited",
+        "enough",
+    ]
+    assert world.job(waits)["statusReason"] == "Dependent Job failed"
+    assert world.history(ended) == ["SUCCEEDED"]
+    assert world.job(running)["tags"] == {"a": "b"}
+    job = world.submit(jobQueue="mine", jobDefinition="mine:1")
+    assert world.job(job)["retryStrategy"]["attempts"] == 2
+
+
+def test_the_file_of_a_later_release_is_refused(world: World, tmp_path: Path) -> None:
+    world.batch._life.close_file()
+    with closing(sqlite3.connect(tmp_path / "state" / "batch.sqlite")) as file:
+        file.execute("PRAGMA user_version = 99")
+    with pytest.raises(StateError, match="from a later release"):
+        World(tmp_path, safety=Safety.PROCESS)
 
 
 # Listing and forgetting

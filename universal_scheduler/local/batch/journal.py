@@ -17,6 +17,8 @@ from universal_scheduler.local.batch.model import Job
 
 AGAIN_SECONDS = 1.0
 """Until the next try to write a file that could not be written."""
+LONGEST_PAUSE_SECONDS = 60.0
+"""Between two tries to announce what cannot be announced."""
 FORGET_SECONDS = 0.2
 """Until what was told is written down as told, if nothing else is written meanwhile."""
 
@@ -140,16 +142,21 @@ class FileJournal:
         number = self._last_telling
         self._untold.append((number, job.id))
 
-        def notify() -> None:
-            try:
-                action()
-            except Exception:  # noqa: BLE001 - whatever it is, the others are told
-                _log.exception("nobody could be told of job %s, until the engine starts again", job.id)
-            else:
-                self.notified(number)
-
-        self._steps.append(_Step(notify, None))
+        self._steps.append(_Step(lambda: self._notify(number, job.id, action, AGAIN_SECONDS), None))
         self._schedule()
+
+    def _notify(self, number: int, job_id: str, action: Action, pause: float) -> None:
+        if self._closed:
+            return
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - whatever it is, it may work later
+            if pause == AGAIN_SECONDS:
+                _log.exception("A change of job %s cannot be announced. The engine tries again.", job_id)
+            longer = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            self._clock.call_later(pause, lambda: self._notify(number, job_id, action, longer))
+        else:
+            self.notified(number)
 
     def notified(self, number: int) -> None:
         if not self._told:
