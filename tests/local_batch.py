@@ -159,6 +159,7 @@ class World:
         self.events: list[dict[str, Any]] = []
         self.is_deaf = False
         self.blocked: list[dict[str, Any]] = []
+        self.hindrance = ""
         self.batch = Batch(
             region=REGION,
             account=ACCOUNT,
@@ -169,6 +170,7 @@ class World:
             clock=self.clock,
             listener=self._hear,
             on_blocked=self.blocked.append,
+            hindrance=lambda: self.hindrance,
             state=State(self._state, safety),
         )
         self.api = BatchApi(self.batch)

@@ -427,10 +427,7 @@ def full(records, record):
     raise sqlite3.OperationalError("database or disk is full")
 import sqlite3
 dynamodb_file.Records.append = full
-try:
-    put("2", "3")
-except sqlite3.OperationalError:
-    print(json.dumps("failed"))
+print(json.dumps(put("2", "3")[0]))
 dynamodb_file.Records.append = append
 print(json.dumps([item["sk"]["S"] for item in call("Scan", TableName="mine")[1]["Items"]]))
 print(json.dumps(call("DescribeTable", TableName="mine")[1]["Table"]["ItemCount"]))
@@ -439,7 +436,37 @@ put("4")
 print(json.dumps(call("Scan", TableName="mine", IndexName="by-g", Select="COUNT")[1]["Count"]))
 """,
     )
-    assert (failed, seen, count, records, again) == ("failed", ["1"], 1, 1, 2)
+    assert (failed, seen, count, records, again) == (500, ["1"], 1, 1, 2)
+
+
+def test_a_table_whose_deletion_cannot_be_written_is_still_there(tmp_path: Path) -> None:
+    [failed, items, tables, end] = killed(
+        tmp_path,
+        """
+import sqlite3
+create("mine", "S")
+call("PutItem", TableName="mine", Item={"pk": {"S": "p"}, "sk": {"S": "1"}})
+class Full:
+    def __getattr__(self, name):
+        return getattr(connection, name)
+    def execute(self, statement, *given):
+        if statement == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return connection.execute(statement, *given)
+connection, storage.database._connection = storage.database._connection, Full()
+print(json.dumps([call("DeleteTable", TableName="mine"), call("CreateTable", TableName="other",
+    BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}])]))
+storage.database._connection = connection
+print(json.dumps([item["sk"]["S"] for item in call("Scan", TableName="mine")[1]["Items"]]))
+print(json.dumps(call("ListTables")[1]["TableNames"]))
+call("PutItem", TableName="mine", Item={"pk": {"S": "p"}, "sk": {"S": "2"}})
+print(json.dumps(dynamodb.stream_end_position("mine")))
+""",
+    )
+    assert [status for status, _ in failed] == [500, 500]
+    assert "cannot be written (database or disk is full)" in failed[0][1]["message"]
+    assert (items, tables, end) == (["1"], ["mine"], 2)
 
 
 def test_a_number_written_in_another_way_is_the_same_key() -> None:

@@ -421,3 +421,17 @@ def test_a_definition_with_no_number_of_mebibytes_is_refused(world: World, memor
     needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": memory}]
     with pytest.raises(ClientError, match="not a valid number of MiB"):
         world.call("RegisterJobDefinition", definition("odd", container={"resourceRequirements": needs}))
+
+
+def test_no_job_starts_while_something_hinders_it_and_each_says_what(world: World) -> None:
+    runs = world.submit()
+    world.hindrance = "There is no room."
+    first, second = world.submit(), world.submit()
+    assert world.status(runs, first, second) == ["RUNNING", "RUNNABLE", "RUNNABLE"]
+    assert world.job(first)["statusReason"] == "There is no room."
+    world.exit(runs)
+    assert world.status(runs, first) == ["SUCCEEDED", "RUNNABLE"]
+    world.hindrance = ""
+    world.clock.advance(1)
+    assert world.status(first, second) == ["RUNNING", "RUNNING"]
+    assert "statusReason" not in world.job(first)

@@ -55,6 +55,7 @@ from universal_scheduler.local.service import backup, metrics, notify, settings,
 from universal_scheduler.local.service.backup import STATE
 from universal_scheduler.local.service.health import Health
 from universal_scheduler.local.service.retention import Sweeper
+from universal_scheduler.local.service.room import Room, is_new_work, puts_items, refused
 from universal_scheduler.local.service.routes import Service
 from universal_scheduler.local.sfn_local import ENDPOINT_VARIABLE, SfnLocal
 from universal_scheduler.local.state import Safety, State
@@ -75,6 +76,9 @@ DYNAMODB, SIGNED_OR_BROWSERS = b"DynamoDB_20120810.", frozenset({b"authorization
 service, it need not find out of these."""
 DEPLOYS = b"usched-deploy"
 """In the user agent of the engine's own deployment."""
+
+GO_ON = ("/usched-job-events", "/usched-notifications")
+"""The queues whose messages are delivered also where the disk gets full: runs that there are need them to end."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -196,9 +200,10 @@ class App:
         calls: Counter[str],
         door: Door | None,
         health: Health,
+        room: Room,
     ) -> None:
         self._ministack, self._stages, self._batch, self._service = ministack, stages, batch, service
-        self._calls, self._door, self._health = calls, door, health
+        self._calls, self._door, self._health, self._room = calls, door, health, room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -213,6 +218,14 @@ class App:
             return await _send(send, 503, *_starting(dict(scope["headers"])))
         if path == CALLS_PATH:
             return await _send(send, 200, [("content-type", "application/json")], json.dumps(self._calls).encode())
+        if reason := self._room.short():
+            headers = dict(scope["headers"])
+            if is_new_work(scope["method"], path, query, headers):
+                body = await _body(receive)
+                if puts_items(headers, body):
+                    status, fields, content = refused(path, headers, reason)
+                    return await _send(send, status, fields.items(), content)
+                receive = _again(body)
         if api := self._stages.get(path.split("/", 2)[1]):
             named = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
             client = (scope.get("client") or (HOST,))[0]
@@ -272,6 +285,15 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
+def _again(body: bytes) -> Receive:
+    """A body that was read already."""
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
 async def _send(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
     pairs = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers]
     pairs.append((b"content-length", str(len(body)).encode()))
@@ -300,7 +322,8 @@ class _Server:
         self._user, self._keys = user, keys
         self._port: int = listener.getsockname()[1]
         self._endpoint = f"http://{HOST}:{self._port}"
-        self._health = Health(home, state.safety, ())
+        self._room = Room(home, state.shrink)
+        self._health = Health(home, state.safety, [self._room.problem])
         self._product, self._jobs, self._calls = metrics.ProductMetrics(), sources.Jobs(), Counter[str]()
         self._retention = settings.read(home)
         self._stop = asyncio.Event()
@@ -376,6 +399,8 @@ class _Server:
             **(self._keys or ANY).environment,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
+            # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-config.html
+            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
             "USCHED_DATA": str(data),
         }
 
@@ -395,6 +420,7 @@ class _Server:
             state=self._state,
             listener=publish,
             on_blocked=inprocess.publish_queue_blocked,
+            hindrance=self._room.short,
         )
 
     def _app(self, batch: BatchApi, runtime: lambda_workers.Runtime, service: Service) -> App:
@@ -418,7 +444,7 @@ class _Server:
         self._dynamodb = dynamodb
         lambda_workers.apply(runtime)
         logs_storage.apply(self._state, most_length=self._retention.log_megabytes << 20 or None)
-        queue_mappings.apply()
+        queue_mappings.apply(lambda url: bool(self._room.short()) and not url.endswith(GO_ON))
         restore_queues, define_queues = queue_storage.apply(self._state)
         restore_buckets, define_buckets, send_notifications = object_storage.apply(self._state)
         self._executions = execution_storage.apply(self._state)
@@ -427,13 +453,13 @@ class _Server:
         self._restore = (restore_queues, restore_resources, restore_buckets)
         self._begin = (send_notifications, go_on, held_mappings.apply(), batch.resume_from_thread)
         rest_api.apply(stages)
-        self._firing = scheduler.apply(self._state)
+        self._firing = scheduler.apply(self._state, held=lambda: bool(self._room.short()))
         step_functions.apply()
-        stream_mappings.apply(dynamodb.positions)
+        stream_mappings.apply(dynamodb.positions, held=lambda: bool(self._room.short()))
         if self._sfn_local:
             sfn_local.apply(self._sfn_local)
         door = Door(self._keys, self._home / CREDENTIALS) if self._keys else None
-        return App(ministack.app.app, stages, batch, service, self._calls, door, self._health)
+        return App(ministack.app.app, stages, batch, service, self._calls, door, self._health, self._room)
 
     async def _serve(self, app: App, stop: asyncio.Event) -> None:
         import uvicorn

@@ -6,6 +6,7 @@ Each service of the engine has one file. What a service has answered is in its f
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -21,6 +22,10 @@ from typing import Any, Protocol
 
 _FREEZE_SECONDS = 10.0
 _LOCK_SECONDS = 0.05
+_PAGE_BYTES = 4096
+_LOG_PAGES = 4000
+_LEAST_LOG_PAGES = 100
+_SHRUNK_PAGES = 2000
 _COPIED_PAGES = 256
 """Of a file in one step. So many at most are left for the moment in which all files are frozen."""
 
@@ -101,8 +106,11 @@ class State:
             for suffix in () if self.durable else ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         connection = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False)
-        pragmas = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", f"synchronous={_SYNCHRONOUS[self.safety]}")
-        for pragma in (*pragmas, f"cache_size=-{cache_kilobytes}", "wal_autocheckpoint=4000"):
+        # What is deleted can give its room back, and needs none to be overwritten with zeros, as some builds do.
+        # https://www.sqlite.org/pragma.html#pragma_auto_vacuum, #pragma_secure_delete
+        pragmas = ["auto_vacuum=INCREMENTAL", "secure_delete=OFF", "locking_mode=EXCLUSIVE", "journal_mode=WAL"]
+        pragmas += [f"synchronous={_SYNCHRONOUS[self.safety]}", f"cache_size=-{cache_kilobytes}"]
+        for pragma in (*pragmas, f"wal_autocheckpoint={_most_pages(path)}"):
             connection.execute(f"PRAGMA {pragma}").close()
         _migrate(connection, migrations, path)
         self._files[name] = _File(connection, lock, len(migrations))
@@ -133,6 +141,22 @@ class State:
                 for pragma in ("page_count", "freelist_count", "page_size")
             )
         return int((pages - free) * size)
+
+    def shrink(self) -> None:
+        """Give the room of what was deleted back to the disk, file by file.
+
+        Raises:
+            sqlite3.Error: not all could be given back, perhaps because the disk has no room at all.
+        """
+        failure: sqlite3.Error | None = None
+        for file in list(self._files.values()):
+            try:
+                while _shrink_some(file):
+                    pass
+            except sqlite3.Error as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -186,6 +210,22 @@ def _acquired(lock: Lock, held: ExitStack) -> bool:
         return False
     held.callback(lock.release)
     return True
+
+
+def _most_pages(path: Path | None) -> int:
+    """How many pages a write-ahead log may have before they go into the file: fewer on a small disk."""
+    if path is None:
+        return _LOG_PAGES
+    return min(_LOG_PAGES, max(_LEAST_LOG_PAGES, shutil.disk_usage(path.parent).total // (_PAGE_BYTES * 256)))
+
+
+def _shrink_some(file: _File) -> bool:
+    """Whether there may be more."""
+    with file.lock:
+        file.connection.execute(f"PRAGMA incremental_vacuum({_SHRUNK_PAGES})").fetchall()
+        file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        [left] = file.connection.execute("PRAGMA freelist_count").fetchone()
+        return bool(left)
 
 
 class _Copy:

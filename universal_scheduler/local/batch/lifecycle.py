@@ -52,6 +52,8 @@ STOP_GRACE_SECONDS = 30.0
 """Between SIGTERM and SIGKILL: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html"""
 FORGET_SECONDS = 3600.0
 FORGOTTEN_AT_ONCE = 500
+_HINDERED_SECONDS = 1.0
+"""Between two looks whether jobs may start again."""
 
 Listener: TypeAlias = Callable[[str, JobStatus, Callable[[], dict[str, Any]]], None]
 """Is given a job's id and the status it has come to, and what makes its JobDetail (as it is by then)."""
@@ -74,6 +76,7 @@ class Lifecycle:
         clock: Clock,
         listener: Listener | None,
         on_blocked: Callable[[dict[str, Any]], None] | None,
+        hindrance: Callable[[], str],
         stop_grace_seconds: float,
         archives: bool,
     ) -> None:
@@ -83,7 +86,8 @@ class Lifecycle:
         self._logs = logs
         self._runner = runner
         self._clock = clock
-        self._listener, self._on_blocked = listener, on_blocked
+        self._listener, self._on_blocked, self._hindrance = listener, on_blocked, hindrance
+        self._looks_again = False
         self._grace = stop_grace_seconds
         self.resources = Resources(naming, self._resource_changed)
         self._file = JobFile(state)
@@ -252,11 +256,24 @@ class Lifecycle:
             job = self._submitted.popleft()
             if job.status is JobStatus.SUBMITTED:  # not cancelled meanwhile
                 self._evaluate(job)
-        for job, environment in self._placement.place(self.resources.queues.values(), self.resources.environments):
-            self._start(job, environment)
-        for job in self._placement.blocking():
-            self._notify_blocked(job)
+        if reason := self._hindrance():
+            self._hinder(reason)
+        else:
+            for job, environment in self._placement.place(self.resources.queues.values(), self.resources.environments):
+                self._start(job, environment)
+            for job in self._placement.blocking():
+                self._notify_blocked(job)
         self.journal.write()
+
+    def _hinder(self, reason: str) -> None:
+        """Let no job start for the moment."""
+        if self._placement.hold(reason) and not self._looks_again:
+            self._looks_again = True
+            self._clock.call_later(_HINDERED_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks_again = False
+        self._wake()
 
     def _evaluate(self, job: Job) -> None:
         """Find out what a submitted job waits for."""

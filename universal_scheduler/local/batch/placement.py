@@ -41,6 +41,13 @@ class Placement:
         blocked, self._blocked = self._blocked, []
         return blocked
 
+    def hold(self, reason: str) -> bool:
+        """Say why the next job of each queue does not start. Whether there is one."""
+        heads = [ready[0][2] for ready in self._ready.values() if ready]
+        for job in [job for job in heads if job.status is JobStatus.RUNNABLE]:
+            job.status_reason = reason
+        return bool(heads)
+
     def place(
         self, queues: Iterable[JobQueue], environments: Mapping[str, ComputeEnvironment]
     ) -> Iterator[tuple[Job, ComputeEnvironment]]:

@@ -34,6 +34,7 @@ class Batch:
     https://docs.aws.amazon.com/batch/latest/userguide/batch_job_events.html); ``on_blocked`` with the detail of a job
     that has come to hold up its queue
     (https://docs.aws.amazon.com/batch/latest/userguide/batch-job-queue-blocked-events.html).
+    No job starts as long as ``hindrance`` answers why.
     With ``archives`` jobs that ended some time ago are kept on disk; without, all stay in memory.
     With a durable ``state`` all is kept there, and what it has of an earlier Batch goes on when ``resume`` is called.
     What an operation has changed is on disk when ``written`` has come back.
@@ -54,6 +55,7 @@ class Batch:
         clock: Clock | None = None,
         listener: Listener | None = None,
         on_blocked: Callable[[dict[str, Any]], None] | None = None,
+        hindrance: Callable[[], str] = lambda: "",
         stop_grace_seconds: float = STOP_GRACE_SECONDS,
         archives: bool = True,
         state: State | None = None,
@@ -74,6 +76,7 @@ class Batch:
             clock=clock,
             listener=listener,
             on_blocked=on_blocked,
+            hindrance=hindrance,
             stop_grace_seconds=stop_grace_seconds,
             archives=archives,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -74,10 +75,24 @@ def apply(storage: Storage) -> None:
     dynamodb._txn_token_store = lambda token, entry: store(token, entry | {"signature": Digest(entry["signature"])})
 
     async def handle_request(method: str, path: str, headers: Mapping[str, str], body: bytes, query: Any) -> Answer:
-        answer = plain.answer(headers.get("x-amz-target", "").rpartition(".")[2], body)
-        return answer or await stock(method, path, headers, body, query)
+        try:
+            answer = plain.answer(headers.get("x-amz-target", "").rpartition(".")[2], body)
+            return answer or await stock(method, path, headers, body, query)
+        except sqlite3.Error as error:
+            return _unavailable(error)
 
     dynamodb.handle_request = handle_request
+
+
+def _unavailable(error: sqlite3.Error) -> Answer:
+    """Nothing of the request was done. SDKs repeat it.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+    """
+    reason = f"DynamoDB's file cannot be written ({error}). Look at the disk with the engine's state directory."
+    content = json.dumps({"__type": "InternalServerError", "message": reason}).encode()
+    fields = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-errortype": "InternalServerError"}
+    return 500, fields | {"x-amz-crc32": str(zlib.crc32(content))}, content
 
 
 class Digest:

@@ -263,20 +263,22 @@ class Storage:
 
     def restore(self) -> None:
         """Give ministack the tables that the file has, and their streams."""
-        dynamodb = self._dynamodb
         streams = dict(self.database.read("SELECT arn, id FROM streams").fetchall())
         for (definition,) in self.database.read("SELECT definition FROM tables ORDER BY id").fetchall():
-            kept = json.loads(definition)
-            table: Json = kept["table"] | {"items": {}}
-            scope = _scope(table)
-            for setting, value in kept["settings"].items():
-                getattr(dynamodb, setting).set_scoped(*scope, table[_SETTINGS[setting]], value)
-            dynamodb._tables.set_scoped(*scope, table["TableName"], table)
-            if _streams(table) and streams.pop(table["LatestStreamArn"], None):
-                records = self.records(table)
-                dynamodb._stream_records.set_scoped(*scope, table["TableName"], records)
-                dynamodb._stream_trimmed.set_scoped(*scope, table["TableName"], records.first)
+            self._restore(json.loads(definition), streams)
         self.database.gone.extend(streams.values())
+
+    def _restore(self, kept: Json, streams: Json) -> None:
+        """Give ministack a table, and the one of these streams that is the table's."""
+        dynamodb, table = self._dynamodb, kept["table"] | {"items": {}}
+        scope, name = _scope(table), table["TableName"]
+        for setting, value in kept["settings"].items():
+            getattr(dynamodb, setting).set_scoped(*scope, table[_SETTINGS[setting]], value)
+        dynamodb._tables.set_scoped(*scope, name, table)
+        if _streams(table) and streams.pop(table["LatestStreamArn"], None):
+            records = self.records(table)
+            dynamodb._stream_records.set_scoped(*scope, name, records)
+            dynamodb._stream_trimmed.set_scoped(*scope, name, records.first)
 
     def attach(self, table: Json, old: Json | None) -> None:
         """Take a table to what the file has under its ARN, and let it be the one that there was."""
@@ -338,13 +340,19 @@ class Storage:
 
     def undone(self) -> None:
         """Take over what the file has, after a transaction was rolled back."""
-        tables = self._dynamodb._tables
+        tables, known = self._dynamodb._tables, set()
         for key, table in tables.all_items():
             if type(items := table["items"]) is Items and not items.reload():
                 tables.forget(key)
                 continue
+            known.add(table["TableArn"])
             table.pop(self._dynamodb._INDEX_MEMBERS, None)
             self.update_counts(table)
+        kept = self.database.read("SELECT arn, definition FROM tables").fetchall()
+        streams = dict(self.database.read("SELECT arn, id FROM streams").fetchall())
+        for arn, definition in kept:
+            if arn not in known:
+                self._restore(json.loads(definition), streams)
         for key, records in self._dynamodb._stream_records.all_items():
             records.reload()
             self._dynamodb._stream_trimmed.set_scoped(*key, records.first)

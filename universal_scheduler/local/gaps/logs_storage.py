@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 from universal_scheduler.local.gaps import between, edit, require_ministack
@@ -431,6 +431,19 @@ def apply(state: State, *, most_length: int | None = None) -> Logs:
     cloudwatch_logs._forget_log_records_for_group = lambda *_: None
     cloudwatch_logs.bisect_left = _places_before
     _search_by_sql(cloudwatch_logs)
+    handle: Callable[..., Awaitable[Any]] = cloudwatch_logs.handle_request
+
+    async def handled(*request: Any) -> Any:
+        try:
+            return await handle(*request)
+        except sqlite3.Error as error:
+            # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html#API_PutLogEvents_Errors
+            reason = (
+                f"The file of logs cannot be written ({error}). Look at the disk with the engine's state directory."
+            )
+            return cloudwatch_logs.error_response_json("ServiceUnavailableException", reason, 500)
+
+    cloudwatch_logs.handle_request = handled
 
     def sweep() -> None:
         while True:

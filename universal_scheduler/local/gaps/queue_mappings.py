@@ -29,13 +29,16 @@ _SLOW_SECONDS = 0.5
 """A batch that has taken so long does not keep others waiting."""
 
 
-def apply() -> None:
-    """Change ministack's queues and their mappings; must run before the first message."""
+def apply(held: Callable[[str], bool] = lambda _: False) -> None:
+    """Change ministack's queues and their mappings; must run before the first message.
+
+    The messages of a queue wait as long as `held` says so of its URL.
+    """
     require_ministack("queue_mappings")
     from ministack.services import lambda_svc, sqs
 
     at_work = _AtWork()
-    sqs._receive_messages_for_esm = functools.partial(_receive, sqs, sqs._collect_msgs)
+    sqs._receive_messages_for_esm = functools.partial(_receive, sqs, sqs._collect_msgs, held)
     sqs._delete_messages_for_esm = functools.partial(_delete, sqs)
     lambda_svc._run_sqs_batch = functools.partial(_run_batch, lambda_svc, sqs, at_work)
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = _LOOK_SECONDS
@@ -75,8 +78,12 @@ class _AtWork:
         return 1
 
 
-def _receive(sqs: Any, collect: Callable[..., list[Json]], queue_url: str, number: int) -> list[Json]:
+def _receive(
+    sqs: Any, collect: Callable[..., list[Json]], held: Callable[[str], bool], queue_url: str, number: int
+) -> list[Json]:
     """Take visible messages, from the oldest on, and no further than needed; give up those that came too often."""
+    if held(queue_url):
+        return []
     with sqs._queues_lock:
         queue = sqs._get_q(queue_url)
         seconds = int(queue["attributes"].get("VisibilityTimeout", "30"))

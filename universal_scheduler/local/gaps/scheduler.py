@@ -48,15 +48,20 @@ _INSTANT = timedelta(microseconds=1)
 _log = logging.getLogger("usched.engine")
 
 
-def apply(state: State, clock: Callable[[], float] = time.time) -> FiringClock:
+def apply(
+    state: State, clock: Callable[[], float] = time.time, held: Callable[[], bool] = lambda: False
+) -> FiringClock:
     """Change ministack's EventBridge Scheduler; must run before its first schedule. Answers what fires, to be started
-    when all targets are there."""
+    when all targets are there.
+
+    Nothing fires as long as `held` says so. It is an outage: what was due then fires when it is over.
+    """
     require_ministack("scheduler")
     from ministack.services import scheduler
     from ministack.services.cloudformation import provisioners
 
     storage = SchedulerStorage(state, lambda record: first_due(record, clock()))
-    firing = FiringClock(storage, clock)
+    firing = FiringClock(storage, clock, held=held)
     scheduler._schedules._data = storage.schedules
     scheduler._schedule_groups._data = storage.groups
     scheduler._tags._data = storage.tags
@@ -221,8 +226,9 @@ class FiringClock:
         storage: SchedulerStorage,
         clock: Callable[[], float],
         send: Callable[[Key, Json, datetime], None] | None = None,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._storage, self._clock, self._send = storage, clock, send or _send
+        self._storage, self._clock, self._send, self._held = storage, clock, send or _send, held
         self._changed = threading.Condition()
 
     def start(self) -> None:
@@ -259,6 +265,9 @@ class FiringClock:
     def _run(self) -> None:
         while True:
             try:
+                if self._held():
+                    time.sleep(_AGAIN_SECONDS)
+                    continue
                 if self.fire():
                     continue
                 with self._changed:

@@ -108,14 +108,17 @@ def _pause(retries: int) -> float:
     return min(last, first * 2.0 ** min(retries, 10))
 
 
-def apply(positions: Positions) -> None:
-    """Change how ministack polls DynamoDB streams; must run before the first mapping is made."""
+def apply(positions: Positions, held: Callable[[], bool] = lambda: False) -> None:
+    """Change how ministack polls DynamoDB streams; must run before the first mapping is made.
+
+    Records wait as long as `held` says so.
+    """
     require_ministack("stream_mappings")
     from ministack.core.responses import request_scope
     from ministack.services import lambda_svc
 
     turns = _Turns(lambda_svc, positions)
-    lambda_svc._poll_dynamodb_streams = turns.poll
+    lambda_svc._poll_dynamodb_streams = lambda: not held() and turns.poll()
 
     class Mappings(type(lambda_svc._esms)):  # type: ignore[misc]
         __slots__ = ()
