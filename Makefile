@@ -35,7 +35,7 @@ test-unit: $(STAMP) ## Run the unit tests alone, in a few seconds
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit
 
 fault: $(STAMP) ## Run simulated runs with a million injected faults, some ten minutes; SEEDS=100 makes fewer
-	@USCHED_FAULT_SEEDS=$(SEEDS) USCHED_CLOCK_SCHEDULES=500 USCHED_CLOCK_DAYS=30 USCHED_OUTAGE_SCHEDULES=1000 USCHED_WEEK_SCHEDULES=2000 USCHED_SERVICE_KILLS=50 USCHED_JOB_KILLS=100 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/fault
+	@USCHED_FAULT_SEEDS=$(SEEDS) USCHED_CLOCK_SCHEDULES=500 USCHED_CLOCK_DAYS=30 USCHED_OUTAGE_SCHEDULES=1000 USCHED_WEEK_SCHEDULES=2000 USCHED_CRASHES=300 USCHED_SERVICE_KILLS=50 USCHED_JOB_KILLS=100 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/fault
 
 week: $(STAMP) ## Run a week of 2,000 cron schedules on an engine whose clock jumps from one start to the next, an hour
 	@USCHED_MACHINE_SCHEDULES=2000 USCHED_MACHINE_DAYS=7 $(BIN)/python -m pytest -q -s tests/fault/test_machine_week.py

@@ -1,4 +1,4 @@
-"""Says at the end of the tests how many faults there were, in all processes together."""
+"""Says at the end of the tests how many faults and crashes there were, in all processes together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.fault.machine import FIGURES
 from tests.fault.world import TALLY
 
 
@@ -13,11 +14,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     told = getattr(session.config, "workeroutput", None)
     if told is not None:
         told["tally"] = dict(TALLY)
+        told["figures"] = FIGURES
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    TALLY.update(getattr(node, "workeroutput", {}).get("tally", {}))
+    output = getattr(node, "workeroutput", {})
+    TALLY.update(output.get("tally", {}))
+    FIGURES.extend(output.get("figures", ()))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -25,3 +29,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         failed = len(terminalreporter.stats.get("failed", ()))
         outcome = f"{failed} tests FAILED" if failed else "0 jobs doubled, 0 lost, 0 wrong ends"
         terminalreporter.write_line(f"{TALLY['faults']:,} faults in {TALLY['runs']:,} simulated runs: {outcome}")
+    for figures in FIGURES:
+        terminalreporter.write_line(figures)
