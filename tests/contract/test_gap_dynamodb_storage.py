@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+STATES = Path(__file__).parents[1] / "states"
 START = """
 import asyncio, base64, json, random, sys, time
 from pathlib import Path
@@ -467,6 +470,41 @@ print(json.dumps(dynamodb.stream_end_position("mine")))
     assert [status for status, _ in failed] == [500, 500]
     assert "cannot be written (database or disk is full)" in failed[0][1]["message"]
     assert (items, tables, end) == (["1"], ["mine"], 2)
+
+
+def test_the_file_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "dynamodb.sqlite")) as written:
+        written.executescript((STATES / "dynamodb-1.sql").read_text())
+    [described, items, found, waiting, position, left, number] = killed(
+        tmp_path,
+        DESCRIBE
+        + """
+print(json.dumps(describe("mine")))
+print(json.dumps([[item["pk"]["S"], item["sk"]["N"]] for item in call("Scan", TableName="mine")[1]["Items"]]))
+print(json.dumps([item["sk"]["N"] for item in call("Query", TableName="mine", IndexName="by-g",
+    KeyConditionExpression="g = :g", ExpressionAttributeValues={":g": {"S": "u"}})[1]["Items"]]))
+print(json.dumps([record["eventName"] for record in dynamodb.stream_records_since("mine", 3, 9)]))
+print(json.dumps(storage.positions.get("function", dynamodb._tables["mine"]["LatestStreamArn"])))
+dynamodb._usched_reap(100.0)
+print(json.dumps(call("DescribeTable", TableName="mine")[1]["Table"]["ItemCount"]))
+call("DeleteItem", TableName="mine", Key={"pk": {"S": "Z\u00fcrich"}, "sk": {"N": "2"}})
+print(json.dumps(dynamodb.stream_end_position("mine")))
+""",
+    )
+    assert described[1][1]["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
+    assert described[2][1]["Tags"] == [{"Key": "owner", "Value": "me"}]
+    assert items == [["Zürich", "-1"], ["Zürich", "2"], ["Zürich", "10"], ["q", "1"]]
+    assert found == ["-1", "2", "10"]
+    assert (waiting, position, left, number) == (["INSERT"], 3, 3, 5)
+
+
+def test_the_file_of_a_later_release_is_refused(tmp_path: Path) -> None:
+    killed(tmp_path, 'create("mine", "S")')
+    with closing(sqlite3.connect(tmp_path / "dynamodb.sqlite")) as file:
+        file.execute("PRAGMA user_version = 99")
+    command = [sys.executable, "-c", START, "ours", "1", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "dynamodb.sqlite is from a later release of usched (version 99; this release knows 1)" in done.stderr
 
 
 def test_a_number_written_in_another_way_is_the_same_key() -> None:

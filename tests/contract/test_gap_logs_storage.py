@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +229,24 @@ print(json.dumps(call("GetLogRecord", logRecordPointer=events[0]["eventId"])[1][
     assert group["retentionInDays"] == 30
     assert group["creationTime"] == before[0][1]["logGroups"][0]["creationTime"]
     assert (lines, record) == (["first", "second"], "mine")
+
+
+def test_the_file_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "logs.sqlite")) as written:
+        written.executescript((Path(__file__).parents[1] / "states" / "logs-1.sql").read_text())
+    [group, tags, lines, token] = killed(
+        tmp_path,
+        """
+print(json.dumps(call("DescribeLogGroups")[1]["logGroups"][0]))
+print(json.dumps(call("ListTagsLogGroup", logGroupName="mine")[1]["tags"]))
+put = call("PutLogEvents", logGroupName="mine", logStreamName="s", logEvents=[{"timestamp": 3, "message": "third"}])
+found = call("GetLogEvents", logGroupName="mine", logStreamName="s", startFromHead=True)[1]["events"]
+print(json.dumps([event["message"] for event in found]))
+print(json.dumps(put[1]["nextSequenceToken"]))
+""",
+    )
+    assert (group["logGroupName"], group["retentionInDays"], group["storedBytes"]) == ("mine", 7, 11)
+    assert (tags, lines, token) == ({"owner": "me"}, ["first", "Zürich", "third"], "3")
 
 
 def test_lines_go_when_their_group_no_longer_keeps_them() -> None:
