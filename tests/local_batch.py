@@ -215,11 +215,17 @@ class World:
         return found[0] if len(found) == 1 else found
 
     def exit(
-        self, job_id: str, code: int | None = 0, signal: int | None = None, *, out_of_memory: bool = False
+        self,
+        job_id: str,
+        code: int | None = 0,
+        signal: int | None = None,
+        *,
+        out_of_memory: bool = False,
+        at: int | None = None,
     ) -> None:
         """The job's current attempt ends."""
         number = len(self.job(job_id)["attempts"]) + 1
-        how = Exit(code=code, signal=signal, out_of_memory=out_of_memory)
+        how = Exit(code=code, signal=signal, out_of_memory=out_of_memory, at=at)
         self.runner.commands.pop(f"{job_id}/{number}").on_exit(how)
         self.clock.advance()
 

@@ -58,6 +58,14 @@ def test_an_exit_code_fails_a_job(world: World) -> None:
     assert world.job(job)["container"]["exitCode"] == 3
 
 
+def test_a_job_does_not_end_before_it_started(world: World) -> None:
+    """The end is told with its time, the start when somebody hears of it: on a busy machine that may be later."""
+    job_id = world.submit()
+    started = world.job(job_id)["startedAt"]
+    world.exit(job_id, at=started - 1)
+    assert world.job(job_id)["stoppedAt"] == started
+
+
 def test_a_signal_shows_as_an_exit_code_above_128(world: World) -> None:
     job = world.submit()
     world.exit(job, None, signal=Signals.SIGKILL)

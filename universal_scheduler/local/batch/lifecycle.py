@@ -438,7 +438,8 @@ class Lifecycle:
         for timer in job.timers:
             timer.cancel()
         job.timers.clear()
-        stopped_at = how.at or self._clock.now()
+        # The runner says when a job ended. That it had started may have been heard of later than that.
+        stopped_at = max(how.at or self._clock.now(), job.started_at or 0)
         self._logs.finish(key, lambda: self._attempt_over(job, key, how, stopped_at))
 
     def _attempt_over(self, job: Job, key: str, how: Exit, stopped_at: int) -> None:
