@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.usched import usched
-from universal_scheduler.cli.crontab import yaml_of
+from universal_scheduler.cli.importers.crontab import read as read_crontab
+from universal_scheduler.cli.importing import yaml_of
 from universal_scheduler.cli.yaml_text import read_yaml
 from universal_scheduler.domain.documents.check import find_errors
-from universal_scheduler.domain.documents.crontab import read_crontab
 
 
 def only(text: str, **options: Any) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def test_files_can_be_applied(tmp_path: Path) -> None:
     [made] = answer["schedules"]
     assert read_yaml(Path(made["file"]).read_text()) == [made["schedule"]]
     shown = usched("import", "crontab", str(crontab), "--out", str(tmp_path / "made"))
-    assert "No schedule: line 3: the scheduler does not know when a machine starts" in shown.stdout
+    assert "Not imported: line 3: the scheduler does not know when a machine starts" in shown.stdout
     assert f"usched apply {tmp_path / 'made'}" in shown.stdout
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import click
 
 from universal_scheduler.cli import target
+from universal_scheduler.cli.importers import FORMATS, Format
 from universal_scheduler.cli.problems import explain
 from universal_scheduler.cli.target import Target
 from universal_scheduler.cli.unknown import Commands
@@ -512,29 +513,32 @@ def import_() -> None:
     """Make schedules of the files of other schedulers."""
 
 
-@import_.command("crontab", epilog=EPILOG)
-@click.argument("file", metavar="FILE")
-@click.option("--out", metavar="DIR", help="Write a file for each schedule into DIR. Without it: print the schedules.")
-@click.option(
-    "--timezone",
-    "zone",
-    metavar="ZONE",
-    default="UTC",
-    show_default=True,
-    help="The time zone of the machine of the crontab. A line CRON_TZ=ZONE changes it for the lines below.",
-)
-@click.option("--user-column", is_flag=True, help="A user stands before each command, as in /etc/crontab.")
-@_json
-@_command
-def import_crontab(file: str, out: str | None, zone: str, user_column: bool, as_json: bool) -> int:
-    """Make a schedule of every line of a crontab.
+def _importer(form: Format) -> None:
+    """The command that reads one format."""
 
-    FILE is a crontab, or - for standard input: crontab -l | usched import crontab -. A line that cannot become a
-    schedule is reported with its number and why; the exit code is then 1. Nothing is stored.
-    """
-    from universal_scheduler.cli.crontab import crontab_command
+    @import_.command(form.name, epilog=EPILOG, help=form.help)
+    @click.argument("file", metavar="FILE")
+    @click.option(
+        "--out", metavar="DIR", help="Write a file for each schedule into DIR. Without it: print the schedules."
+    )
+    @_json
+    @_command
+    def command(file: str, out: str | None, as_json: bool, **options: Any) -> int:
+        from universal_scheduler.cli.importing import import_command
 
-    return crontab_command(file, out, zone, user_column, as_json)
+        return import_command(form, file, out, as_json, **options)
+
+    if form.zone:
+        command.params.insert(
+            2, click.Option(["--timezone", "zone"], metavar="ZONE", default="UTC", show_default=True, help=form.zone)
+        )
+    if form.user_column:
+        text = "A user stands before each command, as in /etc/crontab."
+        command.params.insert(3, click.Option(["--user-column"], is_flag=True, help=text))
+
+
+for _form in FORMATS:
+    _importer(_form)
 
 
 @main.command(epilog=EPILOG)

@@ -1,4 +1,4 @@
-"""`usched import crontab`: writes a schedule for every line of a crontab, or says why there is none."""
+"""`usched import`: writes the schedules that an importer has found in a file, and says what was not imported."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from universal_scheduler.cli.console import make_console, put_json, say
+from universal_scheduler.cli.importers import Format
+from universal_scheduler.cli.importers.found import Found, Imported, Reported
 from universal_scheduler.cli.printable import printable
 from universal_scheduler.cli.problems import Problem
 from universal_scheduler.cli.tables import Table, number, prose
-from universal_scheduler.domain.documents.crontab import Crontab, Imported, Reported, read_crontab
 from universal_scheduler.domain.documents.text import unicode_text
 from universal_scheduler.domain.errors import UnreadableDocument
 
@@ -25,14 +26,19 @@ ESCAPED = re.compile("[^\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\ufffd\\
 """What JSON allows in a text and YAML does not, and the line breaks of YAML 1.1."""
 
 
-def crontab_command(file: str, out: str | None, zone: str, user_column: bool, as_json: bool) -> int:
-    """Exit code 1 if a line has become no schedule.
+def import_command(
+    form: Format, file: str, out: str | None, as_json: bool, *, zone: str = "UTC", user_column: bool = False
+) -> int:
+    """Exit code 1 if something could not be imported.
 
     Raises:
-        Problem: the crontab cannot be read, or a schedule cannot be written.
+        Problem: the file cannot be read, or a schedule cannot be written.
     """
-    system_wide = file == "/etc/crontab" or file.startswith("/etc/cron.d/")
-    found = read_crontab(_text(file), zone=zone, user_column=user_column or system_wide)
+    options: dict[str, Any] = {"zone": zone} if form.zone else {}
+    if form.user_column:
+        system_wide = file == "/etc/crontab" or file.startswith("/etc/cron.d/")
+        options["user_column"] = user_column or system_wide
+    found = _read(form, file, options)
     files = [] if out is None else _write(Path(out), found.schedules)
     if as_json:
         put_json(_as_json(found, files))
@@ -46,6 +52,15 @@ def crontab_command(file: str, out: str | None, zone: str, user_column: bool, as
         if files:
             say(console, f"Look at them, and store them with: usched apply {out}", "dim")
     return SOME_REPORTED if found.reported else 0
+
+
+def _read(form: Format, file: str, options: Mapping[str, Any]) -> Found:
+    text = _text(file)
+    try:
+        return form.read(text, **options)
+    except UnreadableDocument as unreadable:
+        lines = "".join(f"\n         {error}" for error in unreadable.errors)
+        raise Problem(f"{file} cannot be read as {form.name}.{lines}", "Correct the file.") from None
 
 
 def yaml_of(document: Mapping[str, Any]) -> str:
@@ -76,7 +91,7 @@ def _bytes(file: str) -> bytes:
         return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        advice = "Name a crontab, or pipe one: crontab -l | usched import crontab -"
+        advice = "Name a file, or - for standard input: crontab -l | usched import crontab -"
         raise Problem(f"{file} cannot be read: {why}", advice) from None
 
 
@@ -92,7 +107,7 @@ def _write(directory: Path, schedules: Sequence[Imported]) -> list[Path]:
     return files
 
 
-def _as_json(found: Crontab, files: Sequence[Path]) -> dict[str, Any]:
+def _as_json(found: Found, files: Sequence[Path]) -> dict[str, Any]:
     schedules = [{"line": each.line, "schedule": dict(each.document)} for each in found.schedules]
     for entry, file in zip(schedules, files, strict=False):
         entry["file"] = str(file)
@@ -110,15 +125,33 @@ def _reported(each: Reported) -> dict[str, Any]:
 def _show(console: Console, schedules: Sequence[Imported], files: Sequence[Path]) -> None:
     if not schedules:
         return
-    table = Table("schedule", number("line"), "times", "zone", prose("file"))
+    table = Table("schedule", number("line"), number("jobs"), prose("starts"), prose("file"))
     for each, file in zip(schedules, files, strict=True):
-        trigger = each.document["trigger"]
-        table.add_row(each.document["scheduleId"], str(each.line), trigger["cron"], trigger["timezone"], str(file))
+        jobs = len(each.document["jobList"])
+        table.add_row(each.document["scheduleId"], str(each.line), f"{jobs:,}", _starts(each.document), str(file))
     console.print(table)
 
 
-def _explain(console: Console, found: Crontab) -> None:
-    for head, style, entries in (("No schedule: ", "bold red", found.reported), ("Note: ", "bold yellow", found.notes)):
+def _starts(document: Mapping[str, Any]) -> str:
+    """The triggers in a word or two each."""
+    triggers = document["trigger"] if isinstance(document["trigger"], list) else [document["trigger"]]
+    return "; ".join(_start(trigger) for trigger in triggers)
+
+
+def _start(trigger: Mapping[str, Any]) -> str:
+    if "manual" in trigger:
+        return "by hand"
+    if "after" in trigger:
+        return f"after {', '.join(trigger['after'])}"
+    times = trigger.get("cron") or trigger.get("rate") or trigger.get("at")
+    return f"{times}, {trigger['timezone']}" if "timezone" in trigger else str(times)
+
+
+def _explain(console: Console, found: Found) -> None:
+    for head, style, entries in (
+        ("Not imported: ", "bold red", found.reported),
+        ("Note: ", "bold yellow", found.notes),
+    ):
         for each in entries:
             why = printable(f"line {each.line}: {each.why} | {each.text}")
             console.print(Text.assemble((head, style), why), soft_wrap=True)

@@ -7,10 +7,11 @@ https://manpages.debian.org/bookworm/cron/crontab.5.en.html, https://man7.org/li
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from universal_scheduler.cli.importers.found import Found, Imported, Refused, Reported, unused
 from universal_scheduler.domain.documents.check import find_errors
 from universal_scheduler.domain.documents.values import shown
 from universal_scheduler.domain.names import digest
@@ -47,34 +48,6 @@ BEFORE_THE_PROGRAM = frozenset({"cd", "test", "[", "[[", "sleep", "export", ".",
 RUN_ANOTHER = frozenset({"exec", "nice", "ionice", "nohup", "sudo", "env", "time", "flock", "timeout", "chronic"})
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A line that has become a schedule."""
-
-    line: int
-    document: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """A line that has become no schedule, or a setting that is not kept; and why."""
-
-    line: int
-    text: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Crontab:
-    """What became of every line of a crontab, in the order of the lines."""
-
-    schedules: Sequence[Imported]
-    reported: Sequence[Reported]
-    """The lines that start a command and have become no schedule."""
-    notes: Sequence[Reported]
-    """The settings that have another meaning here."""
-
-
 @dataclass(slots=True)
 class _Settings:
     """What the lines above have set."""
@@ -85,11 +58,7 @@ class _Settings:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-class _Refused(Exception):
-    """A line that cannot become a schedule; the text says why."""
-
-
-def read_crontab(text: str, *, zone: str = "UTC", user_column: bool = False) -> Crontab:
+def read(text: str, *, zone: str = "UTC", user_column: bool = False) -> Found:
     """Make a schedule of every line. Each schedule passes the check of documents.
 
     `zone` is the time zone of the lines above the first `CRON_TZ`. `user_column` says that the name of a user stands
@@ -109,18 +78,18 @@ def read_crontab(text: str, *, zone: str = "UTC", user_column: bool = False) -> 
                 notes += [Reported(number, written, note) for note in _set(settings, found)]
                 continue
             document = _document(written, number, settings, user_column)
-        except _Refused as refused:
+        except Refused as refused:
             reported.append(Reported(number, written, str(refused)))
             continue
-        document["scheduleId"] = _unused(document["scheduleId"], known)
+        document["scheduleId"] = unused(document["scheduleId"], known)
         if errors := find_errors(document):
+            known.discard(document["scheduleId"])
             reported.append(Reported(number, written, "; ".join(f"{each.path}: {each.problem}" for each in errors)))
             continue
         if not user_column and document["jobList"][0]["jobName"] == "root":
             notes.append(Reported(number, written, USER_NOTE))
-        known.add(document["scheduleId"])
         schedules.append(Imported(number, document))
-    return Crontab(schedules, reported, notes)
+    return Found(schedules, reported, notes)
 
 
 def _set(settings: _Settings, found: re.Match[str]) -> Iterator[str]:
@@ -133,10 +102,10 @@ def _set(settings: _Settings, found: re.Match[str]) -> Iterator[str]:
             yield NO_MAIL
     elif name == DELAY:
         if not re.fullmatch("[0-9]{1,4}", value) or int(value) > LONGEST_DELAY:
-            raise _Refused(f"{shown(value)} is no number of minutes from 0 to {LONGEST_DELAY}")
+            raise Refused(f"{shown(value)} is no number of minutes from 0 to {LONGEST_DELAY}")
         settings.delay = int(value)
     elif name.startswith("AWS_BATCH"):
-        raise _Refused("AWS Batch keeps variables whose names start with AWS_BATCH to itself")
+        raise Refused("AWS Batch keeps variables whose names start with AWS_BATCH to itself")
     else:
         settings.environment[name] = value
         if name == "TZ":
@@ -153,10 +122,10 @@ def _document(line: str, number: int, settings: _Settings, user_column: bool) ->
     if user_column:
         user, rest = _cut(rest)
     if not rest:
-        raise _Refused("there is no command" + (" behind the name of the user" if user else ""))
+        raise Refused("there is no command" + (" behind the name of the user" if user else ""))
     command, given = _command_and_input(rest)
     if not command.strip():
-        raise _Refused("there is no command before the %")
+        raise Refused("there is no command before the %")
     environment = dict(settings.environment)
     shell = environment.get("SHELL") or SHELL
     words = [shell, "-c", command]
@@ -193,16 +162,16 @@ def _times(line: str) -> tuple[str, str]:
     if line.startswith("@"):
         nickname, rest = _cut(line)
         if nickname == "@reboot":
-            raise _Refused(REBOOT)
+            raise Refused(REBOOT)
         if nickname.lower() not in NICKNAMES:
-            raise _Refused(f"{shown(nickname)} is none of {', '.join(NICKNAMES)}")
+            raise Refused(f"{shown(nickname)} is none of {', '.join(NICKNAMES)}")
         return NICKNAMES[nickname.lower()], rest
     words = line.split(None, 5)
     if len(words) < 5:
-        raise _Refused(f"it has {len(words)} words, and a line has {FIVE_FIELDS} and a command")
+        raise Refused(f"it has {len(words)} words, and a line has {FIVE_FIELDS} and a command")
     random = next((word for word in words[:5] if "~" in word), None)
     if random is not None:
-        raise _Refused(f"{shown(random)} is a random time of cronie: choose a time, or use the key spread")
+        raise Refused(f"{shown(random)} is a random time of cronie: choose a time, or use the key spread")
     return " ".join(words[:5]), words[5] if len(words) == 6 else ""
 
 
@@ -227,12 +196,3 @@ def _job_name(command: str) -> str:
         if name:
             return name[:NAME_LIMIT]
     return "job"
-
-
-def _unused(name: str, known: set[str]) -> str:
-    """The name, or with a number where a line stands twice: cron runs both."""
-    made, number = name, 1
-    while made in known:
-        number += 1
-        made = f"{name}-{number}"
-    return made

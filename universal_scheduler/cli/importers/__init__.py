@@ -1,0 +1,48 @@
+"""Readers of other schedulers' files: a module a format, with a pure function `read` from a text to what was found.
+
+`FORMATS` is the registry: a new format is its module and one entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from universal_scheduler.cli.importers.found import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file that `usched import NAME` reads."""
+
+    name: str
+    module: str
+    """In this folder. It is loaded when a file is read."""
+    help: str
+    zone: str = ""
+    """What `--timezone` means for it; empty where the format has no use for it."""
+    user_column: bool = False
+
+    def read(self, text: str, **options: Any) -> Found:
+        """Make schedules of a text. Each passes the check of documents.
+
+        Raises:
+            UnreadableDocument: it is no text of this format.
+        """
+        module = import_module(f"{__name__}.{self.module}")
+        return cast("Found", module.read(text, **options))
+
+
+FORMATS = (
+    Format(
+        "crontab",
+        "crontab",
+        "Make a schedule of every line of a crontab.\n\nFILE is a crontab, or - for standard input: crontab -l | "
+        "usched import crontab -. A line that cannot become a schedule is reported with its number and why; the exit code "
+        "is then 1. Nothing is stored.",
+        zone="The time zone of the machine of the crontab. A line CRON_TZ=ZONE changes it for the lines below.",
+        user_column=True,
+    ),
+)
