@@ -21,6 +21,7 @@ import boto3
 
 from benchmarks.measures import Event, JobTimes
 from universal_scheduler.local import engine as engines
+from universal_scheduler.local.state import Safety
 
 T = TypeVar("T")
 REGION = "us-east-1"
@@ -138,18 +139,18 @@ class Stage:
 
 
 @contextmanager
-def started(code: Path | None = None) -> Iterator[Stage]:
+def started(code: Path | None = None, safety: Safety = Safety.EPHEMERAL) -> Iterator[Stage]:
     """An engine of its own, with the template deployed; gone afterwards, with all that it wrote.
 
     With `code`, the folder of another version of the scheduler, the engine and what is deployed there are that version.
     """
     with tempfile.TemporaryDirectory(prefix="usched-bench-") as home:
         state_dir = Path(home) / "engine"
-        engine = _start_other(code, state_dir) if code else engines.start(port=0, state_dir=state_dir)
+        engine = _start_other(code, state_dir) if code else engines.start(0, state_dir, safety=safety)
         try:
             yield Stage(engine)
         finally:
-            engines.stop(engine)
+            engines.stop(state_dir)
 
 
 _START = """

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import before, floor, large, memory, reads, report
+from benchmarks import before, durable, floor, large, memory, reads, report
 from benchmarks.display import JSON, PIPE, TERMINAL, Display, Taken
 from benchmarks.measures import (
     PAYLOAD_LIMIT,
@@ -30,6 +30,7 @@ from benchmarks.report import FLOOR, OURS, REFERENCE, Result
 from benchmarks.start_latency import StartLatency
 from benchmarks.workloads import Workload, all_workloads, diamond, fan
 from universal_scheduler.domain.documents.parse import parse
+from universal_scheduler.local.state import Safety
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -316,3 +317,24 @@ def test_an_earlier_revision_is_taken_out_whole_without_its_benchmarks(
     assert not (place / "benchmarks").exists()
     with pytest.raises(before.RevisionError):
         before.tree("no-such-revision")
+
+
+def printed(shown: Any) -> str:
+    screen = StringIO()
+    Console(file=screen, width=120).print(shown)
+    return screen.getvalue()
+
+
+def test_a_durable_engine_is_shown_as_a_multiple_of_an_ephemeral_one() -> None:
+    sides = [
+        durable.Side("W1", "ephemeral", (1.0, 3.0, 2.0), (0.5, 0.5, 0.5)),
+        durable.Side("W1", "process", (2.5, 2.5, 9.0), (0.6, 0.6, 0.6)),
+    ]
+    wall, processor = durable.sides_tables(sides)
+    assert "W1 2.000 2.500 1.25 ≤ 1.3" in " ".join(printed(wall).split())
+    assert "W1 0.500 0.600 1.20" in " ".join(printed(processor).split())
+
+
+def test_each_engine_comes_first_as_often_as_the_others() -> None:
+    here: Any = {Safety.EPHEMERAL: "a", Safety.PROCESS: "b"}
+    assert [stage for repeat in range(4) for _, stage in durable._in_turn(here, repeat)] == list("abbaabba")
