@@ -30,6 +30,8 @@ from universal_scheduler.local.service.backup import STATE
 from universal_scheduler.local.state import Safety
 
 SCHEDULES, RUNS, REPEATS = 100_000, 10_000, 5
+STRIDE = 10_000
+"""Between the numbers of a row and of its copy: more than one schedule and one run have of any rows."""
 WHOLE = ("logs", "batch", "executions")
 SCHEDULE, RUN = "schedule-0000000", "run-0000000"
 SECONDS = 120
@@ -143,14 +145,13 @@ def multiply(folder: Path, schedules: int, runs: int) -> None:
             columns = [each[0] for each in found.description]
             rows = found.fetchall()
             places = [columns.index(name) for name in numbers]
-            stride = 1 + max((row[place] for row in rows for place in places), default=0)
             # Each run of a function has a stream of its own.
             streams = [row[columns.index("name")] for row in rows] if table == "streams" else []
             insert = f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})"
             for number, names in ((schedules, [SCHEDULE]), (runs, [RUN, job])):
                 whole = file in WHOLE and RUN in names
                 copied = [row for row in rows if whole or _names(row, names)]
-                state.executemany(insert, _copies(copied, places, [*names, *streams], number, stride))
+                state.executemany(insert, _copies(copied, places, [*names, *streams], number))
 
 
 def _names(row: Sequence[Any], names: Sequence[str]) -> bool:
@@ -159,14 +160,14 @@ def _names(row: Sequence[Any], names: Sequence[str]) -> bool:
 
 
 def _copies(
-    rows: Sequence[Sequence[Any]], places: Sequence[int], names: Sequence[str], number: int, stride: int
+    rows: Sequence[Sequence[Any]], places: Sequence[int], names: Sequence[str], number: int
 ) -> Iterator[list[Any]]:
     """The rows for each of so many, without the first, which is there."""
     for copy in range(1, number):
         for row in rows:
             made = [_renamed(value, names, copy) for value in row]
             for place in places:
-                made[place] = row[place] + copy * stride
+                made[place] = row[place] + copy * STRIDE
             yield made
 
 
