@@ -40,8 +40,8 @@ FORMATS = (
         "crontab",
         "crontab",
         "Make a schedule of every line of a crontab.\n\nFILE is a crontab, or - for standard input: crontab -l | "
-        "usched import crontab -. A line that cannot become a schedule is reported with its number and why; the exit code "
-        "is then 1. Nothing is stored.",
+        "usched import crontab -. A line that cannot become a schedule is reported with its number and why; the exit "
+        "code is then 1. Nothing is stored.",
         zone="The time zone of the machine of the crontab. A line CRON_TZ=ZONE changes it for the lines below.",
         user_column=True,
     ),
