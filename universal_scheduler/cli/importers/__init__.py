@@ -45,4 +45,12 @@ FORMATS = (
         zone="The time zone of the machine of the crontab. A line CRON_TZ=ZONE changes it for the lines below.",
         user_column=True,
     ),
+    Format(
+        "autosys",
+        "autosys",
+        "Make schedules of the jobs and boxes in a JIL file of AutoSys.\n\nFILE is what autorep -q prints. A box with "
+        "its jobs becomes a schedule, and so does a job outside of boxes. What cannot be imported is reported with its "
+        "line and why; the exit code is then 1. Nothing is stored.",
+        zone="The time zone of start times without an attribute timezone.",
+    ),
 )
