@@ -3,8 +3,9 @@ given."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,25 @@ def tried(
     file.write_text(yaml_of(document))
     [run] = json.loads(usched("try", str(file), "--json").stdout)["runs"]
     return {job["jobName"]: job["status"] for job in run["jobs"]}, calls.read_text().splitlines(), run
+
+
+JUNK: tuple[Any, ...] = (None, 7, "x", "", [], [[]], {}, {"Type": 7}, True)
+
+
+def spoilt(document: Any) -> Iterator[Any]:
+    """The document with each of its values replaced by junk."""
+    ahead: list[tuple[Any, ...]] = [()]
+    while ahead:
+        path = ahead.pop()
+        value = document
+        for part in path:
+            value = value[part]
+        if isinstance(value, dict | list):
+            ahead += [(*path, part) for part in (value if isinstance(value, dict) else range(len(value)))]
+        for junk in JUNK if path else ():
+            made = copy.deepcopy(document)
+            inside = made
+            for part in path[:-1]:
+                inside = inside[part]
+            inside[path[-1]] = junk
+            yield made

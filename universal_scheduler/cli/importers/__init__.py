@@ -53,4 +53,12 @@ FORMATS = (
         "line and why; the exit code is then 1. Nothing is stored.",
         zone="The time zone of start times without an attribute timezone.",
     ),
+    Format(
+        "control-m",
+        "control_m",
+        "Make schedules of the folders in a JSON file of Control-M's Automation API.\n\nFILE is what ctm deploy "
+        "jobs::get prints. A folder with its jobs and sub-folders becomes a schedule. What cannot be imported is "
+        "reported with its line and why; the exit code is then 1. Nothing is stored.",
+        zone="The time zone of the Control-M server.",
+    ),
 )
