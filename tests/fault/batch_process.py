@@ -19,7 +19,7 @@ from universal_scheduler.local.processes import MARK
 from universal_scheduler.local.state import Safety, State
 
 VCPUS = 8
-PATHS = {"SubmitJob": "/v1/submitjob", "DescribeJobs": "/v1/describejobs", "TerminateJob": "/v1/terminatejob"}
+PATHS = {"SubmitJob": "/v1/submitjob", "DescribeJobs": "/v1/describejobs", "ListJobs": "/v1/listjobs"}
 
 
 async def serve(home: Path, environment_of_jobs: dict[str, str]) -> None:

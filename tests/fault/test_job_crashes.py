@@ -127,12 +127,10 @@ def test_jobs_of_a_batch_that_is_killed_again_and_again(batch: Killable, supervi
     wanted: dict[int, int] = {}
     """The exit code of each submission."""
 
-    def submit() -> None:
+    def submit(meanwhile: str = "") -> None:
         code = chance.choice([0, 0, 3])
         note = 'echo "$AWS_BATCH_JOB_ID $AWS_BATCH_JOB_ATTEMPT'
-        script = (
-            f'{note} begins" >> {log}; sleep {chance.choice([0, 0.01, 0.05, 0.2])}; {note} ends" >> {log}; exit {code}'
-        )
+        script = f'{note} begins" >> {log}; {meanwhile or f"sleep {chance.choice([0, 0.01, 0.05, 0.2])}"}; {note} ends" >> {log}; exit {code}'
         request: dict[str, Any] = {"jobName": "j", "jobQueue": "default", "jobDefinition": "shell"}
         request |= {"containerOverrides": {"command": ["sh", "-c", script]}, "retryStrategy": RETRY_STRATEGY}
         if chance.random() < 0.2:
@@ -147,6 +145,12 @@ def test_jobs_of_a_batch_that_is_killed_again_and_again(batch: Killable, supervi
         time.sleep(chance.random() * 0.6)  # the moment of the kill
         batch.kill(supervisor=supervisor)
         batch.start()
+    submit(f"while ! test -e {batch.home}/go; do sleep 0.02; done")
+    batch.call("DescribeJobs", {"jobs": []})
+    runs(batch, log)
+    batch.kill(supervisor=supervisor)
+    (batch.home / "go").touch()
+    batch.start()
     acknowledged = {answer["jobId"]: code for number, code in wanted.items() if (answer := batch.answer(number))}
     assert len(acknowledged) > KILLS
     details = ended(batch, list(acknowledged))
@@ -169,6 +173,16 @@ def test_jobs_of_a_batch_that_is_killed_again_and_again(batch: Killable, supervi
     assert bool(retried) == supervisor
     strays = {job.partition(":")[0] for job, _ in begun} - acknowledged.keys()
     print(f"{KILLS} kills: {len(acknowledged)} jobs acknowledged, {len(strays)} others, {retried} attempts made again")
+
+
+def runs(batch: Killable, log: Path) -> None:
+    """Wait until the latest submission runs; it has been answered."""
+    job_id = batch.call("ListJobs", {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["j"]}]})
+    latest = job_id["jobSummaryList"][0]["jobId"].partition(":")[0]
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not any(job.partition(":")[0] == latest for job, *_ in lines(log)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def ended(batch: Killable, job_ids: list[str]) -> dict[str, Any]:
