@@ -57,3 +57,6 @@ class File:
                     self._connection.execute("ROLLBACK")
                 self._began = False
                 self.undone()
+                if self._connection.in_transaction:  # nothing that memory takes over is news to the file
+                    self._connection.execute("ROLLBACK")
+                self._began = False
