@@ -130,7 +130,8 @@ def test_jobs_of_a_batch_that_is_killed_again_and_again(batch: Killable, supervi
     def submit(meanwhile: str = "") -> None:
         code = chance.choice([0, 0, 3])
         note = 'echo "$AWS_BATCH_JOB_ID $AWS_BATCH_JOB_ATTEMPT'
-        script = f'{note} begins" >> {log}; {meanwhile or f"sleep {chance.choice([0, 0.01, 0.05, 0.2])}"}; {note} ends" >> {log}; exit {code}'
+        meanwhile = meanwhile or f"sleep {chance.choice([0, 0.01, 0.05, 0.2])}"
+        script = f'{note} begins" >> {log}; {meanwhile}; {note} ends" >> {log}; exit {code}'
         request: dict[str, Any] = {"jobName": "j", "jobQueue": "default", "jobDefinition": "shell"}
         request |= {"containerOverrides": {"command": ["sh", "-c", script]}, "retryStrategy": RETRY_STRATEGY}
         if chance.random() < 0.2:
@@ -177,8 +178,8 @@ def test_jobs_of_a_batch_that_is_killed_again_and_again(batch: Killable, supervi
 
 def runs(batch: Killable, log: Path) -> None:
     """Wait until the latest submission runs; it has been answered."""
-    job_id = batch.call("ListJobs", {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["j"]}]})
-    latest = job_id["jobSummaryList"][0]["jobId"].partition(":")[0]
+    listed = batch.call("ListJobs", {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["j"]}]})
+    latest = listed["jobSummaryList"][0]["jobId"]
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not any(job.partition(":")[0] == latest for job, *_ in lines(log)):
         assert time.monotonic() < deadline
