@@ -194,20 +194,18 @@ def test_only_a_durable_engine_lets_its_jobs_run_on() -> None:
     assert engine.status(started.port) == started
 
 
-def test_the_start_of_a_durable_engine_spares_jobs_and_what_they_live_under() -> None:
-    started = engine.start(0, bare=True, safety=Safety.PROCESS)
-    engine.stop(started)
-    home = {processes.MARK: str(started.state_dir)}
+def test_a_sweep_may_spare_jobs_and_what_they_live_under(home: Path) -> None:
+    mark = {processes.MARK: str(home)}
     sleep = ["sleep", "1000"]
     with (
-        subprocess.Popen(sleep, env=home | {processes.JOB_MARK: "all"}) as supervisor,
-        subprocess.Popen(sleep, env=home) as left,
+        subprocess.Popen(sleep, env=mark | {processes.JOB_MARK: "all"}) as supervisor,
+        subprocess.Popen(sleep, env=mark) as left,
     ):
-        eventually(lambda: set(processes.marked(started.state_dir)) == {supervisor.pid, left.pid})
-        engine.start(started.port, bare=True, safety=Safety.PROCESS)
+        eventually(lambda: set(processes.marked(home)) == {supervisor.pid, left.pid})
+        assert processes.sweep(home, spare_jobs=True) == 1
         assert left.wait(60) == -signal.SIGKILL
         assert supervisor.poll() is None
-        engine.stop(started)
+        assert processes.sweep(home) == 1
         assert supervisor.wait(60) == -signal.SIGKILL
 
 
