@@ -61,4 +61,11 @@ FORMATS = (
         "reported with its line and why; the exit code is then 1. Nothing is stored.",
         zone="The time zone of the Control-M server.",
     ),
+    Format(
+        "dag-factory",
+        "dag_factory",
+        "Make schedules of the DAGs in a YAML file of dag-factory.\n\nWhat cannot be imported is reported with its "
+        "line and why; the exit code is then 1. Nothing is stored.",
+        zone="The time zone of DAGs without one: Airflow's default_timezone.",
+    ),
 )

@@ -149,6 +149,7 @@ def command_job(name: str, words: Sequence[str]) -> dict[str, Any]:
 def missing_job(name: str, line: int, why: str) -> dict[str, Any]:
     """A job whose work could not be imported: it keeps its place among the others, FAILS, and prints why."""
     said = FORBIDDEN.sub("?", f"Line {line} was not imported: {why}")[:1000]
+    said = re.sub(r"\{\{+", "{", said)  # no reference
     return command_job(name, [SHELL, "-c", SAY_AND_FAIL, said])
 
 
