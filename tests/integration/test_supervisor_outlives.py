@@ -213,6 +213,22 @@ def test_a_supervisor_that_is_killed_while_its_engine_lives_is_replaced(home: Pa
     with_runner(home, use)
 
 
+def test_what_is_started_while_the_supervisor_is_replaced_ends_somehow(home: Path) -> None:
+    async def use(runner: ProcessRunner) -> None:
+        assert runner._link is not None
+        assert runner._link.process is not None
+        first = runner._link
+        os.kill(runner._link.process.pid, signal.SIGKILL)
+        ends = []
+        while runner._link is first:
+            ends.append(start(runner, home, f"job{len(ends)}", "exit 3"))
+            await asyncio.sleep(0.005)
+        assert set(await asyncio.gather(*ends)) <= {Exit(host_terminated=True), Exit(code=3)}
+        assert await start(runner, home, "next", "exit 3") == Exit(code=3)
+
+    with_runner(home, use)
+
+
 def test_without_jobs_and_without_an_engine_it_ends(home: Path) -> None:
     pids = []
 

@@ -334,9 +334,8 @@ class ProcessRunner:
                     os.killpg(running.pid, signal.SIGKILL)
         for job_id in [job_id for job_id, running in left if running.pid is None]:  # it may have been started, unsaid
             await asyncio.to_thread(end_marked, f"{supervisor.MARK}={job_id}")
-        lost = list(self._running)  # and those that were to start meanwhile
         await self.open()
-        for job_id in lost:
+        for job_id in list(self._running):  # and those that were to start meanwhile
             if gone := self._running.pop(job_id, None):
                 gone.on_exit(Exit(host_terminated=True))
         self.end_others()
