@@ -68,4 +68,12 @@ FORMATS = (
         "line and why; the exit code is then 1. Nothing is stored.",
         zone="The time zone of DAGs without one: Airflow's default_timezone.",
     ),
+    Format(
+        "airflow",
+        "airflow",
+        "Make schedules of the DAGs in a Python file of Airflow.\n\nThe file is read, not run, so Airflow need not be "
+        "there. It needs the package libcst: pip install 'universal-scheduler[airflow]'. What cannot be imported is "
+        "reported with its line and why; the exit code is then 1. Nothing is stored.",
+        zone="The time zone of DAGs without one: Airflow's default_timezone.",
+    ),
 )
