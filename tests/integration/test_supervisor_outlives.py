@@ -9,12 +9,13 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from universal_scheduler.local.batch import Exit, ProcessRunner
+from universal_scheduler.local.batch import Exit, ProcessRunner, link
+from universal_scheduler.local.batch import runner as runners
 from universal_scheduler.local.batch.runner import SOCKET
 from universal_scheduler.local.processes import MARK, alive, end_jobs
 
@@ -127,7 +128,7 @@ def test_a_job_runs_on_when_its_engine_is_killed_and_its_exit_code_is_told_to_th
 def test_an_exit_code_that_nobody_has_taken_is_kept_until_somebody_does(home: Path) -> None:
     pids = killed_engine(home, job=WAITS + "exit 7", other=WAITS)
     (home / "job" / "go").touch()
-    wait_until(lambda: not alive(pids["job"]))
+    wait_until(lambda: not Path(f"/proc/{pids['job']}").exists())  # it has ended, and that was seen
     ended_before = now()
 
     async def look(runner: ProcessRunner) -> None:
@@ -224,6 +225,27 @@ def test_what_is_started_while_the_supervisor_is_replaced_ends_somehow(home: Pat
             ends.append(start(runner, home, f"job{len(ends)}", "exit 3"))
             await asyncio.sleep(0.005)
         assert set(await asyncio.gather(*ends)) <= {Exit(host_terminated=True), Exit(code=3)}
+        assert await start(runner, home, "next", "exit 3") == Exit(code=3)
+
+    with_runner(home, use)
+
+
+def test_a_supervisor_that_cannot_be_replaced_is_tried_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError("no room"), OSError("no room")]
+    by_socket = link.by_socket
+
+    def fails_at_first(path: Path, env: Mapping[str, str]) -> link.Link:
+        if failures:
+            raise failures.pop()
+        return by_socket(path, env)
+
+    async def use(runner: ProcessRunner) -> None:
+        assert runner._link is not None
+        assert runner._link.process is not None
+        monkeypatch.setattr(link, "by_socket", fails_at_first)
+        monkeypatch.setattr(runners, "AGAIN_SECONDS", 0.01)
+        os.kill(runner._link.process.pid, signal.SIGKILL)
+        assert await start(runner, home, "lost", "exit 3") == Exit(host_terminated=True)
         assert await start(runner, home, "next", "exit 3") == Exit(code=3)
 
     with_runner(home, use)

@@ -6,6 +6,7 @@ Knows nothing of HTTP or Batch: a job here is an id, a command, an environment, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,11 @@ from universal_scheduler.local.batch import link, supervisor
 from universal_scheduler.local.processes import JOB_MARK, end_jobs, end_marked
 
 CLOSE_SECONDS = 10.0
+AGAIN_SECONDS = 1.0
 SOCKET = "supervisor.sock"
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +339,23 @@ class ProcessRunner:
                     os.killpg(running.pid, signal.SIGKILL)
         for job_id in [job_id for job_id, running in left if running.pid is None]:  # it may have been started, unsaid
             await asyncio.to_thread(end_marked, f"{supervisor.MARK}={job_id}")
-        await self.open()
+        while not await self._opened():
+            if self._closing:
+                self._gone.set()
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
         for job_id in list(self._running):  # and those that were to start meanwhile
             if gone := self._running.pop(job_id, None):
                 gone.on_exit(Exit(host_terminated=True))
         self.end_others()
+
+    async def _opened(self) -> bool:
+        try:
+            await self.open()
+        except (OSError, RuntimeError):  # the machine has no room for a process, or for a socket
+            _log.exception("The process under which jobs live cannot be started. The engine tries again.")
+            return False
+        return True
 
 
 class _Writer:
@@ -360,6 +377,8 @@ class _Writer:
         self._messages.append(message)
 
     def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         if self._unsent:
             asyncio.get_running_loop().remove_writer(self._pipe)
