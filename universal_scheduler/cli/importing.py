@@ -35,6 +35,8 @@ def import_command(
         Problem: the file cannot be read, or a schedule cannot be written.
     """
     options: dict[str, Any] = {"zone": zone} if form.zone else {}
+    if form.named and file != "-":
+        options["name"] = Path(file).name.split(".")[0] or Path(file).name
     if form.user_column:
         system_wide = file == "/etc/crontab" or file.startswith("/etc/cron.d/")
         options["user_column"] = user_column or system_wide

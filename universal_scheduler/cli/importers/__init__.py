@@ -24,6 +24,8 @@ class Format:
     zone: str = ""
     """What `--timezone` means for it; empty where the format has no use for it."""
     user_column: bool = False
+    named: bool = False
+    """Whether the schedule gets the name of the file."""
 
     def read(self, text: str, **options: Any) -> Found:
         """Make schedules of a text. Each passes the check of documents.
@@ -75,5 +77,13 @@ FORMATS = (
         "there. It needs the package libcst: pip install 'universal-scheduler[airflow]'. What cannot be imported is "
         "reported with its line and why; the exit code is then 1. Nothing is stored.",
         zone="The time zone of DAGs without one: Airflow's default_timezone.",
+    ),
+    Format(
+        "step-functions",
+        "step_functions",
+        "Make a schedule of a state machine of Step Functions that runs jobs of Batch.\n\nFILE is its definition in "
+        "JSON; the schedule gets the name of the file. What cannot be imported is reported with its line and why; the "
+        "exit code is then 1. Nothing is stored.",
+        named=True,
     ),
 )
