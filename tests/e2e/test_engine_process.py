@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def client(at: engine.Engine, service: str) -> Any:
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return boto3.client(service, endpoint_url=at.endpoint, region_name="us-east-1", **keys)
+
+
+def test_an_engine_that_was_killed_a_moment_ago_does_not_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process still has the lock, and answers nobody."""
+    place = home / "engine"
+    place.mkdir()
+    with closing(socket.create_server((engine.HOST, 0))) as free:
+        port = free.getsockname()[1]
+    dying = engine.Engine("", "", "", {}, {}, {}, os.getpid(), port, place)
+    (place / engine.INFO).write_text(json.dumps(dying.to_json()))
+    with (place / engine._LOCK).open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert engine.find(place) == dying
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.time, "sleep", lambda _: fcntl.flock(held, fcntl.LOCK_UN))
+            with engine._locked(place) as lock:
+                assert isinstance(lock, int)
+    (place / engine.INFO).unlink()  # it names the process of this test
 
 
 def test_an_engine_is_started_once_found_by_its_port_and_stopped() -> None:

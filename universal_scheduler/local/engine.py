@@ -44,6 +44,7 @@ _KEPT_VARIABLES = frozenset(
 _KEPT_PREFIXES = ("LC_", "XDG_", "PYTHON", "MALLOC_", "COVERAGE_", "USCHED_", "SFN_")
 _ENGINES_OWN = (STATE, "s3")
 _POLL_SECONDS = 0.02
+_ANSWER_SECONDS = 5.0
 
 
 class EngineError(RuntimeError):
@@ -302,7 +303,7 @@ def _locked(home: Path) -> Iterator[int | Engine]:
     with file as lock:
         deadline = time.monotonic() + START_SECONDS
         while not _lock(lock.fileno(), fcntl.LOCK_EX):
-            if running := find(home):
+            if (running := find(home)) and _answers(running):
                 yield running
                 return
             if time.monotonic() > deadline:
@@ -310,6 +311,23 @@ def _locked(home: Path) -> Iterator[int | Engine]:
             _reap()
             time.sleep(_POLL_SECONDS)
         yield lock.fileno()
+
+
+def _answers(engine: Engine) -> bool:
+    """Whether an engine goes on: one that was killed a moment ago still has its lock, but answers nobody."""
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(HOST, engine.port, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        connection.getresponse()
+    except TimeoutError:  # it is busy
+        return True
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def _lock(descriptor: int, how: int) -> bool:
