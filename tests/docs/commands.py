@@ -154,7 +154,7 @@ def _usched(words: Sequence[str], desk: Desk) -> None:
     files = [given["file"]] if read else list(given.get("files", ()))
     files += [given["what"]] if str(given.get("what", "")).endswith(SUFFIXES) else []
     paths = [desk.file(file) for file in files if file != "-"]
-    runs = name in ("simulate", "try", "import crontab") or (name == "next" and files)
+    runs = name in ("simulate", "try") or name.startswith("import ") or (name == "next" and files)
     if runs and all(path.is_relative_to(desk.directory) for path in paths):
         with chdir(desk.directory):
             result = CliRunner().invoke(app.main, list(words))
