@@ -99,6 +99,7 @@ def test_dependencies_are_read_as_airflow_reads_them(lines: tuple[str, ...], exp
         "d = BashOperator(**more)",
         "e = BashOperator(task_id='a', bash_command='again')",
         "x = connect(a)",
+        "x = extract()",
         "a.x, y = 1, 2",
         "del a",
         "with connect() as x: pass",
@@ -192,3 +193,28 @@ def test_without_libcst_the_command_says_what_to_install(monkeypatch: pytest.Mon
     assert refused.exit_code == 2
     assert "needs the package libcst" in refused.output
     assert "pip install 'universal-scheduler[airflow]'" in refused.output
+
+
+@pytest.mark.parametrize(
+    "change", ["args['retries'] = 9", "args.update(retries=9)", "x = configure(args)", "args |= x"]
+)
+def test_arguments_that_the_file_changes_are_not_known(change: str) -> None:
+    text = f"args = {{'retries': 1}}\n{change}\nwith DAG('d', schedule=None, default_args=args):\n    {EMPTY}\n"
+    assert "default_args are known only when the file runs" in reports(imported("airflow", text))[0][1]
+
+
+EMPTY = "EmptyOperator(task_id='a')"
+
+
+def operator(head: str, name: str) -> dict[str, Any]:
+    text = f"{head}\nwith DAG('d', schedule=None):\n    {name}(task_id='a', bash_command='a')\n"
+    [job] = imported("airflow", text).schedules[0].document["jobList"]
+    return dict(job)
+
+
+def test_an_operator_is_known_by_its_module() -> None:
+    bash = operator("from airflow.operators.bash import BashOperator as Bash", "Bash")
+    assert bash["containerOverrides"]["command"] == ["/bin/bash", "-c", "a"]
+    assert operator("from airflow.operators import bash", "bash.BashOperator") == bash
+    for head in ("from shop.operators import BashOperator", "class BashOperator(BaseOperator): ..."):
+        assert "exit 1" in operator(head, "BashOperator")["containerOverrides"]["command"][2]

@@ -123,3 +123,11 @@ def test_an_unknown_zone_makes_no_schedule() -> None:
     found = imported("autosys", text)
     assert not found.schedules
     assert "Chicago" in reports(found)[0][1]
+
+
+@pytest.mark.parametrize("cut", ["line", "value"])
+def test_every_line_of_a_file_may_be_missing_or_cut(cut: str) -> None:
+    lines = JIL.splitlines()
+    for number, line in enumerate(lines):
+        left = [] if cut == "line" else [line[: line.find(":") + 1]]
+        imported("autosys", "\n".join([*lines[:number], *left, *lines[number + 1 :]]))

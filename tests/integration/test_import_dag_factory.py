@@ -77,7 +77,15 @@ def dag(task: dict[str, Any] | None = None, **more: Any) -> str:
         ({"depends_on_past": True}, "depends_on_past"),
         ({"pool": "small"}, "the pool"),
         ({"operator": "airflow.providers.http.sensors.http.HttpSensor"}, "what HttpSensor does"),
-        ({"operator": "x.BatchOperator", "job_queue": "q", "bash_command": None}, "job_definition"),
+        ({"operator": "shop.operators.BashOperator"}, "what shop.operators.BashOperator does"),
+        (
+            {
+                "operator": "airflow.providers.amazon.aws.operators.batch.BatchOperator",
+                "job_queue": "q",
+                "bash_command": None,
+            },
+            "job_definition",
+        ),
     ],
 )
 def test_a_task_that_no_job_can_be_is_reported_and_fails(task: dict[str, Any], why: str) -> None:
@@ -88,7 +96,12 @@ def test_a_task_that_no_job_can_be_is_reported_and_fails(task: dict[str, Any], w
 
 def test_a_task_of_batch_keeps_its_queue_definition_and_overrides() -> None:
     overrides = {"command": ["load", "{{ params.day }}"], "environment": [{"name": "A", "value": "{{params.day}}"}]}
-    batch = {"operator": "x.BatchOperator", "job_queue": "etl", "job_definition": "load:3", "job_name": "load"}
+    batch = {
+        "operator": "airflow.providers.amazon.aws.operators.batch.BatchOperator",
+        "job_queue": "etl",
+        "job_definition": "load:3",
+        "job_name": "load",
+    }
     text = dag(batch | {"container_overrides": overrides, "bash_command": None}, params={"day": "today"})
     [job] = imported("dag-factory", text).schedules[0].document["jobList"]
     reference = "{{run.parameters.day}}"

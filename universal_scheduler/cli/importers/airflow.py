@@ -39,6 +39,8 @@ TOKEN = re.compile(
 """Texts, comments, ends of lines, and signs that can stand in a chain."""
 SPANS = {"weeks": 604800, "days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 MOMENT = ("year", "month", "day", "hour", "minute", "second")
+READING = frozenset({"get", "getenv", "format", "join", "strip", "split", "replace", "lower", "upper"})
+"""Calls that make no task."""
 PARTS_OF_A_DAG = frozenset({"set_downstream", "set_upstream", "chain", "cross_downstream", "expand", "expand_kwargs"})
 
 
@@ -121,6 +123,8 @@ class _File:
     def __init__(self, module: cst.Module, positions: Mapping[Any, Any], found: Collector) -> None:
         self._module, self._positions, self._found = module, positions, found
         self._constants: dict[str, Any] = {}
+        self._imports: dict[str, tuple[str, str]] = {}
+        """By the name in the file: the module and the name there."""
         self._dags: dict[str, _Read] = {}
         """By the variable."""
         self._all: list[_Read] = []
@@ -177,6 +181,7 @@ class _File:
                     self._found.report(self._line(node), f"no schedule of the DAG {shown(node.name.value)}: {why}")
             return []
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            self._imports[node.name.value] = ("this file", node.name.value)
             return []
         self._compound(node, home)
         return []
@@ -276,6 +281,8 @@ class _File:
     def _small(self, node: Any, home: _Read | None, group: _Group | None) -> None:
         import libcst as cst
 
+        if isinstance(node, cst.ImportFrom):
+            self._remember_import(node)
         if isinstance(node, cst.Import | cst.ImportFrom | cst.Pass):
             return
         if isinstance(node, cst.AnnAssign) and node.value is not None:
@@ -288,6 +295,35 @@ class _File:
             raise Refused("this is known only when the file runs")
         for name in _assigned(node) if isinstance(node, cst.AugAssign) else ():
             self._constants[name] = Unknown(name)
+
+    def _remember_import(self, node: cst.ImportFrom) -> None:
+        import libcst as cst
+
+        module = self._code(node.module) if node.module is not None else "."
+        for alias in node.names if not isinstance(node.names, cst.ImportStar) else ():
+            name = _name(alias.name)
+            known = alias.asname.name if alias.asname is not None else alias.name
+            self._imports[_name(known)] = (module, name)
+
+    def _operator(self, func: Any) -> str:
+        """The name of an operator's class; with its module, if that is not of Airflow."""
+        import libcst as cst
+
+        name, first = _name(func), func
+        while isinstance(first, cst.Attribute):
+            first = first.value
+        module, original = self._imports.get(_name(first), ("airflow", _name(first)))
+        if module.split(".")[0] != "airflow":
+            return f"{name} of {module}"
+        return original if first is func else name
+
+    def _may_change(self, node: Any) -> None:
+        """A call may change the lists and objects that it gets."""
+        import libcst as cst
+
+        for inner in _walk(node):
+            if isinstance(inner, cst.Name) and isinstance(self._constants.get(inner.value), dict | list):
+                self._constants[inner.value] = Unknown(inner.value)
 
     def _assign(self, targets: Sequence[Any], value: Any, home: _Read | None, group: _Group | None) -> None:
         import libcst as cst
@@ -315,8 +351,13 @@ class _File:
             return
         if self._matters(value):
             raise Refused("this is known only when the file runs")
+        made = self._value(value)
+        if isinstance(value, cst.Call) and isinstance(made, Unknown):
+            if home is not None and _name(value.func) not in READING:
+                raise Refused(f"what {shown(self._code(value))} does is known only when the file runs")
+            self._may_change(value)
         for name in names:
-            self._constants[name] = self._value(value)
+            self._constants[name] = made
 
     def _is_about_tasks(self, node: Any) -> bool:
         import libcst as cst
@@ -340,6 +381,8 @@ class _File:
             self._call(node, name, home, group)
         elif home is not None or self._matters(node):
             raise Refused(f"what {shown(self._code(node))} does is known only when the file runs")
+        else:
+            self._may_change(node)
 
     def _call(self, node: Any, name: str, home: _Read | None, group: _Group | None) -> None:
         """`chain(a, b)` and the like."""
@@ -411,8 +454,8 @@ class _File:
     def _task(self, node: cst.Call, home: _Read | None, group: _Group | None) -> tuple[Members, _Read]:
         import libcst as cst
 
-        operator, call = _name(node.func), node
-        if operator in ("expand", "expand_kwargs"):
+        operator, call = self._operator(node.func), node
+        if _name(node.func) in ("expand", "expand_kwargs"):
             operator, call = "expand()", cst.ensure_type(cst.ensure_type(node.func, cst.Attribute).value, cst.Call)
         for argument in call.args:
             if (

@@ -91,7 +91,8 @@ def _dag(name: str, says: Mapping[str, Any], place: str, positions: Mapping[str,
         rest = {
             key: value for key, value in values.items() if key not in ("operator", "dependencies", "task_group_name")
         }
-        kind = operator.rpartition(".")[2] if isinstance(operator, str) else ""
+        kind = operator if isinstance(operator, str) else ""
+        kind = kind.rpartition(".")[2] if kind.startswith("airflow.") else kind
         dag.tasks.append(Task(task, line(path), kind, _values(rest), upstream))
     return dag
 
