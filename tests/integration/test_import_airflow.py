@@ -218,3 +218,7 @@ def test_an_operator_is_known_by_its_module() -> None:
     assert operator("from airflow.operators import bash", "bash.BashOperator") == bash
     for head in ("from shop.operators import BashOperator", "class BashOperator(BaseOperator): ..."):
         assert "exit 1" in operator(head, "BashOperator")["containerOverrides"]["command"][2]
+
+
+def test_a_file_without_a_dag_says_so() -> None:
+    assert reports(imported("airflow", "x = 1\n")) == [(1, "there is no DAG in this file")]

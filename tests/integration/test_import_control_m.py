@@ -69,6 +69,9 @@ def folder(job: dict[str, Any], **more: Any) -> str:
     [
         ({"Command": ""}, "it has no Command"),
         ({"Command": "a %%A", "Variables": [{"A": "%%A"}]}, "in a circle"),
+        ({"Command": "a %%A.txt", "Variables": [{"A": "1"}]}, '"%%A.txt"'),
+        ({"Command": "a %%A%%B", "Variables": [{"A": "1"}, {"B": "2"}]}, '"%%A'),
+        ({"Command": "a %%."}, '"%%."'),
         ({"Lock": {"Type": "Resource:Lock", "LockType": "Exclusive"}}, "needs the resource"),
         ({"If": {"Type": "If", "CompletionStatus": "5", "Act": {"Type": "Action:SetToNotOK"}}}, "Action:SetToNotOK"),
         ({"RerunLimit": {"Units": "Minutes", "Every": "5"}}, "is cyclic"),

@@ -69,7 +69,7 @@ def read(text: str, *, zone: str = "UTC") -> Found:
         raise UnreadableDocument([wrong]) from None
     except RecursionError:
         raise UnreadableDocument([_too_deep(1)]) from None
-    return found.found()
+    return found.found("DAG")
 
 
 def _too_deep(line: int) -> DocumentError:

@@ -121,7 +121,7 @@ def read(text: str, *, zone: str = "UTC") -> Found:
     for job in jobs.values():
         if job.box is None:
             _Schedule(job, jobs, variables, zone, found).make()
-    return found.found()
+    return found.found("job")
 
 
 def _statements(text: str, found: Collector) -> tuple[dict[str, _Job], dict[str, str]]:

@@ -51,7 +51,9 @@ NEW_DAY = (
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 OF_TIMES = frozenset({"WeekDays", "MonthDays", "Months", "FromTime", "DaysRelation"})
-VARIABLE = re.compile(r"%%\\*([A-Za-z_$][\w$]*)(\.)?")
+VARIABLE = re.compile(r"%%\\*([A-Za-z_$][\w$]*)")
+JOINED = re.compile(r"%%[\\\w$]*(?:\.|%%)\S*")
+"""Which part of `%%A.B` or `%%A%%B` is the name depends on values and on the version of Control-M."""
 SHEBANG = re.compile(r"#!\s*(/(?:usr/)?bin/(?:ba|k|z|da)?sh)[ \t]*(?:\n|$)")
 LONGEST_CHAIN = 20
 """How often a variable may stand for another."""
@@ -113,7 +115,7 @@ class _File:
                 _Schedule(self, self._tree(name, place, value)).make()
             else:
                 self.found.report(self.line(place), f"{shown(name)} is no folder, so it is not imported")
-        return self.found.found()
+        return self.found.found("folder")
 
     def _tree(self, name: str, place: str, says: Mapping[str, Any]) -> _Node:
         top = _Node(name, name, place, self._with_defaults(says), None)
@@ -268,10 +270,16 @@ class _Schedule:
         for above in reversed(list(_upwards(job))):
             values |= _variables(above.says.get("Variables", []))
         for _ in range(LONGEST_CHAIN):
+            if joined := JOINED.search(text):
+                raise Refused(f"what {shown(joined[0])} stands for is not in the file")
             if not VARIABLE.search(text):
-                return text
+                break
             text = VARIABLE.sub(lambda variable: _value(variable[1], values), text)
-        raise Refused("its variables stand for each other in a circle")
+        if VARIABLE.search(text):
+            raise Refused("its variables stand for each other in a circle")
+        if at := re.search(r"%%\S*", text):
+            raise Refused(f"what {shown(at[0])} stands for is not in the file")
+        return text
 
     def _waits(self, job: _Node) -> dict[str, Any]:
         upstream: dict[str, None] = {}

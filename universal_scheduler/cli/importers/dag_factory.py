@@ -47,7 +47,7 @@ def read(text: str, *, zone: str = "UTC") -> Found:
                 found.report(line, f"no schedule of the DAG {shown(name)}: {refused}")
                 continue
             add_schedule(dag, zone, found)
-    return found.found()
+    return found.found("DAG")
 
 
 def _merged(defaults: Mapping[str, Any], says: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,10 @@ class Collector:
         if not errors:
             self._schedules.append(Imported(line, document))
 
-    def found(self) -> Found:
+    def found(self, looked_for: str) -> Found:
+        """All that was gathered. `looked_for` is what the importer makes schedules of, for a file that has none."""
+        if not self._schedules and not self._reported:
+            self.report(1, f"there is no {looked_for} in this file")
         return Found(
             sorted(self._schedules, key=lambda each: each.line),
             sorted(self._reported, key=lambda each: each.line),

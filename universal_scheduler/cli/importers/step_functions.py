@@ -104,7 +104,7 @@ class _Machine:
             self._walk()
         except Refused as refused:
             found.report(self._line("$.States"), f"no schedule: {refused}")
-            return found.found()
+            return found.found("state")
         limit, comment = content.get("TimeoutSeconds"), content.get("Comment")
         if type(limit) is int and limit > 0:
             why = "TimeoutSeconds is maxDuration: a run that takes longer goes on, and people get run_late"
@@ -118,7 +118,7 @@ class _Machine:
             "jobList": self._jobs,
         }
         found.add(1, document)
-        return found.found()
+        return found.found("state")
 
     def _walk(self) -> None:
         """Go along the states, with a stack of paths.
