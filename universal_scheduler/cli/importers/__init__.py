@@ -50,7 +50,7 @@ FORMATS = (
     Format(
         "autosys",
         "autosys",
-        "Make schedules of the jobs and boxes in a JIL file of AutoSys.\n\nFILE is what autorep -q prints. A box with "
+        "Make schedules of a JIL file of AutoSys.\n\nFILE is what autorep -q prints. A box with "
         "its jobs becomes a schedule, and so does a job outside of boxes. What cannot be imported is reported with its "
         "line and why; the exit code is then 1. Nothing is stored.",
         zone="The time zone of start times without an attribute timezone.",
@@ -58,7 +58,7 @@ FORMATS = (
     Format(
         "control-m",
         "control_m",
-        "Make schedules of the folders in a JSON file of Control-M's Automation API.\n\nFILE is what ctm deploy "
+        "Make schedules of a JSON file of Control-M.\n\nFILE is of the Automation API: what ctm deploy "
         "jobs::get prints. A folder with its jobs and sub-folders becomes a schedule. What cannot be imported is "
         "reported with its line and why; the exit code is then 1. Nothing is stored.",
         zone="The time zone of the Control-M server.",
@@ -81,7 +81,7 @@ FORMATS = (
     Format(
         "step-functions",
         "step_functions",
-        "Make a schedule of a state machine of Step Functions that runs jobs of Batch.\n\nFILE is its definition in "
+        "Make a schedule of a state machine of Batch jobs.\n\nFILE is its definition for Step Functions in "
         "JSON; the schedule gets the name of the file. What cannot be imported is reported with its line and why; the "
         "exit code is then 1. Nothing is stored.",
         named=True,
