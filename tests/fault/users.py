@@ -163,7 +163,7 @@ class User:
         for each in self.open:
             self.operate(each)
         self._note()
-        if self.chance.random() < 0.1 and self.stored:
+        if self.chance.random() < 0.1 and self.stored and self.stored[0] not in self.open:
             self._pause_or_resume(self.stored[0].id)
 
     # What becomes of schedules
