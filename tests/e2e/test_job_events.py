@@ -107,9 +107,9 @@ def test_a_runs_job_names_its_run(stage: Stage) -> None:
     )
 
 
-def started(stage: Stage, tmp_path: Path) -> tuple[str, Any, int]:
+def started(stage: Stage, tmp_path: Path, **more: Any) -> tuple[str, Any, int]:
     """A run whose first job runs for long and whose second waits: scheduleId, row, and the process of the first."""
-    row = schedule(job("long", command=f"echo $$ > {tmp_path}/pid; exec sleep 300"), job("behind", "long"))
+    row = schedule(job("long", command=f"echo $$ > {tmp_path}/pid; exec sleep 300"), job("behind", "long"), **more)
     stage.put(row)
     file = tmp_path / "pid"
     pid = int(eventually(lambda: file.exists() and file.read_text().strip(), what="the job's start"))
@@ -145,9 +145,9 @@ def machine_that_times_out(stage: Stage, seconds: int) -> Iterator[None]:
         client.update_state_machine(stateMachineArn=arn, definition=text)
 
 
-def test_an_execution_that_times_out_ends_its_jobs_and_records_the_run(stage: Stage, tmp_path: Path) -> None:
+def test_an_execution_that_times_out_ends_its_jobs_where_a_lost_run_fails(stage: Stage, tmp_path: Path) -> None:
     with machine_that_times_out(stage, 2):
-        schedule_id, _, pid = started(stage, tmp_path)
+        schedule_id, _, pid = started(stage, tmp_path, onLost="fail")
         run = stage.ended(schedule_id)
     assert (run["scheduleStatus"], run["statusReason"]) == ("FAILED", "the execution timed out")
     eventually(lambda: gone(pid), what="the end of the job's process")
