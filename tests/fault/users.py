@@ -35,6 +35,8 @@ ONCE: dict[str, Any] = {
     "connect_timeout": 2,
     "read_timeout": 10,
 }
+LONG = 600.0
+"""Seconds of a job that runs until somebody cancels it, however busy the machine is."""
 KINDS = ("plain", "plain", "acts", "acts", "restart", "cancel", "named", "at", "after", "array")
 NOTES = ("item", "object", "sent", "published", "event", "job", "execution")
 OPEN_SCHEDULES = 4
@@ -234,7 +236,7 @@ class User:
         for index in range(count):
             upstream = chance.sample(range(index), min(index, chance.randint(0, 2)))
             code = 1 if chance.random() < (0.5 if kind == "restart" else 0.2) else 0
-            seconds = 60.0 if kind == "cancel" else chance.choice([0.0, 0.1, 0.3, 1.0])
+            seconds = LONG if kind == "cancel" else chance.choice([0.0, 0.1, 0.3, 1.0])
             job = _job(f"j{index}", seconds, code, upstream=[f"j{each}" for each in upstream])
             job["runWhen"] = str(chance.choice(rules))
             if strict or chance.random() < 0.7:
@@ -266,7 +268,7 @@ class User:
             if act in ("force-ok", "rerun"):
                 job["containerOverrides"]["command"] = ledger.command(0.1, 1)
             if act == "cancel running":
-                job["containerOverrides"]["command"] = ledger.command(60.0, 0)
+                job["containerOverrides"]["command"] = ledger.command(LONG, 0)
         stored.acts[GATE] = "hold"
         stored.document["jobList"].append(_job(GATE, 0.0, 0) | {"hold": True, "retryStrategy": ledger.RETRY})
 
