@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from universal_scheduler.adapters.dynamodb.items import from_item, to_item
@@ -55,6 +55,7 @@ def nested(levels: int, wrap: Any = lambda value: [value]) -> Any:
 
 
 @given(ODD)
+@example(Decimal("18014398509482006.5"))
 def test_whatever_it_is_it_is_held_by_a_table_or_told_with_what_can_be_printed(value: Any) -> None:
     errors = storable_errors({"parameters": {"value": value}})
     if errors:

@@ -207,7 +207,11 @@ def _number(number: float | Decimal) -> int | float | Decimal:
     exact = _exact(number)
     if not exact.is_finite() or abs(exact) > LARGEST:
         return number
-    return int(exact) if exact == exact.to_integral_value() else float(number)
+    if exact != exact.to_integral_value():
+        exact = _exact(float(number))  # of so many digits a float keeps some 17, which may be a whole number
+        if exact != exact.to_integral_value():
+            return float(number)
+    return int(exact)
 
 
 def _exact(number: float | Decimal) -> Decimal:
