@@ -43,7 +43,7 @@ class EngineScheduler:
         return self.storage.next_due()
 
     def close(self) -> None:
-        self.storage._connection.close()
+        self.storage._file._connection.close()
 
     def _send(self, _key: tuple[str, ...], record: dict[str, Any], at: datetime) -> None:
         said = record["Target"]["Input"].replace(SCHEDULED_TIME, f"{at:%Y-%m-%dT%H:%M:%SZ}")

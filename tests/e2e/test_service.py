@@ -6,8 +6,7 @@ import json
 import socket
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
+from tests.background import in_background
 from tests.e2e.conftest import eventually
 from universal_scheduler.cli import app
 from universal_scheduler.local import engine
@@ -65,24 +65,6 @@ class Queues:
             int(self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]])
             for url in self._urls
         ]
-
-
-@contextmanager
-def in_background(step: Callable[[], None]) -> Iterator[None]:
-    """One step after another."""
-    done = threading.Event()
-
-    def go_on() -> None:
-        while not done.is_set():
-            step()
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_a_backup_under_load_is_of_one_moment_and_comes_back(durable: engine.Engine, tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.background import in_background
 from universal_scheduler.local import state as states
 from universal_scheduler.local.state import Safety, State, StateError
 
@@ -41,23 +41,6 @@ class Service:
 @pytest.fixture
 def state(tmp_path: Path) -> State:
     return State(tmp_path / "state", Safety.PROCESS)
-
-
-@contextmanager
-def in_background(step: Callable[[], None]) -> Iterator[None]:
-    done = threading.Event()
-
-    def go_on() -> None:
-        while not done.is_set():
-            step()
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def steps(file: Path) -> list[int]:

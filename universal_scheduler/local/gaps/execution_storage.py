@@ -18,11 +18,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from universal_scheduler.local.gaps import edit, require_ministack
+from universal_scheduler.local.gaps.transactions import File
 from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
@@ -87,26 +88,14 @@ class ExecutionStorage:
     def __init__(self, state: State) -> None:
         self.durable = state.durable
         self.closing = False
-        self._lock = threading.RLock()
-        self._connection = state.open("executions", [_SCHEMA], self._lock, cache_kilobytes=_CACHE_KILOBYTES)
-        [last] = self._connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
+        self.file = File(state, "executions", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
+        [last] = self.file.read("SELECT coalesce(max(id), 0) FROM executions").fetchone()
         self._numbers = itertools.count(last + 1)
         self._definitions: dict[str, int] = {}
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
     def select(self, query: str, *values: Any) -> list[Any]:
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+        with self.file:
+            return self.file.read(query, values).fetchall()
 
     def patiently(self, write: Callable[[], Written]) -> Written:
         """For the thread of an execution: it waits until the disk has room again, and for ever if the engine ends."""
@@ -123,28 +112,28 @@ class ExecutionStorage:
         """An execution that begins. On a durable engine with the events that it has."""
         events: Events = execution["events"]
         number = next(self._numbers)
-        with self.transaction() as connection:
-            definition = self._definition(connection, execution["machine"])
+        with self.file:
+            definition = self._definition(execution["machine"])
             machine, map_run = execution["stateMachineArn"], execution.get("mapRunArn")
             row = (number, execution["executionArn"], machine, map_run, execution["status"], execution["startDate"])
-            connection.execute(
+            self.file.write(
                 "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)", (*row, definition, _record(execution))
             )
             if self.durable:
-                events.write(connection, number, None)
+                events.write(number, None)
         events.number = number
         if self.durable:
             events.written()
 
-    def _definition(self, connection: sqlite3.Connection, machine: Json | None) -> int | None:
+    def _definition(self, machine: Json | None) -> int | None:
         if machine is None:
             return None
         text = machine["definition"]
         if text not in self._definitions:
             digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
             stored = json.dumps(text)
-            connection.execute("INSERT OR IGNORE INTO definitions (digest, text) VALUES (?, ?)", (digest, stored))
-            [number] = connection.execute("SELECT id FROM definitions WHERE digest = ?", (digest,)).fetchone()
+            self.file.write("INSERT OR IGNORE INTO definitions (digest, text) VALUES (?, ?)", (digest, stored))
+            [number] = self.file.read("SELECT id FROM definitions WHERE digest = ?", (digest,)).fetchone()
             if len(self._definitions) > 100:
                 self._definitions.clear()
             self._definitions[text] = number
@@ -154,8 +143,8 @@ class ExecutionStorage:
         """Write the events that are not in the file yet; with variables, the last of them enters a state."""
         with events.lock:
             if events.number is not None and not events.ended and events.pending:
-                with self._lock:
-                    events.write(self._connection, events.number, variables)
+                with self.file:
+                    events.write(events.number, variables)
                 if variables is not None:
                     events.step = events.stored
                 events.written()
@@ -165,8 +154,8 @@ class ExecutionStorage:
         with events.lock:
             if events.number is not None and not events.ended:
                 row = (events.number, events.step, json.dumps(answer))
-                with self._lock:
-                    self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)
+                with self.file:
+                    self.file.write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)
 
     def end(self, execution: Json, event: Event | None = None) -> bool:
         """Write the end of an execution, with its last event. False if its end is in the file."""
@@ -177,9 +166,9 @@ class ExecutionStorage:
             if event:
                 events.add(event)
             try:
-                with self.transaction() as connection:
-                    events.write(connection, events.number, None)
-                    connection.execute(
+                with self.file:
+                    events.write(events.number, None)
+                    self.file.write(
                         "UPDATE executions SET status = ?, moment = ?, notified = ?, record = ? WHERE id = ?",
                         (
                             execution["status"],
@@ -190,7 +179,7 @@ class ExecutionStorage:
                         ),
                     )
                     if self.durable:
-                        connection.execute("DELETE FROM answers WHERE execution = ?", (events.number,))
+                        self.file.write("DELETE FROM answers WHERE execution = ?", (events.number,))
             except sqlite3.Error:
                 if event:
                     events.pending.pop()
@@ -201,9 +190,9 @@ class ExecutionStorage:
 
     def notified(self, execution: Json) -> None:
         if self.durable:
-            with suppress(sqlite3.Error), self._lock:  # else it is told again at the next start
+            with suppress(sqlite3.Error), self.file:  # else it is told again at the next start
                 statement = "UPDATE executions SET notified = 1 WHERE id = ?"
-                self._connection.execute(statement, (execution["events"].number,))
+                self.file.write(statement, (execution["events"].number,))
 
     def load(self, arn: str) -> Json | None:
         rows = self.select(f"{_LOAD} WHERE e.arn = ?", arn)
@@ -270,16 +259,17 @@ class ExecutionStorage:
         """Forget the executions that ended before a moment."""
         while self._delete("notified AND moment < ? LIMIT 1000", f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"):
             pass
-        with self.transaction() as connection:
+        with self.file:
             used = "SELECT 1 FROM executions WHERE definition = definitions.id"
-            connection.execute(f"DELETE FROM definitions WHERE NOT EXISTS ({used})")
+            self.file.write(f"DELETE FROM definitions WHERE NOT EXISTS ({used})", ())
             self._definitions.clear()
 
     def _delete(self, which: str, *values: Any) -> int:
         numbers = self.select(f"SELECT id FROM executions WHERE {which}", *values)
-        with self.transaction() as connection:
+        with self.file:
             for table, column in (("steps", "execution"), ("answers", "execution"), ("executions", "id")):
-                connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", numbers)
+                for number in numbers:
+                    self.file.write(f"DELETE FROM {table} WHERE {column} = ?", number)
         return len(numbers)
 
 
@@ -310,12 +300,12 @@ class Events(Sequence[Event]):
                 self.pending.append(event)
             return event
 
-    def write(self, connection: sqlite3.Connection, number: int, variables: Json | None) -> None:
-        """The caller holds the lock, and says that it is `written` when it is committed."""
+    def write(self, number: int, variables: Json | None) -> None:
+        """In a transaction. The caller holds the lock, and says that it is `written` when that has ended."""
         if self.pending:
             place = None if variables is None else json.dumps(variables)
             row = (number, self.stored, json.dumps(self.pending, separators=(",", ":")), place)
-            connection.execute("INSERT INTO steps VALUES (?, ?, ?, ?)", row)
+            self._storage.file.write("INSERT INTO steps VALUES (?, ?, ?, ?)", row)
 
     def written(self) -> None:
         self.stored += len(self.pending)
@@ -392,9 +382,9 @@ class Executions:
     def clear(self) -> None:
         self._running.clear()
         self._aside.clear()
-        with self._storage.transaction() as connection:
+        with self._storage.file as file:
             for table in ("steps", "answers", "executions"):
-                connection.execute(f"DELETE FROM {table}")
+                file.write(f"DELETE FROM {table}", ())
 
     def ended(self, execution: Json) -> None:
         """Its end is in the file: it leaves the memory, and the children of its Map states with it."""
@@ -474,10 +464,11 @@ class Resources:
         changed = [(kind, *key, text) for (kind, key), text in now.items() if self._kept.get((kind, key)) != text]
         if not gone and not changed:
             return
-        with self._storage.transaction() as connection:
-            where = "kind = ? AND account = ? AND region = ? AND arn = ?"
-            connection.executemany(f"DELETE FROM resources WHERE {where}", gone)
-            connection.executemany("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)", changed)
+        with self._storage.file as file:
+            for row in gone:
+                file.write("DELETE FROM resources WHERE kind = ? AND account = ? AND region = ? AND arn = ?", row)
+            for row in changed:
+                file.write("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)", row)
         self._kept = now
 
 

@@ -7,11 +7,11 @@ it is due next: what is due is asked of the file, so that a start reads nothing,
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from universal_scheduler.local.gaps.transactions import File
 from universal_scheduler.local.state import State
 
 Json = dict[str, Any]
@@ -57,20 +57,20 @@ class SchedulerStorage:
     """
 
     def __init__(self, state: State, first_due: Callable[[Json], float | None]) -> None:
-        self.lock = threading.RLock()
-        self._connection = state.open("scheduler", [_SCHEMA], self.lock, cache_kilobytes=_CACHE_KILOBYTES)
+        self._file = File(state, "scheduler", [_SCHEMA], cache_kilobytes=_CACHE_KILOBYTES)
+        self.lock = self._file.lock
         self.schedules = _Kept(self, _SCHEDULE, 3, first_due)
         self.groups = _Kept(self, _GROUP, 3)
         self.tags = _Kept(self, _TAGS, 2)
 
     def read(self, statement: str, *values: Any) -> list[Any]:
-        with self.lock:
-            return self._connection.execute(statement, values).fetchall()
+        with self._file:
+            return self._file.read(statement, values).fetchall()
 
     def write(self, statement: str, *values: Any) -> int:
         """One statement is one transaction. Answers how many rows it has changed."""
-        with self.lock:
-            return self._connection.execute(statement, values).rowcount
+        with self._file:
+            return self._file.write(statement, values).rowcount
 
     def due(self, now: float, most: int) -> list[Due]:
         """Schedules that are due, the longest first."""
@@ -88,19 +88,12 @@ class SchedulerStorage:
 
     def fired(self, done: Iterable[Fired]) -> None:
         """Write down, at once, what has fired. What was changed meanwhile stays as it is."""
-        with self.lock:
-            self._connection.execute("BEGIN")
-            try:
-                for each in done:
-                    if each.delete:
-                        self._connection.execute("DELETE FROM kept WHERE id = ?", (each.number,))
-                    else:
-                        self._connection.execute("UPDATE kept SET due = ? WHERE id = ?", (each.next, each.number))
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._file:
+            for each in done:
+                if each.delete:
+                    self._file.write("DELETE FROM kept WHERE id = ?", (each.number,))
+                else:
+                    self._file.write("UPDATE kept SET due = ? WHERE id = ?", (each.next, each.number))
 
     def page(self, account: str, region: str, group: str, after: str) -> Iterator[tuple[str, Json]]:
         """The schedules of a group, or of all if it is empty, by `group/name` in order: those after `after`."""
